@@ -1,0 +1,180 @@
+"""What this machine's owner has set: where registries are, where artifacts may be found, the store.
+
+Owns the table of settings, and reading and writing them. A value comes from its environment variable,
+else from the user's file, else there is none and the room that needs it looks at the clients that are
+there already (apt, pip, uv, npm). Nothing here knows what a registry serves.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cape.errors import InputError
+from cape.names import nearest, write_atomically
+
+
+class UnknownSetting(InputError):
+    """A setting that cape does not have."""
+
+    slug = "unknown-setting"
+
+
+class BadConfiguration(InputError):
+    """The user's configuration file cannot be read."""
+
+    slug = "bad-configuration"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One setting: its key, the environment variable that wins over the file, and what it means.
+
+    A setting with `many` holds a list; in the environment its items are parted by spaces.
+    """
+
+    key: str
+    variable: str
+    meaning: str
+    many: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        key="store",
+        variable="CAPE_STORE",
+        meaning="directory of the store; otherwise `cape` below the XDG data directory",
+    ),
+    Setting(
+        key="artifacts",
+        variable="CAPE_ARTIFACTS",
+        many=True,
+        meaning="directories with artifacts named by sha256, or trees that `cape vendor` wrote; "
+        "asked before any registry",
+    ),
+    Setting(
+        key="debian.mirror",
+        variable="CAPE_DEBIAN_MIRROR",
+        many=True,
+        meaning="base URLs of Debian mirrors (the directory that holds `dists` and `pool`); "
+        "otherwise apt's sources",
+    ),
+    Setting(
+        key="debian.dated-mirror",
+        variable="CAPE_DEBIAN_DATED_MIRROR",
+        meaning="base URL of an archive of old states, with `{archive}` and `{date}` where it wants them",
+    ),
+    Setting(
+        key="debian.keyring",
+        variable="CAPE_DEBIAN_KEYRING",
+        meaning="file with the OpenPGP keys that may sign Debian's indices; otherwise the system's",
+    ),
+    Setting(
+        key="pypi.index",
+        variable="CAPE_PYPI_INDEX",
+        meaning="base URL of a Python index; otherwise pip's or uv's setting",
+    ),
+    Setting(
+        key="npm.registry",
+        variable="CAPE_NPM_REGISTRY",
+        meaning="base URL of an npm registry; otherwise npm's setting",
+    ),
+)
+
+_BY_KEY = {setting.key: setting for setting in SETTINGS}
+
+
+def setting(key: str) -> Setting:
+    """The setting of that key. Raises `UnknownSetting`."""
+    if key not in _BY_KEY:
+        close = nearest(key, _BY_KEY)
+        hint = "did you mean " + ", ".join(f"`{name}`" for name in close) + "?" if close else None
+        raise UnknownSetting(f"there is no setting `{key}`", hint=hint or "`cape config` lists them all")
+    return _BY_KEY[key]
+
+
+def user_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the user's settings are: `cape/config.toml` below the XDG configuration directory."""
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/")) / ".config")
+    return Path(base) / "cape" / "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All settings of one start of cape: those of the environment, over those of the user's file."""
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value comes from: `$VARIABLE` or the file's path."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Configuration:
+        """The settings of this machine and user. Raises `BadConfiguration`, `UnknownSetting`."""
+        file = user_file(environment)
+        values: dict[str, tuple[str, ...]] = {}
+        origins: dict[str, str] = {}
+        for key, value in _read_file(file).items():
+            values[setting(key).key] = value
+            origins[key] = str(file)
+        for known in SETTINGS:
+            if text := environment.get(known.variable):
+                values[known.key] = tuple(text.split()) if known.many else (text,)
+                origins[known.key] = f"${known.variable}"
+        return cls(values, origins)
+
+    def one(self, key: str) -> str | None:
+        """The value of a setting that holds one, or None."""
+        found = self.values.get(setting(key).key)
+        return found[0] if found else None
+
+    def many(self, key: str) -> tuple[str, ...]:
+        """The values of a setting that holds a list; empty when it is not set."""
+        return self.values.get(setting(key).key, ())
+
+
+def _read_file(file: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfiguration("the configuration cannot be read", where=str(file)) from error
+    return dict(_flatten(table, ""))
+
+
+def _flatten(table: Mapping[str, object], prefix: str) -> list[tuple[str, tuple[str, ...]]]:
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            found.append((prefix + key, tuple(str(item) for item in value)))
+        else:
+            found.append((prefix + key, (str(value),)))
+    return found
+
+
+def write_setting(key: str, values: tuple[str, ...] | None, *, file: Path | None = None) -> Path:
+    """Set (or with None, unset) one setting in the user's file, and give the file's path.
+
+    Comments of the file are kept; the file is replaced atomically.
+    """
+    import tomlkit
+
+    known = setting(key)
+    path = file or user_file()
+    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+    *tables, last = known.key.split(".")
+    table: tomlkit.TOMLDocument | tomlkit.items.Table = document
+    for name in tables:
+        table = table.setdefault(name, tomlkit.table())
+    if values is None:
+        table.pop(last, None)
+    else:
+        table[last] = list(values) if known.many else values[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, tomlkit.dumps(document).encode())
+    return path
