@@ -1,0 +1,120 @@
+"""Completion scripts for bash, zsh and fish, generated from the declarations."""
+
+from __future__ import annotations
+
+import argparse
+
+from cape.cli.declarations import COMMANDS, GLOBAL, Argument, Command
+from cape.errors import InputError
+
+
+class UnknownShell(InputError):
+    """A shell that cape has no script for."""
+
+    slug = "unknown-shell"
+
+
+def _flags(command: Command) -> list[str]:
+    return [flag for argument in (*command.arguments, *GLOBAL) for flag in argument.flags if flag[0] == "-"]
+
+
+def _words(command: Command) -> list[str]:
+    words = []
+    for argument in command.arguments:
+        if isinstance(argument.complete, tuple):
+            words += argument.complete
+        elif argument.complete == "setting":
+            from cape.configuration import SETTINGS
+
+            words += [setting.key for setting in SETTINGS]
+    return words
+
+
+def _offers(command: Command, kind: str) -> bool:
+    return any(argument.complete == kind for argument in command.arguments)
+
+
+def bash() -> str:
+    """The script for bash: it starts cape only to list locked packages."""
+    lines = [
+        "_cape() {",
+        "    local word=${COMP_WORDS[COMP_CWORD]} command= i",
+        "    for ((i = 1; i < COMP_CWORD; i++)); do",
+        "        case ${COMP_WORDS[i]} in",
+        "            -C|--directory) ((i++)) ;;",
+        "            -*) ;;",
+        "            *) command=${COMP_WORDS[i]}; break ;;",
+        "        esac",
+        "    done",
+        "    case $command in",
+        f"        '') COMPREPLY=($(compgen -W '{' '.join(c.name for c in COMMANDS)} --help' -- \"$word\")) ;;",
+        '        run) ((i++)); [[ ${COMP_WORDS[i]} == -- ]] && ((i++)); _command_offset "$i" 2>/dev/null ||',
+        '            COMPREPLY=($(compgen -c -- "$word")) ;;',
+    ]
+    for command in COMMANDS:
+        if command.name == "run":
+            continue
+        words = " ".join([*_words(command), *_flags(command)])
+        line = f"COMPREPLY=($(compgen -W '{words}' -- \"$word\"))"
+        if _offers(command, "directory"):
+            line += '; COMPREPLY+=($(compgen -d -- "$word"))'
+        if _offers(command, "package"):
+            line += (
+                '; [[ $word == -* ]] || COMPREPLY+=($(compgen -W "$(cape list 2>/dev/null |'
+                ' while read -r name _; do echo "$name"; done)" -- "$word"))'
+            )
+        lines.append(f"        {command.name}) {line} ;;")
+    return "\n".join([*lines, "    esac", "}", "complete -F _cape cape"])
+
+
+def _zsh_argument(argument: Argument) -> str:
+    text = argument.help.replace("'", "").replace("[", "(").replace("]", ")").replace(":", " -")
+    if argument.is_positional:
+        return f"'*:{argument.flags[0]}:_files'"
+    action = f":{argument.value.lower()}:_files" if argument.value else ""
+    return " ".join(f"'{flag}[{text}]{action}'" for flag in argument.flags)
+
+
+def zsh() -> str:
+    """The script for zsh."""
+    lines = ["#compdef cape", "_cape() {", "  local -a commands", "  commands=("]
+    lines += [f"    '{command.name}:{command.summary.replace(chr(39), '')}'" for command in COMMANDS]
+    lines += [
+        "  )",
+        "  if (( CURRENT == 2 )); then _describe command commands; return; fi",
+        "  case $words[2] in",
+    ]
+    for command in COMMANDS:
+        arguments = " ".join(_zsh_argument(argument) for argument in (*command.arguments, *GLOBAL))
+        lines.append(f"    {command.name}) shift words; (( CURRENT-- )); _arguments {arguments} ;;")
+    return "\n".join([*lines, "  esac", "}", "compdef _cape cape"])
+
+
+def fish() -> str:
+    """The script for fish."""
+    lines = ["complete -c cape -f"]
+    for command in COMMANDS:
+        summary = command.summary.replace("'", "")
+        lines.append(f"complete -c cape -n __fish_use_subcommand -a {command.name} -d '{summary}'")
+        for argument in (*command.arguments, *GLOBAL):
+            if argument.is_positional:
+                continue
+            text = argument.help.replace("'", "")
+            spelled = " ".join(
+                f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in argument.flags
+            )
+            needs = " -r -F" if argument.value else ""
+            condition = f"'__fish_seen_subcommand_from {command.name}'"
+            lines.append(f"complete -c cape -n {condition} {spelled}{needs} -d '{text}'")
+    return "\n".join(lines)
+
+
+SCRIPTS = {"bash": bash, "zsh": zsh, "fish": fish}
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the script for one shell."""
+    if arguments.shell not in SCRIPTS:
+        known = ", ".join(f"`{name}`" for name in SCRIPTS)
+        raise UnknownShell(f"there are no completions for `{arguments.shell}`", hint=f"there are for {known}")
+    print(SCRIPTS[arguments.shell]())

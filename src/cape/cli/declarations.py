@@ -1,0 +1,315 @@
+"""Every command of cape, declared once: help, parser, completions and the reference page come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Argument:
+    """One argument of a command.
+
+    `flags` are its spellings (`--json`), or for a positional its one name. `value` is the word for what
+    a flag takes; None for a switch. `nargs` is argparse's. `complete` says what a shell offers:
+    `package`, `directory`, `file`, `setting` or a tuple of words.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    value: str | None = None
+    nargs: str | None = None
+    default: str | None = None
+    complete: str | tuple[str, ...] | None = None
+
+    @property
+    def is_positional(self) -> bool:
+        return not self.flags[0].startswith("-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One command: its name, a line of help, its arguments, and the handler (`module:function`)."""
+
+    name: str
+    summary: str
+    description: str
+    handler: str
+    arguments: tuple[Argument, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+JSON = Argument(flags=("--json",), help="print JSON for machines")
+DRY_RUN = Argument(flags=("--dry-run",), help="say what would change, and change nothing")
+PACKAGES = Argument(
+    flags=("packages",),
+    nargs="+",
+    complete="package",
+    help="packages, as `NAME`, `SOURCE:NAME` or `SOURCE:NAME@CONSTRAINT`",
+)
+
+GLOBAL: tuple[Argument, ...] = (
+    Argument(
+        flags=("-C", "--directory"), value="DIR", complete="directory", help="work in DIR instead of here"
+    ),
+    Argument(flags=("-q", "--quiet"), help="print results and errors only"),
+    Argument(flags=("--verbose",), help="also log decisions and steps to stderr"),
+)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        name="init",
+        summary="start a project: write `cape.toml`",
+        description="Writes a manifest for this directory, and tells git how to merge the lock.",
+        handler="projects:init",
+        arguments=(
+            Argument(
+                flags=("--name",), value="NAME", help="the environment's name; the directory's otherwise"
+            ),
+            Argument(
+                flags=("--debian",), value="SUITE", help="the suite of system packages", default="trixie"
+            ),
+            DRY_RUN,
+        ),
+        examples=("cape init",),
+    ),
+    Command(
+        name="install",
+        summary="add packages to the manifest, lock and sync",
+        description=(
+            "Adds packages to `cape.toml`, locks them and makes a new generation. A bare name is a system "
+            "package; `pypi:NAME` and `npm:NAME` come from there."
+        ),
+        handler="packages:install",
+        arguments=(PACKAGES, DRY_RUN, JSON),
+        examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",),
+    ),
+    Command(
+        name="uninstall",
+        summary="remove packages from the manifest, lock and sync",
+        description="Removes packages from `cape.toml`, locks, and makes a new generation: all or none.",
+        handler="packages:uninstall",
+        arguments=(PACKAGES, DRY_RUN, JSON),
+        examples=("cape uninstall ripgrep",),
+    ),
+    Command(
+        name="upgrade",
+        summary="let locked packages move to newer versions",
+        description=(
+            "Locks again with the named packages (all, if none is named) free to move within the manifest's "
+            "constraints, and makes a new generation."
+        ),
+        handler="packages:upgrade",
+        arguments=(
+            Argument(
+                flags=("packages",),
+                nargs="*",
+                complete="package",
+                help="names in the manifest; none: all of them",
+            ),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape upgrade", "cape upgrade pandas --dry-run"),
+    ),
+    Command(
+        name="lock",
+        summary="write `cape.lock` for every system of the manifest",
+        description=(
+            "Answers every requirement of the manifest with exact packages, for all its systems. Rows whose "
+            "requirement did not change stay as they are."
+        ),
+        handler="locking:lock",
+        arguments=(
+            Argument(
+                flags=("--check",), help="exit 1 if the lock does not answer the manifest; write nothing"
+            ),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape lock", "cape lock --check"),
+    ),
+    Command(
+        name="sync",
+        summary="make the environment that the lock says",
+        description=(
+            "Locks if the manifest changed, brings what is missing, makes the environment of this machine's "
+            "system, and switches the project to it."
+        ),
+        handler="locking:sync",
+        arguments=(
+            Argument(flags=("--locked",), help="fail instead of locking when the lock is out of date"),
+            Argument(
+                flags=("--from",),
+                value="DIR",
+                complete="directory",
+                help="take artifacts from DIR (written by `cape vendor`) and use no network",
+            ),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape sync", "cape sync --locked", "cape sync --from vendor"),
+    ),
+    Command(
+        name="vendor",
+        summary="copy every artifact of the lock into a directory",
+        description="Writes all artifacts of all systems, so that `cape sync --from DIR` needs nothing else.",
+        handler="locking:vendor",
+        arguments=(
+            Argument(flags=("destination",), complete="directory", help="the directory to write"),
+            JSON,
+        ),
+        examples=("cape vendor vendor",),
+    ),
+    Command(
+        name="run",
+        summary="run one command inside the environment",
+        description="Runs a command inside, in place of this process: its exit code and signals are its own.",
+        handler="living:run",
+        arguments=(
+            Argument(
+                flags=("--pure",),
+                help="a clean environment, with every program of the closure on PATH",
+            ),
+            Argument(flags=("command",), nargs="...", help="the command, after `--`"),
+        ),
+        examples=("cape run -- python3 app.py", "cape run --pure -- sh"),
+    ),
+    Command(
+        name="activate",
+        summary="enter the environment",
+        description=(
+            'Starts a shell inside. In a running shell, `eval "$(cape activate)"` enters in place, and '
+            "`cape deactivate` leaves."
+        ),
+        handler="living:activate",
+        arguments=(
+            Argument(
+                flags=("--shell",),
+                value="SHELL",
+                complete=("bash",),
+                help="print the script for SHELL instead of starting a shell",
+            ),
+        ),
+        examples=("cape activate", 'eval "$(cape activate)"'),
+    ),
+    Command(
+        name="deactivate",
+        summary="leave the environment that was entered in place",
+        description="A shell function while an environment is active; elsewhere there is nothing to leave.",
+        handler="living:deactivate",
+    ),
+    Command(
+        name="list",
+        summary="list what is locked for this system",
+        description="The packages that the manifest names; with `--all`, everything that they need too.",
+        handler="packages:list_packages",
+        arguments=(Argument(flags=("--all",), help="also what the named packages need"), JSON),
+        examples=("cape list", "cape list --all --json"),
+    ),
+    Command(
+        name="show",
+        summary="show one package: locked, or of a source",
+        description="The locked rows of a package with who needs it, or what a source has of it.",
+        handler="packages:show",
+        arguments=(
+            Argument(flags=("package",), complete="package", help="`NAME` or `SOURCE:NAME`"),
+            JSON,
+        ),
+        examples=("cape show ripgrep",),
+    ),
+    Command(
+        name="search",
+        summary="search the sources for packages",
+        description="Searches names and summaries of system packages, and exact names elsewhere.",
+        handler="packages:search",
+        arguments=(
+            Argument(flags=("text",), help="what to look for; `SOURCE:TEXT` asks one source"),
+            Argument(flags=("--limit",), value="N", default="20", help="how many to list"),
+            JSON,
+        ),
+        examples=("cape search ripgrep", "cape search npm:typescript"),
+    ),
+    Command(
+        name="why",
+        summary="say why a package is locked",
+        description="The chains of packages from what the manifest names to PACKAGE, shortest first.",
+        handler="packages:why",
+        arguments=(Argument(flags=("package",), complete="package", help="a locked package"), JSON),
+        examples=("cape why libpcre2-8-0",),
+    ),
+    Command(
+        name="history",
+        summary="list the generations of this project",
+        description="Every environment that this project has had here, newest first.",
+        handler="projects:history",
+        arguments=(JSON,),
+        examples=("cape history",),
+    ),
+    Command(
+        name="rollback",
+        summary="go back to an earlier generation",
+        description="Switches to the generation before this one, or to N, with its manifest and lock.",
+        handler="projects:rollback",
+        arguments=(
+            Argument(flags=("generation",), nargs="?", help="a number from `cape history`"),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape rollback", "cape rollback 3"),
+    ),
+    Command(
+        name="gc",
+        summary="remove what no project needs any more",
+        description=(
+            "Removes environments, objects and artifacts that no generation of any known project reaches. "
+            "Projects that are not there (an absent disk) keep theirs for 30 days."
+        ),
+        handler="projects:gc",
+        arguments=(
+            Argument(
+                flags=("--keep",),
+                value="N",
+                help="first forget all but the last N generations of this project",
+            ),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape gc --dry-run", "cape gc --keep 3"),
+    ),
+    Command(
+        name="doctor",
+        summary="check this machine, the store and the project",
+        description="Says what was checked, what is wrong, and what to do.",
+        handler="projects:doctor",
+        arguments=(Argument(flags=("--verify",), help="hash every file of the store again"), JSON),
+        examples=("cape doctor", "cape doctor --verify"),
+    ),
+    Command(
+        name="config",
+        summary="list, show or set this machine's settings",
+        description=(
+            "Without arguments lists all settings; with a key shows it; with a key and values sets it. "
+            "Locations of registries live here and never in a lock."
+        ),
+        handler="projects:config",
+        arguments=(
+            Argument(flags=("key",), nargs="?", complete="setting", help="a setting's name"),
+            Argument(flags=("values",), nargs="*", help="its new value; several for a list"),
+            Argument(flags=("--unset",), help="remove the setting from the user's file"),
+            JSON,
+        ),
+        examples=("cape config", "cape config artifacts /mnt/artifacts"),
+    ),
+    Command(
+        name="completions",
+        summary="print completions for a shell",
+        description="Prints a script to be sourced from the shell's start-up file.",
+        handler="completions:run",
+        arguments=(
+            Argument(flags=("shell",), complete=("bash", "zsh", "fish"), help="`bash`, `zsh` or `fish`"),
+        ),
+        examples=('eval "$(cape completions bash)"',),
+    ),
+)
+
+BY_NAME = {command.name: command for command in COMMANDS}

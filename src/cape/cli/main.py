@@ -1,0 +1,169 @@
+"""Parsing of the command line, dispatch, and the one place where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cape.cli.declarations import BY_NAME, COMMANDS, GLOBAL, Argument, Command
+from cape.errors import CapeError, UsageError
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class BadUsage(UsageError):
+    """The words of the command line are not a command."""
+
+    slug = "bad-usage"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadUsage(message, hint=f"`{self.prog} --help` shows how it is used")
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    if argument.is_positional:
+        nargs = argparse.REMAINDER if argument.nargs == "..." else argument.nargs
+        parser.add_argument(argument.flags[0], nargs=nargs, help=argument.help)
+    elif argument.value is None:
+        parser.add_argument(
+            *argument.flags, action="store_true", default=argparse.SUPPRESS, help=argument.help
+        )
+    else:
+        parser.add_argument(
+            *argument.flags, metavar=argument.value, default=argparse.SUPPRESS, help=argument.help
+        )
+
+
+def command_parser(command: Command) -> argparse.ArgumentParser:
+    """The parser of one command's own arguments."""
+    epilog = "examples:\n" + "\n".join(f"  {line}" for line in command.examples) if command.examples else None
+    parser = _Parser(
+        prog=f"cape {command.name}",
+        description=command.description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for argument in (*command.arguments, *GLOBAL):
+        _add(parser, argument)
+    return parser
+
+
+def overview() -> str:
+    """The text of `cape --help`."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = ["usage: cape [-C DIR] COMMAND ...", "", "One manifest and one lock, from libc to answer.", ""]
+    lines += [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
+    lines += ["", "options of every command:"]
+    lines += [f"  {', '.join(argument.flags):<{width + 4}}  {argument.help}" for argument in GLOBAL]
+    return "\n".join([*lines, "", "`cape COMMAND --help` tells more of one."])
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """Global words before the command, the command's name, and the words after it."""
+    before: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-C", "--directory") and rest:
+            before += [word, rest.pop(0)]
+        elif word.startswith("-"):
+            before.append(word)
+        else:
+            return before, word, rest
+    return before, None, []
+
+
+def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+    """The command that the words name, and its arguments. Raises `BadUsage`."""
+    before, name, after = _split(words)
+    if name is None:
+        raise BadUsage("no command is named", hint="`cape --help` lists them")
+    if name not in BY_NAME:
+        from cape.names import nearest
+
+        close = nearest(name, BY_NAME)
+        hint = "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
+        raise BadUsage(f"there is no command `{name}`", hint=hint or "`cape --help` lists them")
+    command = BY_NAME[name]
+    parser = command_parser(command)
+    arguments = parser.parse_args([*before, *after])
+    for argument in (*command.arguments, *GLOBAL):
+        destination = argument.flags[-1].lstrip("-").replace("-", "_")
+        if not hasattr(arguments, destination):
+            setattr(arguments, destination, argument.default if argument.value else False)
+    return command, arguments
+
+
+def _configure_logging() -> None:
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _enter(directory: str | None) -> None:
+    if directory:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise BadUsage(f"cannot work in `{directory}`: {error.strerror}") from error
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if list(words) in (["--help"], ["-h"], ["help"]):
+        print(overview())
+        return 0
+    if list(words) == ["--version"]:
+        from cape import __version__
+
+        print(f"cape {__version__}")
+        return 0
+    command, arguments = parse(words)
+    if arguments.verbose:
+        _configure_logging()
+    _enter(arguments.directory or None)
+    module, _, function = command.handler.partition(":")
+    handler = getattr(importlib.import_module(f"cape.cli.{module}"), function)
+    code = handler(arguments)
+    return int(code or 0)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line and give its exit code. Never raises."""
+    from cape.cli.output import show_error
+
+    words = sys.argv[1:] if words is None else words
+    json = "--json" in words
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except CapeError as error:
+        show_error(error, as_json=json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: manifest, lock and generations are as they were", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception:  # noqa: BLE001 - the one place that turns a bug into an exit code
+        import traceback
+
+        traceback.print_exc()
+        print("\nThis is a bug in cape: the text above is what its authors need.", file=sys.stderr)
+        return EXIT_BUG
+
+
+def project_directory() -> Path:
+    """Where the command works: the current directory, after `-C`."""
+    return Path.cwd()
