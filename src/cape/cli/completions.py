@@ -19,7 +19,7 @@ def _flags(command: Command) -> list[str]:
 
 
 def _words(command: Command) -> list[str]:
-    words = []
+    words: list[str] = []
     for argument in command.arguments:
         if isinstance(argument.complete, tuple):
             words += argument.complete
@@ -36,6 +36,7 @@ def _offers(command: Command, kind: str) -> bool:
 
 def bash() -> str:
     """The script for bash: it starts cape only to list locked packages."""
+    names = " ".join(command.name for command in COMMANDS)
     lines = [
         "_cape() {",
         "    local word=${COMP_WORDS[COMP_CWORD]} command= i",
@@ -47,7 +48,7 @@ def bash() -> str:
         "        esac",
         "    done",
         "    case $command in",
-        f"        '') COMPREPLY=($(compgen -W '{' '.join(c.name for c in COMMANDS)} --help' -- \"$word\")) ;;",
+        f"        '') COMPREPLY=($(compgen -W '{names} --help' -- \"$word\")) ;;",
         '        run) ((i++)); [[ ${COMP_WORDS[i]} == -- ]] && ((i++)); _command_offset "$i" 2>/dev/null ||',
         '            COMPREPLY=($(compgen -c -- "$word")) ;;',
     ]
