@@ -1,15 +1,82 @@
 """Transfers from registries: many at a time, resumed, retried, verified.
 
-Owns connections, retries and resuming. It knows URLs and digests, and neither packages nor sources.
+Owns connections, proxies, retries and resuming. It knows URLs and digests, and neither packages nor
+sources; what a file means must never be decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import fcntl
+import logging
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote, urlsplit, urlunsplit
 
+from cape.errors import CapeError, IntegrityError, StateError
 from cape.names import Digest
-from cape.sources.protocol import NO_PROGRESS, ArtifactLookup, Progress
+from cape.sources.protocol import (
+    NO_PROGRESS,
+    ArtifactGone,
+    ArtifactLookup,
+    Progress,
+    RegistryGarbage,
+    RegistryUnreachable,
+)
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+_log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 16
+_GONE = frozenset({404, 410})
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that another attempt may cure."""
+
+
+class DiskFull(StateError):
+    """A file system has no room, or the user's quota is used up."""
+
+    slug = "disk-full"
+
+
+class FileNotServed(RegistryUnreachable):
+    """A registry answers, and says that it has no such file."""
+
+    slug = "file-not-served"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long a server may take, and how often it is asked again.
+
+    `attempts` counts attempts in a row that brought nothing; an attempt that brought bytes starts the
+    count anew. Waits double from `pause_s` up to `longest_pause_s`.
+    """
+
+    connect_s: float = 15.0
+    silence_s: float = 30.0
+    """The longest time without a byte before a server counts as stalled."""
+    attempts: int = 5
+    pause_s: float = 0.4
+    longest_pause_s: float = 8.0
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after that many failures in a row."""
+        return float(min(self.longest_pause_s, self.pause_s * 2 ** (failures - 1)))
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +95,531 @@ def download_all(
     *,
     connections: int = 6,
     progress: Progress = NO_PROGRESS,
+    patience: Patience = PATIENCE,
 ) -> None:
-    """Bring every artifact that `artifacts` does not have."""
-    raise NotImplementedError
+    """Bring every artifact that `artifacts` does not have.
+
+    The URLs of an artifact are asked in order; an unfinished file is resumed, also by a later process,
+    and two processes never write to the same one. Artifacts that no URL serves are all named in one
+    error, after the others came; any other failure stops the rest, which can be resumed.
+
+    Raises:
+        ArtifactGone: no URL serves an artifact any more (or there is none).
+        RegistryUnreachable: a server did not answer, after all attempts.
+        IntegrityError: a server gives other bytes than the lock says.
+        DiskFull: the store's file system has no room.
+    """
+    wanted = {item.digest: item for item in downloads if not artifacts.has(item.digest)}
+    if not wanted:
+        return
+    progress.start("downloading", sum(item.size_bytes for item in wanted.values()), unit="B")
+    try:
+        _Crew(artifacts, progress, patience).bring(list(wanted.values()), connections)
+    finally:
+        progress.finish()
 
 
-def fetch_bytes(url: str, *, limit_bytes: int = 256 << 20) -> bytes:
-    """The whole answer to a GET of an index, with retries."""
-    raise NotImplementedError
+def fetch_bytes(
+    url: str,
+    *,
+    limit_bytes: int = 256 << 20,
+    headers: Mapping[str, str] | None = None,
+    patience: Patience = PATIENCE,
+) -> bytes:
+    """The whole answer to a GET of an index, with retries.
+
+    Raises:
+        FileNotServed: the registry has no such file (404, 410).
+        RegistryUnreachable: it did not answer, or answered with an error, after all attempts.
+        RegistryGarbage: the answer is larger than `limit_bytes`.
+    """
+    failures = 0
+    while True:
+        try:
+            return _whole_answer(url, limit_bytes, headers or {}, patience)
+        except _Passing as error:
+            failures += 1
+            if failures >= patience.attempts:
+                raise _unreachable(url, str(error), failures) from None
+            _log.debug("asking %s again: %s", shown_url(url), error)
+            time.sleep(max(patience.pause(failures), error.wait_s))
+
+
+def shown_url(url: str) -> str:
+    """The URL as messages may show it: without user, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a full or unwritable disk into `StateError`s that name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "there is no room left on the disk",
+                where=str(path),
+                hint="`cape gc` removes what is not used",
+            ) from error
+        raise StateError(f"cannot write: {error.strerror}", where=str(path)) from error
+
+
+class _Passing(Exception):
+    """A failure that another attempt may cure: a reset, a time-out, an overloaded server."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class _Stopped(Exception):
+    """The crew was told to stop; nothing failed here."""
+
+
+class _Crew:
+    """Threads that bring artifacts; the caller's thread only waits, so that Ctrl-C reaches it at once."""
+
+    def __init__(self, artifacts: ArtifactLookup, progress: Progress, patience: Patience) -> None:
+        self.artifacts = artifacts
+        self.progress = progress
+        self.patience = patience
+        self.stop = threading.Event()
+        self.answers: set[BaseHTTPResponse] = set()
+
+    def bring(self, wanted: list[Download], connections: int) -> None:
+        tasks: queue.SimpleQueue[Download] = queue.SimpleQueue()
+        results: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for item in sorted(wanted, key=lambda item: (-item.size_bytes, item.digest)):
+            tasks.put(item)
+        for _ in range(min(connections, len(wanted))):
+            threading.Thread(target=self._work, args=(tasks, results), daemon=True).start()
+        try:
+            gone = [error for _ in wanted if (error := _outcome(results.get())) is not None]
+        finally:
+            self._halt()
+        if gone:
+            raise gone[0] if len(gone) == 1 else _all_gone(gone)
+
+    def _work(
+        self, tasks: queue.SimpleQueue[Download], results: queue.SimpleQueue[BaseException | None]
+    ) -> None:
+        while not self.stop.is_set():
+            try:
+                item = tasks.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                _Transfer(item, self).run()
+                results.put(None)
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+                results.put(error)
+
+    def _halt(self) -> None:
+        """Tell the threads to stop, and wake those that wait for a server."""
+        self.stop.set()
+        for answer in tuple(self.answers):
+            try:
+                answer.shutdown()
+            except (AttributeError, ValueError, OSError):
+                _log.debug("a connection could not be shut down; its thread ends by its time-out")
+
+
+def _outcome(error: BaseException | None) -> ArtifactGone | None:
+    """What is remembered of a finished task; failures that end the work are raised."""
+    if error is None or isinstance(error, ArtifactGone):
+        return error
+    raise error
+
+
+class _Transfer:
+    """One artifact on its way: its unfinished file, and what went wrong at the URLs asked so far."""
+
+    def __init__(self, item: Download, crew: _Crew) -> None:
+        self.item = item
+        self.crew = crew
+        self.partial = crew.artifacts.partial(item.digest)
+        self.reported_bytes = 0
+
+    def run(self) -> None:
+        """Bring the artifact from the first URL that has it."""
+        troubles: list[CapeError] = []
+        with disk_errors(self.partial):
+            self.partial.parent.mkdir(parents=True, exist_ok=True)
+        for url in self.item.urls:
+            try:
+                self._from(url)
+                self._report(self.item.size_bytes)
+                return
+            except FileNotServed as error:
+                _log.debug("%s", error)
+            except (RegistryUnreachable, IntegrityError) as error:
+                troubles.append(error)
+        raise self._verdict(troubles)
+
+    def _verdict(self, troubles: list[CapeError]) -> CapeError:
+        """The error to show when every URL failed: altered bytes before silence before absence."""
+        altered = [error for error in troubles if isinstance(error, IntegrityError)]
+        return (altered or troubles or [_gone(self.item)])[0]
+
+    def _from(self, url: str) -> None:
+        """Bring it from one URL. A resumed file that turns out wrong is fetched whole once."""
+        while True:
+            with self._claimed() as stream:
+                if stream is None:
+                    return
+                resumed = self._fill(stream, url)
+                try:
+                    with disk_errors(self.partial):
+                        self.crew.artifacts.admit(
+                            self.item.digest, self.partial, size_bytes=self.item.size_bytes
+                        )
+                    return
+                except IntegrityError as error:
+                    self.partial.unlink(missing_ok=True)
+                    if not resumed:
+                        raise _altered(self.item, url) from error
+                    _log.debug("the resumed %s is not what it should be; fetching it whole", self.item.name)
+
+    @contextmanager
+    def _claimed(self) -> Iterator[BinaryIO | None]:
+        """The unfinished file, locked for this thread; None when the artifact came meanwhile.
+
+        The file may be moved or removed by the one that held the lock before; so the name is looked up
+        again once the lock is ours.
+        """
+        while True:
+            with disk_errors(self.partial):
+                descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            with open(descriptor, "r+b", buffering=0) as stream:
+                self._wait_for_lock(stream.fileno())
+                if self.crew.artifacts.has(self.item.digest):
+                    yield None
+                    return
+                if _is_still_named(stream.fileno(), self.partial):
+                    yield stream
+                    return
+
+    def _wait_for_lock(self, descriptor: int) -> None:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if self.crew.stop.wait(0.1):
+                    raise _Stopped from None
+
+    def _fill(self, stream: BinaryIO, url: str) -> bool:
+        """Bring what the unfinished file lacks; whether any of it was there before this call's bytes.
+
+        Raises `FileNotServed`, `RegistryUnreachable`, `IntegrityError`, `DiskFull`.
+        """
+        had = min(_size(stream), self.item.size_bytes)
+        if url.startswith("file:"):
+            self._copy(stream, url)
+            return False
+        resumed, failures = had > 0, 0
+        while (before := _size(stream)) != self.item.size_bytes or before == 0:
+            try:
+                self._attempt(stream, url, before)
+                if _size(stream) == self.item.size_bytes:
+                    break
+                raise _Passing("the answer ended early")
+            except _Passing as error:
+                gained = _size(stream) > before
+                failures = 1 if gained else failures + 1
+                resumed = resumed or gained
+                if failures >= self.crew.patience.attempts:
+                    raise _unreachable(url, str(error), failures) from None
+                _log.debug("asking %s again: %s", shown_url(url), error)
+                if self.crew.stop.wait(max(self.crew.patience.pause(failures), error.wait_s)):
+                    raise _Stopped from None
+        return resumed
+
+    def _attempt(self, stream: BinaryIO, url: str, start: int) -> None:
+        """One request, from byte `start` on where the server can."""
+        if start > self.item.size_bytes:
+            start = _emptied(stream)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with _answer(url, headers, self.crew.patience) as answer:
+            if answer.status == 416 or not _continues(answer, start):
+                start = _emptied(stream)
+            if answer.status == 416:
+                raise _Passing("the server cannot continue the file")
+            stream.seek(start)
+            self.crew.answers.add(answer)
+            try:
+                self._pour(answer, stream, url)
+            finally:
+                self.crew.answers.discard(answer)
+
+    def _pour(self, answer: BaseHTTPResponse, stream: BinaryIO, url: str) -> None:
+        for chunk in _chunks(answer):
+            if self.crew.stop.is_set():
+                raise _Stopped
+            with disk_errors(self.partial):
+                _write_all(stream, chunk)
+            position = stream.tell()
+            if position > self.item.size_bytes:
+                _emptied(stream)
+                raise _altered(self.item, url)
+            self._report(position)
+
+    def _copy(self, stream: BinaryIO, url: str) -> None:
+        _emptied(stream)
+        with _local_file(url) as source, disk_errors(self.partial):
+            shutil.copyfileobj(source, stream, 1 << 20)
+
+    def _report(self, position: int) -> None:
+        """Tell the progress how far this file is; it never goes back."""
+        if position > self.reported_bytes:
+            self.crew.progress.advance(position - self.reported_bytes)
+            self.reported_bytes = position
+
+
+def _whole_answer(url: str, limit_bytes: int, headers: Mapping[str, str], patience: Patience) -> bytes:
+    if url.startswith("file:"):
+        with _local_file(url) as stream:
+            body = stream.read(limit_bytes + 1)
+    else:
+        body = b""
+        pieces: list[bytes] = []
+        size = 0
+        with _answer(url, headers, patience) as answer:
+            for chunk in _chunks(answer):
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > limit_bytes:
+                    break
+        body = b"".join(pieces)
+    if len(body) > limit_bytes:
+        raise RegistryGarbage(f"the answer is larger than {limit_bytes} bytes", where=shown_url(url))
+    return body
+
+
+@contextmanager
+def _answer(url: str, headers: Mapping[str, str], patience: Patience) -> Iterator[BaseHTTPResponse]:
+    """The server's answer with a status of success or 416.
+
+    Raises `_Passing` for what may pass, `FileNotServed`, `RegistryUnreachable`.
+    """
+    import urllib3
+
+    plain, authorisation = _credentials_apart(url)
+    try:
+        answer = _manager_for(plain).request(
+            "GET",
+            plain,
+            headers={"Accept-Encoding": "identity", **authorisation, **headers},
+            preload_content=False,
+            decode_content=False,
+            timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.silence_s),
+            retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=10),
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise _failure(url, error) from None
+    except ValueError as error:
+        raise RegistryUnreachable(f"not a URL that can be asked: {error}", where=shown_url(url)) from None
+    try:
+        _check_status(answer, url)
+        yield answer
+    finally:
+        answer.close()
+
+
+def _chunks(answer: BaseHTTPResponse) -> Iterator[bytes]:
+    """The body in pieces. Raises `_Passing` when the connection breaks."""
+    import urllib3
+
+    try:
+        yield from answer.stream(_CHUNK_BYTES, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _Passing(_reason(error)) from None
+
+
+def _check_status(answer: BaseHTTPResponse, url: str) -> None:
+    status = answer.status
+    if 200 <= status < 300 or status == 416:
+        return
+    if status in _GONE:
+        raise FileNotServed(f"the registry has no such file (HTTP {status})", where=shown_url(url))
+    if status in _PASSING:
+        raise _Passing(f"HTTP {status}", wait_s=_retry_after(answer))
+    hint = "the registry wants other credentials than it was given" if status in (401, 403, 407) else None
+    raise RegistryUnreachable(f"the registry answered with HTTP {status}", where=shown_url(url), hint=hint)
+
+
+def _retry_after(answer: BaseHTTPResponse) -> float:
+    """The seconds a server asks us to wait, at most 20; 0 when it does not say."""
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), 20.0) if text.isdecimal() else 0.0
+
+
+def _continues(answer: BaseHTTPResponse, start: int) -> bool:
+    """Whether the answer's first byte is that at `start`."""
+    if start == 0:
+        return answer.status != 206 or answer.headers.get("Content-Range", "").startswith("bytes 0-")
+    return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def _failure(url: str, error: Exception) -> Exception:
+    """Our error for one of urllib3's that came before an answer."""
+    import urllib3
+
+    cause: BaseException = error
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        cause = error.reason
+    if isinstance(cause, urllib3.exceptions.ResponseError):
+        return RegistryUnreachable("the registry redirects without end", where=shown_url(url))
+    if isinstance(cause, urllib3.exceptions.LocationValueError | urllib3.exceptions.URLSchemeUnknown):
+        return RegistryUnreachable("not a URL that can be asked", where=shown_url(url))
+    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        return RegistryUnreachable(
+            "the registry's certificate is not trusted here",
+            where=shown_url(url),
+            hint="`SSL_CERT_FILE` may name a file with the certificates to trust",
+        )
+    return _Passing(_reason(cause))
+
+
+def _reason(error: BaseException) -> str:
+    """What broke, in words, without URLs (they may hold secrets)."""
+    import urllib3
+
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its name could not be resolved"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it was silent for too long"
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return "the proxy did not answer"
+    text = str(error)
+    for known, words in (
+        ("Connection refused", "connection refused"),
+        ("reset by peer", "connection reset"),
+        ("Remote end closed", "connection closed"),
+        ("IncompleteRead", "the answer ended early"),
+    ):
+        if known in text:
+            return words
+    return f"the connection broke ({type(error).__name__})"
+
+
+def _unreachable(url: str, reason: str, attempts: int) -> RegistryUnreachable:
+    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return RegistryUnreachable(
+        f"the registry did not answer: {reason} ({times})",
+        where=shown_url(url),
+        hint="what came so far is kept; try again when the registry can be reached",
+    )
+
+
+_WAYS_OUT = (
+    "`cape config artifacts DIR` names a directory that has it, "
+    "`cape sync --from DIR` takes it from a vendored tree, `cape upgrade` locks its successor"
+)
+
+
+def _gone(item: Download) -> ArtifactGone:
+    asked = [shown_url(url) for url in item.urls]
+    return ArtifactGone(
+        f"no registry serves `{item.name}` ({item.digest}) any more",
+        where=", ".join(asked) or None,
+        hint=_WAYS_OUT,
+    )
+
+
+def _all_gone(errors: Sequence[ArtifactGone]) -> ArtifactGone:
+    facts = "; ".join(sorted(error.fact for error in errors))
+    return ArtifactGone(f"{len(errors)} artifacts are gone: {facts}", hint=_WAYS_OUT)
+
+
+def _altered(item: Download, url: str) -> IntegrityError:
+    return IntegrityError(
+        f"`{item.name}` is not what the lock says: expected {item.digest}, {item.size_bytes} bytes",
+        where=shown_url(url),
+        hint="the registry or something on the way changed the file; another mirror may have the right one",
+    )
+
+
+def _local_file(url: str) -> BinaryIO:
+    path = Path(unquote(urlsplit(url).path))
+    try:
+        return open(path, "rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotServed("there is no such file", where=str(path)) from error
+    except OSError as error:
+        raise RegistryUnreachable(f"cannot read: {error.strerror}", where=str(path)) from error
+
+
+def _size(stream: BinaryIO) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
+def _emptied(stream: BinaryIO) -> int:
+    """Empty the file; gives the place to go on from, 0."""
+    if _size(stream):
+        stream.truncate(0)
+    stream.seek(0)
+    return 0
+
+
+def _write_all(stream: BinaryIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def _is_still_named(descriptor: int, path: Path) -> bool:
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return False
+    ours = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _credentials_apart(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without user and password, and the header that carries them."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    import urllib3
+
+    header = urllib3.make_headers(basic_auth=unquote(user) if ":" in user else f"{unquote(user)}:")
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": header["authorization"]}
+
+
+def _manager_for(url: str) -> PoolManager:
+    """The connections to use for a URL: direct, or through the proxy that the environment names."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and proxy_bypass(parts.hostname or ""):
+        proxy = None
+    return _manager(proxy, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=8)
+def _manager(proxy: str | None, _certificates: str | None, _directory: str | None) -> PoolManager:
+    """A pool of connections. The certificate places are OpenSSL's to read, and part of the key only."""
+    import ssl
+
+    import urllib3
+
+    context = ssl.create_default_context()
+    if proxy is None:
+        return urllib3.PoolManager(num_pools=16, maxsize=8, ssl_context=context)
+    address, credentials = _credentials_apart(proxy if "://" in proxy else f"http://{proxy}")
+    headers = {"Proxy-Authorization": credentials["Authorization"]} if credentials else None
+    try:
+        return urllib3.ProxyManager(
+            address, num_pools=16, maxsize=8, ssl_context=context, proxy_headers=headers
+        )
+    except urllib3.exceptions.ProxySchemeUnknown:
+        raise RegistryUnreachable(
+            "cape speaks to proxies by http and https only", where=shown_url(address)
+        ) from None
