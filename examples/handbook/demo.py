@@ -1,0 +1,183 @@
+"""The demo: one project from nothing to working, changed, rolled back, and handed to a newcomer.
+
+Everything lies below `.demo` beside the repository's README; remove that directory to start anew. Every
+step is the real `cape` command, and each figure of the table at the end was measured in this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXAMPLE = Path(__file__).resolve().parent
+TOP = EXAMPLE.parent.parent
+DEMO = TOP / ".demo"
+CAPE = TOP / ".venv" / "bin" / "cape"
+
+PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
+    ("ripgrep, a system package", ["rg", "--no-heading", "allowance", "notes"], "45 euros"),
+    ("jq", ["jq", "-n", "-c", '{answer: (6 * 7)}'], '"answer":42'),
+    ("sqlite3", ["sqlite3", ":memory:", "select 'sqlite ' || sqlite_version()"], "sqlite 3"),
+    ("git", ["git", "--version"], "git version"),
+    ("python3 with pandas from PyPI", ["python3", "programs/revenue.py"], "Nordics=867"),
+    ("node from npm", ["node", "-p", "'node ' + process.version"], "node v22"),
+    ("typescript from npm", ["tsc", "--version"], "Version 5."),
+    ("the model file", ["sh", "-c", 'wc -c < "$CAPE_ENV"/models/embedder/*.onnx'], ""),
+)
+
+
+class DemoFailed(Exception):
+    """A step did not do what it should."""
+
+
+@dataclass
+class Demo:
+    """The table that is printed at the end, filled step by step."""
+
+    rows: list[tuple[str, float, str]] = field(default_factory=list)
+
+    def step(self, what: str, seconds: float, note: str = "") -> None:
+        self.rows.append((what, seconds, note))
+
+    def print_table(self) -> None:
+        width = max(len(what) for what, _, _ in self.rows)
+        print(f"\n{'what was done':<{width}}  {'seconds':>8}  numbers")
+        for what, seconds, note in self.rows:
+            print(f"{what:<{width}}  {seconds:>8.2f}  {note}")
+
+
+def cape(project: Path, *words: str, store: str = "store", quiet: bool = True) -> tuple[str, float]:
+    """Run one `cape` command in `project`; its stdout and how long it took. Raises `DemoFailed`."""
+    print(f"$ cape {' '.join(words)}", flush=True)
+    environment = {**os.environ, "CAPE_STORE": str(DEMO / store)}
+    started = time.perf_counter()
+    done = subprocess.run(
+        [CAPE, *words], cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        raise DemoFailed(f"`cape {' '.join(words)}` gave exit code {done.returncode}\n{done.stdout}")
+    if not quiet:
+        print("".join(f"  {line}\n" for line in done.stdout.splitlines()), end="")
+    return done.stdout, seconds
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def copy_example(project: Path) -> None:
+    """The example as a project of its own; a project that is there already stays as it is."""
+    if not project.exists():
+        ignore = shutil.ignore_patterns("demo", "demo.py", "cape.lock", ".cape")
+        shutil.copytree(EXAMPLE, project, ignore=ignore)
+
+
+def run_programs(demo: Demo, project: Path, store: str = "store") -> None:
+    for what, command, expected in PROGRAMS:
+        output, seconds = cape(project, "run", "--", *command, store=store, quiet=False)
+        if expected not in output:
+            raise DemoFailed(f"{what}: expected `{expected}`, got `{output.strip()}`")
+        demo.step(f"run {what}", seconds, output.strip().splitlines()[0][:60])
+
+
+def compile_typescript(demo: Demo, project: Path) -> None:
+    script = 'tsc --outDir "$CAPE_STATE" programs/greet.ts && node "$CAPE_STATE/greet.js"'
+    output, seconds = cape(project, "run", "--", "sh", "-c", script, quiet=False)
+    if "typed and compiled" not in output:
+        raise DemoFailed(f"the compiled program printed `{output.strip()}`")
+    demo.step("compile and run a TypeScript program", seconds)
+
+
+def upgrade_and_roll_back(demo: Demo, project: Path) -> None:
+    before, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
+    output, seconds = cape(project, "install", "npm:typescript@~5.9", "--json")
+    changed = json.loads(output)["changes"]
+    after, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
+    if before == after:
+        raise DemoFailed("the upgrade changed nothing")
+    demo.step("upgrade typescript", seconds, f"{before.split()[-1]} -> {after.split()[-1]}; {changed[0]}")
+    cape(project, "history", quiet=False)
+    _, seconds = cape(project, "rollback", quiet=False)
+    back, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
+    if back != before:
+        raise DemoFailed(f"after the rollback tsc says `{back.strip()}`")
+    demo.step("roll back", seconds, f"{after.split()[-1]} -> {back.split()[-1]}")
+
+
+def welcome_newcomer(demo: Demo, project: Path) -> None:
+    """A second person on a fresh machine: clones manifest and lock, has an empty store, runs a program."""
+    clone = DEMO / "newcomer"
+    started = time.perf_counter()
+    if not clone.exists():
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "the project"]):
+            identity = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
+            subprocess.run(["git", *identity, *words], cwd=project, check=True)
+        subprocess.run(["git", "clone", "-q", str(project), str(clone)], check=True)
+    cape(clone, "sync", "--locked", store="newcomer-store")
+    output, _ = cape(clone, "run", "--", "python3", "programs/revenue.py", store="newcomer-store", quiet=False)
+    seconds = time.perf_counter() - started
+    if "Nordics=867" not in output:
+        raise DemoFailed("the newcomer's program does not work")
+    demo.step("newcomer: clone, sync into an empty store, run", seconds)
+    first, second = digests(project, "store"), digests(clone, "newcomer-store")
+    if first != second:
+        raise DemoFailed(f"the newcomer's environment differs: {first} and {second}")
+
+
+def digests(project: Path, store: str) -> dict[str, str]:
+    output, _ = cape(project, "list", "--json", store=store)
+    found = json.loads(output)
+    return {name: found[name] for name in ("lock", "identity", "content")}
+
+
+def play(demo: Demo) -> None:
+    project = DEMO / "handbook"
+    copy_example(project)
+    _, seconds = cape(project, "lock", quiet=False)
+    output, _ = cape(project, "list", "--all", "--json")
+    rows = json.loads(output)["packages"]
+    sources = {source: sum(1 for row in rows if row["source"] == source) for source in ("debian", "pypi", "npm", "model")}
+    demo.step("lock for two systems", seconds, ", ".join(f"{n} {source}" for source, n in sources.items()))
+    output, seconds = cape(project, "sync", "--json")
+    synced = json.loads(output)
+    demo.step(
+        "sync",
+        seconds,
+        f"{synced['packages']} packages, {synced['files']} files; "
+        f"{megabytes(synced['downloaded_bytes'])} downloaded, {synced['objects_made']} objects made",
+    )
+    run_programs(demo, project)
+    compile_typescript(demo, project)
+    upgrade_and_roll_back(demo, project)
+    welcome_newcomer(demo, project)
+    demo.print_table()
+    print()
+    for name, digest in digests(project, "store").items():
+        print(f"{name:<9} {digest}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bootstrap-ms", type=int, default=0)
+    arguments = parser.parse_args()
+    DEMO.mkdir(exist_ok=True)
+    demo = Demo()
+    demo.step("make the virtual environment, install cape", arguments.bootstrap_ms / 1000)
+    try:
+        play(demo)
+    except DemoFailed as failure:
+        print(f"demo failed: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

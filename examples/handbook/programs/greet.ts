@@ -1,0 +1,2 @@
+const words: string[] = ["typed", "and", "compiled"];
+console.log(words.join(" "));
