@@ -1,0 +1,152 @@
+"""`cape lock`, `sync`, `vendor`: arguments to operations, results to text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cape.cli.output import count, say, show_json, size
+from cape.cli.progress import progress
+from cape.operations.locking import LockResult, check_lock, lock_project
+from cape.operations.project import Workshop, find_project, held
+from cape.operations.syncing import SyncResult, sync_project
+
+
+def lock(arguments: argparse.Namespace) -> int:
+    """`cape lock`; with `--check`, exit code 1 when the lock is out of date."""
+    project = find_project(Path.cwd())
+    if arguments.check:
+        return _check(check_lock(project), as_json=arguments.json, quiet=arguments.quiet)
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    with held(project):
+        result = lock_project(project, workshop, dry_run=arguments.dry_run)
+    if arguments.json:
+        show_json(lock_fields(result) | {"dry_run": arguments.dry_run})
+    else:
+        show_lock(result, quiet=arguments.quiet, dry_run=arguments.dry_run)
+    return 0
+
+
+def _check(reasons: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+    if as_json:
+        show_json({"fresh": not reasons, "reasons": list(reasons)})
+    elif reasons:
+        print("`cape.lock` is out of date:", *(f"  {reason}" for reason in reasons), sep="\n", file=sys.stderr)
+        say("hint: run `cape lock`", quiet=quiet)
+    else:
+        say("`cape.lock` answers `cape.toml`", quiet=quiet)
+    return 1 if reasons else 0
+
+
+def lock_fields(result: LockResult) -> dict[str, object]:
+    """The JSON of a lock that was made."""
+    return {
+        "packages": len(result.lock.packages),
+        "systems": [str(system) for system in result.lock.systems],
+        "changes": list(result.changes.lines()),
+        "reasons": list(result.reasons),
+    }
+
+
+def show_lock(result: LockResult, *, quiet: bool, dry_run: bool = False) -> None:
+    """The changes of a lock, a line each, and a sentence."""
+    lines = result.changes.lines()
+    for line in lines:
+        print(line)
+    packages = count(len(result.lock.packages), "package")
+    systems = count(len(result.lock.systems), "system")
+    if not result.reasons:
+        say(f"`cape.lock` answers `cape.toml`: {packages} for {systems}", quiet=quiet)
+    else:
+        verb = "would lock" if dry_run else "locked"
+        say(f"{verb} {packages} for {systems} ({len(lines)} changed)", quiet=quiet)
+    for note in result.lock.notes:
+        say(f"note: {note}", quiet=quiet)
+
+
+def sync(arguments: argparse.Namespace) -> int:
+    """`cape sync`."""
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    only_from = Path(vars(arguments)["from"]).absolute() if vars(arguments)["from"] else None
+    with held(project):
+        result = sync_project(
+            project,
+            workshop,
+            argv=sys.argv[1:],
+            must_be_locked=arguments.locked,
+            only_from=only_from,
+            dry_run=arguments.dry_run,
+        )
+    if arguments.json:
+        show_json(sync_fields(result))
+    else:
+        show_sync(result, quiet=arguments.quiet)
+    return 0
+
+
+def sync_fields(result: SyncResult) -> dict[str, object]:
+    """The JSON of a sync."""
+    return {
+        "dry_run": result.dry_run,
+        "changes": list(result.locked.changes.lines()),
+        "generation": result.generation,
+        "identity": str(result.identity),
+        "content": str(result.content) if result.content else None,
+        "packages": result.packages,
+        "files": result.files,
+        "objects_made": result.objects_made,
+        "downloaded": result.fetched.downloaded,
+        "downloaded_bytes": result.fetched.downloaded_bytes,
+        "to_download": result.to_download,
+        "to_download_bytes": result.to_download_bytes,
+        "notes": list(result.notes),
+    }
+
+
+def show_sync(result: SyncResult, *, quiet: bool) -> None:
+    """What a sync did, in a sentence or two."""
+    for line in result.locked.changes.lines():
+        print(line)
+    for note in result.notes:
+        say(f"note: {note}", quiet=quiet)
+    packages = count(result.packages, "package")
+    if result.dry_run:
+        bytes_ = size(result.to_download_bytes)
+        artifacts = count(result.to_download, "artifact")
+        say(f"would make an environment of {packages}; {artifacts} to download ({bytes_})", quiet=quiet)
+        return
+    parts = [f"{packages}, {count(result.files, 'file')}"]
+    if result.fetched.downloaded:
+        parts.append(f"{size(result.fetched.downloaded_bytes)} downloaded")
+    if result.objects_made:
+        parts.append(f"{count(result.objects_made, 'object')} made")
+    verb = "is" if result.unchanged else "is now"
+    say(f"generation {result.generation} {verb} current: {'; '.join(parts)}", quiet=quiet)
+
+
+def vendor(arguments: argparse.Namespace) -> int:
+    """`cape vendor DIR`."""
+    from cape.operations.inspecting import locked
+    from cape.operations.vendoring import vendor as write_artifacts
+
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    vendored = write_artifacts(locked(project), Path(arguments.destination), workshop)
+    if arguments.json:
+        show_json(
+            {
+                "destination": str(vendored.destination),
+                "artifacts": vendored.artifacts,
+                "size_bytes": vendored.size_bytes,
+                "written": vendored.written,
+            }
+        )
+    else:
+        artifacts = count(vendored.artifacts, "artifact")
+        say(
+            f"`{vendored.destination}` holds {artifacts}, {size(vendored.size_bytes)} ({vendored.written} new)",
+            quiet=arguments.quiet,
+        )
+    return 0

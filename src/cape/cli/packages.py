@@ -1,0 +1,212 @@
+"""`cape install`, `uninstall`, `upgrade`, `list`, `show`, `search`, `why`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cape.cli.output import count, say, show_json, size, table
+from cape.operations.project import Project, Workshop, find_project, held
+
+if TYPE_CHECKING:
+    from cape.lock import Lock
+    from cape.operations.editing import EditResult
+    from cape.sources.protocol import Candidate, LockedPackage
+
+
+def install(arguments: argparse.Namespace) -> int:
+    """`cape install PACKAGE...`."""
+    from cape.cli.progress import progress
+    from cape.manifest import parse_package_argument
+    from cape.operations import editing
+
+    project = find_project(Path.cwd())
+    packages = [parse_package_argument(word) for word in arguments.packages]
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    with held(project):
+        result = editing.install(
+            project, workshop, packages, argv=sys.argv[1:], dry_run=arguments.dry_run
+        )
+    return _show_edit(result, arguments)
+
+
+def uninstall(arguments: argparse.Namespace) -> int:
+    """`cape uninstall PACKAGE...`."""
+    from cape.cli.progress import progress
+    from cape.operations import editing
+
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    with held(project):
+        result = editing.uninstall(
+            project, workshop, arguments.packages, argv=sys.argv[1:], dry_run=arguments.dry_run
+        )
+    return _show_edit(result, arguments)
+
+
+def upgrade(arguments: argparse.Namespace) -> int:
+    """`cape upgrade [PACKAGE...]`."""
+    from cape.cli.progress import progress
+    from cape.operations import editing
+
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    with held(project):
+        result = editing.upgrade(
+            project, workshop, arguments.packages, argv=sys.argv[1:], dry_run=arguments.dry_run
+        )
+    return _show_edit(result, arguments)
+
+
+def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
+    from cape.cli.locking import lock_fields, show_lock, show_sync, sync_fields
+
+    if arguments.json:
+        fields = sync_fields(result.synced) if result.synced else lock_fields(result.locked)
+        show_json({**fields, "dry_run": result.synced is None})
+    elif result.synced is None:
+        show_lock(result.locked, quiet=arguments.quiet, dry_run=True)
+    else:
+        show_sync(result.synced, quiet=arguments.quiet)
+    return 0
+
+
+def _open_lock() -> tuple[Project, Lock]:
+    from cape.operations.inspecting import locked
+
+    project = find_project(Path.cwd())
+    return project, locked(project)
+
+
+def list_packages(arguments: argparse.Namespace) -> int:
+    """`cape list`: what the manifest names; with `--all`, the closure."""
+    from cape.names import System
+    from cape.operations.inspecting import list_locked
+    from cape.operations.syncing import current_digests
+
+    project, lock = _open_lock()
+    listed = list_locked(lock, system=System.current(), everything=arguments.all)
+    if arguments.json:
+        digests = current_digests(project, lock)
+        show_json(
+            {
+                "lock": str(digests.lock),
+                "identity": str(digests.identity),
+                "content": str(digests.content) if digests.content else None,
+                "packages": [
+                    {**_package_fields(row.package), "requested_as": row.requested_as} for row in listed
+                ],
+            }
+        )
+        return 0
+    rows = [
+        (row.requested_as or row.package.name, row.package.version, row.package.source) for row in listed
+    ]
+    if rows:
+        print(table(rows))
+    others = len(list_locked(lock, system=System.current(), everything=True)) - len(listed)
+    if others:
+        say(f"and {count(others, 'package')} that these need (`cape list --all`)", quiet=arguments.quiet)
+    return 0
+
+
+def _package_fields(package: LockedPackage) -> dict[str, object]:
+    return {
+        "source": package.source,
+        "name": package.name,
+        "version": package.version,
+        "systems": [str(system) for system in package.systems],
+        "digest": str(package.artifact.digest),
+        "size_bytes": package.artifact.size_bytes,
+        "location": f"{package.artifact.registry}:{package.artifact.location}",
+        "dependencies": list(package.dependencies),
+        "placement": package.placement or None,
+        "attributes": dict(package.attributes),
+    }
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """`cape show PACKAGE`: its locked rows, else what the sources have."""
+    from cape.operations.inspecting import NotInLock, describe, rows_of
+    from cape.operations.project import NoProject, NotLocked
+
+    suite = None
+    try:
+        _, lock = _open_lock()
+        suite = lock.suite
+        rows = rows_of(lock, arguments.package)
+    except (NoProject, NotLocked, NotInLock):
+        return _show_candidates(describe(Workshop.open(), arguments.package, suite=suite), arguments)
+    if arguments.json:
+        show_json({"locked": [_package_fields(package) for package in rows], "available": []})
+        return 0
+    for package in rows:
+        print(f"{package.name} {package.version} ({package.source}, {', '.join(package.systems)})")
+        print(f"  {package.artifact.digest}  {size(package.artifact.size_bytes)}")
+        print(f"  {package.artifact.registry}: {package.artifact.location}")
+        if package.dependencies:
+            print(f"  needs {', '.join(package.dependencies)}")
+    return 0
+
+
+def _show_candidates(candidates: tuple[Candidate, ...], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        show_json({"locked": [], "available": [_candidate_fields(one) for one in candidates]})
+        return 0
+    for one in candidates:
+        print(f"{one.source}:{one.name} {one.version}\n  {one.summary}")
+    return 0
+
+
+def _candidate_fields(candidate: Candidate) -> dict[str, object]:
+    return {
+        "source": candidate.source,
+        "name": candidate.name,
+        "version": candidate.version,
+        "summary": candidate.summary,
+    }
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """`cape search TEXT`; exit code 1 when nothing is found."""
+    from cape.errors import CapeError, UsageError
+    from cape.manifest import read_manifest
+    from cape.operations.inspecting import search as search_sources
+
+    if not arguments.limit.isdigit() or not int(arguments.limit):
+        raise UsageError(f"`--limit` wants a number, not `{arguments.limit}`")
+    try:
+        suite = read_manifest(find_project(Path.cwd()).manifest_path).debian
+    except CapeError:
+        suite = None
+    found = search_sources(Workshop.open(), arguments.text, suite=suite, limit=int(arguments.limit))
+    if arguments.json:
+        show_json(
+            {
+                "packages": [_candidate_fields(one) for one in found.candidates],
+                "failures": list(found.failures),
+            }
+        )
+    elif found.candidates:
+        width = 100
+        rows = [(f"{one.source}:{one.name}", one.version, one.summary[:width]) for one in found.candidates]
+        print(table(rows))
+    for failure in found.failures:
+        say(f"note: {failure}", quiet=arguments.quiet)
+    return 0 if found.candidates else 1
+
+
+def why(arguments: argparse.Namespace) -> int:
+    """`cape why PACKAGE`."""
+    from cape.operations.inspecting import why as chains_to
+
+    _, lock = _open_lock()
+    chains = chains_to(lock, arguments.package)
+    if arguments.json:
+        show_json({"chains": [list(chain) for chain in chains]})
+    else:
+        for chain in chains:
+            print(" -> ".join(chain))
+    return 0

@@ -1,0 +1,120 @@
+"""`cape install`, `uninstall`, `upgrade`: an edit of the manifest, its lock, and its environment, as one.
+
+Whatever fails, manifest, lock and generations are as they were: both files are written only after the
+new environment is made, and the switch to it comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cape.errors import InputError
+from cape.lock import ALL, read_lock
+from cape.manifest import (
+    Manifest,
+    PackageArgument,
+    add_requirements,
+    parse_manifest,
+    read_manifest,
+    remove_requirements,
+)
+from cape.operations.locking import LockResult, compute_lock
+from cape.operations.project import Project, Workshop
+from cape.operations.syncing import SyncResult, prepare, publish
+
+
+class NotInManifest(InputError):
+    """A package that the manifest does not name."""
+
+    slug = "not-in-manifest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EditResult:
+    """An edit: the lock that answers it, and the generation it made (None for a dry run)."""
+
+    locked: LockResult
+    synced: SyncResult | None
+    text: str
+
+
+def install(
+    project: Project,
+    workshop: Workshop,
+    packages: Sequence[PackageArgument],
+    *,
+    argv: Sequence[str],
+    dry_run: bool = False,
+) -> EditResult:
+    """Add packages to the manifest (or change their constraint), lock, and make a generation."""
+    manifest = read_manifest(project.manifest_path)
+    text = add_requirements(manifest.text, packages)
+    return _apply(project, workshop, manifest, text, argv=argv, dry_run=dry_run)
+
+
+def uninstall(
+    project: Project,
+    workshop: Workshop,
+    names: Sequence[str],
+    *,
+    argv: Sequence[str],
+    dry_run: bool = False,
+) -> EditResult:
+    """Remove packages from the manifest: all of them, or none. Raises `NotInManifest`."""
+    manifest = read_manifest(project.manifest_path)
+    keys = [_key_of(manifest, name) for name in names]
+    text = remove_requirements(manifest.text, keys)
+    return _apply(project, workshop, manifest, text, argv=argv, dry_run=dry_run)
+
+
+def upgrade(
+    project: Project,
+    workshop: Workshop,
+    names: Sequence[str],
+    *,
+    argv: Sequence[str],
+    dry_run: bool = False,
+) -> EditResult:
+    """Let the named packages move within their constraints; all, when none is named."""
+    manifest = read_manifest(project.manifest_path)
+    free = frozenset(_key_of(manifest, name) for name in names) if names else ALL
+    return _apply(project, workshop, manifest, manifest.text, argv=argv, dry_run=dry_run, free=free)
+
+
+def _key_of(manifest: Manifest, name: str) -> str:
+    """The manifest's key for `NAME` or `SOURCE:NAME`."""
+    from cape.names import nearest
+
+    source, _, bare = name.rpartition(":")
+    for requirement in manifest.requirements:
+        names = (requirement.name, requirement.package)
+        if bare in names and (not source or source == requirement.source):
+            return requirement.name
+    close = nearest(bare, [requirement.name for requirement in manifest.requirements])
+    raise NotInManifest(
+        f"the manifest does not name `{name}`",
+        where=str(manifest.path),
+        hint="did you mean " + ", ".join(f"`{one}`" for one in close) + "?"
+        if close
+        else "`cape list` shows what it names",
+    )
+
+
+def _apply(
+    project: Project,
+    workshop: Workshop,
+    manifest: Manifest,
+    text: str,
+    *,
+    argv: Sequence[str],
+    dry_run: bool,
+    free: frozenset[str] | None = None,
+) -> EditResult:
+    edited = parse_manifest(text, path=project.manifest_path)
+    locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free)
+    if dry_run:
+        return EditResult(locked=locked, synced=None, text=text)
+    prepared = prepare(project, workshop, locked)
+    synced = publish(project, workshop, prepared, argv=argv)
+    return EditResult(locked=locked, synced=synced, text=text)

@@ -1,0 +1,137 @@
+"""Bringing the artifacts of locked packages into the store: from near to far.
+
+The store itself, the artifact directories of this machine (or of `--from`), then the registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.errors import StateError
+from cape.names import Digest
+from cape.operations.project import Workshop
+from cape.sources.protocol import ArtifactGone, LockedPackage, Snapshot, Source
+
+
+class ArtifactsMissing(StateError):
+    """A directory that should have every artifact of the lock does not."""
+
+    slug = "artifacts-missing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What fetching did: artifacts and bytes from directories, and from registries."""
+
+    found: int = 0
+    downloaded: int = 0
+    downloaded_bytes: int = 0
+
+
+def missing(packages: Iterable[LockedPackage], workshop: Workshop) -> list[LockedPackage]:
+    """The packages whose artifact the store does not have; one per artifact, in the order given."""
+    unique: dict[Digest, LockedPackage] = {}
+    for package in packages:
+        unique.setdefault(package.artifact.digest, package)
+    return [package for digest, package in unique.items() if not workshop.store.artifacts.has(digest)]
+
+
+def fetch(
+    packages: Sequence[LockedPackage],
+    workshop: Workshop,
+    sources: Mapping[str, Source],
+    *,
+    snapshots: Sequence[Snapshot] = (),
+    only_from: Path | None = None,
+) -> Fetched:
+    """Bring the artifacts of all packages into the store.
+
+    With `only_from` no registry is asked. What was brought stays if a later artifact fails.
+    Raises `ArtifactsMissing`, `ArtifactGone`, `RegistryUnreachable`, `IntegrityError`.
+    """
+    lacking = missing(packages, workshop)
+    directories = [only_from] if only_from else None
+    still = [package for package in lacking if not _found_near(package, workshop, directories)]
+    found = len(lacking) - len(still)
+    if not still:
+        return Fetched(found=found)
+    if only_from is not None:
+        raise ArtifactsMissing(
+            f"{len(still)} artifacts of the lock are not there, the first is `{still[0].name}` "
+            f"{still[0].version} ({still[0].artifact.digest})",
+            where=str(only_from),
+            hint="write the directory again: `cape vendor DIR` on a machine that has them",
+        )
+    _download(still, workshop, sources, snapshots)
+    return Fetched(
+        found=found,
+        downloaded=len(still),
+        downloaded_bytes=sum(package.artifact.size_bytes for package in still),
+    )
+
+
+def _found_near(package: LockedPackage, workshop: Workshop, directories: list[Path] | None) -> bool:
+    artifact = package.artifact
+    artifacts = workshop.store.artifacts
+    return artifacts.find_elsewhere(artifact.digest, size_bytes=artifact.size_bytes, places=directories)
+
+
+def _download(
+    packages: Sequence[LockedPackage],
+    workshop: Workshop,
+    sources: Mapping[str, Source],
+    snapshots: Sequence[Snapshot],
+) -> None:
+    from cape.sources.download import Download, download_all
+
+    urls = _locations(packages, sources)
+    for package in packages:
+        if not urls.get(package.artifact.digest):
+            raise _gone(package, snapshots)
+    downloads = [
+        Download(
+            digest=package.artifact.digest,
+            size_bytes=package.artifact.size_bytes,
+            name=f"{package.name} {package.version}",
+            urls=tuple(urls[package.artifact.digest]),
+        )
+        for package in packages
+    ]
+    try:
+        download_all(downloads, workshop.store.artifacts, progress=workshop.progress)
+    except ArtifactGone as error:
+        for package in packages:
+            if f"{package.name} {package.version}" in error.fact:
+                raise _gone(package, snapshots) from error
+        raise
+
+
+def _locations(
+    packages: Sequence[LockedPackage], sources: Mapping[str, Source]
+) -> dict[Digest, Sequence[str]]:
+    by_source: dict[str, list[LockedPackage]] = {}
+    for package in packages:
+        by_source.setdefault(package.source, []).append(package)
+    urls: dict[Digest, Sequence[str]] = {}
+    for name, group in by_source.items():
+        urls.update(sources[name].locate(group))
+    return urls
+
+
+def _gone(package: LockedPackage, snapshots: Sequence[Snapshot]) -> ArtifactGone:
+    """The error for an artifact that no registry serves: since when, and the ways out."""
+    dates = [snapshot.date for snapshot in snapshots if snapshot.registry == package.artifact.registry]
+    since = f"; the lock is of the archive's state of {max(dates)[:10]}" if dates else ""
+    ways = [
+        f"`cape upgrade {package.name}` takes what replaced it",
+        "`cape sync --from DIR` or `cape config artifacts DIR` takes it from a vendored tree",
+    ]
+    if package.source == "debian":
+        ways.append("`cape config debian.dated-mirror URL` takes it from an archive of old states")
+    return ArtifactGone(
+        f"`{package.name}` {package.version} is no longer served by its registry{since}",
+        where=f"{package.artifact.registry}:{package.artifact.location}",
+        hint="; ".join(ways),
+    )

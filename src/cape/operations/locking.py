@@ -1,0 +1,77 @@
+"""Manifest to lock: `cape lock`, `cape lock --check`, and the lock that other operations start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cape.lock import (
+    Lock,
+    LockChanges,
+    check_freshness,
+    compare_locks,
+    lock_manifest,
+    read_lock,
+    write_lock,
+)
+from cape.manifest import Manifest, read_manifest
+from cape.operations.project import Project, Workshop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockResult:
+    """A lock that answers the manifest, what it changed, and why it was made anew (empty: it was not)."""
+
+    manifest: Manifest
+    lock: Lock
+    previous: Lock | None
+    changes: LockChanges
+    reasons: tuple[str, ...]
+
+
+def reasons_to_lock(manifest: Manifest, lock: Lock | None) -> tuple[str, ...]:
+    """Why the lock does not answer the manifest, as sentences; empty when it does."""
+    if lock is None:
+        return ("there is no `cape.lock`",)
+    reasons = check_freshness(manifest, lock)
+    if lock.needs_relock:
+        reasons = ("`cape.lock` holds two sides of a merge", *reasons)
+    return reasons
+
+
+def compute_lock(
+    manifest: Manifest,
+    previous: Lock | None,
+    workshop: Workshop,
+    *,
+    upgrade: frozenset[str] | None = None,
+) -> LockResult:
+    """The lock for a manifest, from the sources where something changed. Writes nothing."""
+    reasons = reasons_to_lock(manifest, previous)
+    if upgrade is not None:
+        reasons = (*reasons, "an upgrade was asked for")
+    if previous is not None and not reasons:
+        lock = previous
+    else:
+        sources = workshop.sources(manifest.debian)
+        lock = lock_manifest(manifest, sources, previous, upgrade=upgrade, progress=workshop.progress)
+    changes = compare_locks(previous, lock)
+    return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
+
+
+def lock_project(project: Project, workshop: Workshop, *, dry_run: bool = False) -> LockResult:
+    """Bring the project's lock up to date with its manifest.
+
+    The caller holds the project. The lockfile is replaced atomically, and only if it changes.
+    """
+    manifest = read_manifest(project.manifest_path)
+    previous = read_lock(project.lock_path)
+    result = compute_lock(manifest, previous, workshop)
+    if not dry_run and result.reasons:
+        write_lock(project.lock_path, result.lock)
+    return result
+
+
+def check_lock(project: Project) -> tuple[str, ...]:
+    """Why the lock does not answer the manifest; empty when it does. Reads two files, no network."""
+    manifest = read_manifest(project.manifest_path)
+    return reasons_to_lock(manifest, read_lock(project.lock_path))

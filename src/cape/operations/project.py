@@ -1,0 +1,162 @@
+"""Finding a project, holding it against others who change it, and opening the rooms it works with."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.configuration import Configuration
+from cape.errors import StateError
+from cape.sources.protocol import NO_PROGRESS, Progress, Source
+from cape.store import Store
+
+MANIFEST = "cape.toml"
+LOCKFILE = "cape.lock"
+DEFAULT_SUITE = "trixie"
+
+
+class NoProject(StateError):
+    """Neither this directory nor one above it has a manifest."""
+
+    slug = "no-project"
+
+
+class NotLocked(StateError):
+    """The project has no lock yet."""
+
+    slug = "not-locked"
+
+
+class DirectoryNotWritable(StateError):
+    """The project's directory cannot hold cape's files."""
+
+    slug = "directory-not-writable"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A directory with a manifest."""
+
+    directory: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.directory / MANIFEST
+
+    @property
+    def lock_path(self) -> Path:
+        return self.directory / LOCKFILE
+
+    @property
+    def state(self) -> Path:
+        """`.cape`: generations, sealed scripts, and `$CAPE_STATE`."""
+        return self.directory / ".cape"
+
+
+def find_project(start: Path) -> Project:
+    """The nearest directory with a manifest, from `start` upwards. Raises `NoProject`."""
+    start = Path(os.path.abspath(start))
+    for directory in (start, *start.parents):
+        if (directory / MANIFEST).is_file():
+            return Project(directory)
+    raise NoProject(
+        f"neither `{start}` nor a directory above it has a `{MANIFEST}`", hint="`cape init` writes one here"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What an operation works with: this machine's settings, the store, and where progress goes."""
+
+    configuration: Configuration
+    store: Store
+    progress: Progress = NO_PROGRESS
+
+    @classmethod
+    def open(cls, progress: Progress = NO_PROGRESS) -> Workshop:
+        """The settings and the store of this user. Raises `BadConfiguration`."""
+        configuration = Configuration.read()
+        return cls(configuration, Store.default(configuration), progress)
+
+    def sources(self, suite: str | None) -> Mapping[str, Source]:
+        """The real sources, by name, opened when they are first asked for."""
+        return _Sources(self, suite or DEFAULT_SUITE)
+
+
+class _Sources(Mapping[str, Source]):
+    """Opens each source on first use: importing all of them would cost every command its start."""
+
+    names = ("debian", "pypi", "npm", "model")
+
+    def __init__(self, workshop: Workshop, suite: str) -> None:
+        self._workshop = workshop
+        self._suite = suite
+        self._open: dict[str, Source] = {}
+
+    def __getitem__(self, name: str) -> Source:
+        if name not in self.names:
+            raise KeyError(name)
+        if name not in self._open:
+            self._open[name] = self._make(name)
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _make(self, name: str) -> Source:
+        configuration = self._workshop.configuration
+        artifacts = self._workshop.store.artifacts
+        cache = self._workshop.store.root / "indices" / name
+        if name == "debian":
+            from cape.sources.debian import DebianSource
+
+            return DebianSource(
+                suite=self._suite, configuration=configuration, cache=cache, artifacts=artifacts
+            )
+        if name == "pypi":
+            from cape.sources.pypi import PypiSource
+
+            return PypiSource(configuration=configuration, cache=cache, artifacts=artifacts)
+        if name == "npm":
+            from cape.sources.npm import NpmSource
+
+            return NpmSource(configuration=configuration, cache=cache, artifacts=artifacts)
+        from cape.sources.models import ModelSource
+        from cape.sources.pypi import PypiSource
+
+        pypi = self["pypi"]
+        assert isinstance(pypi, PypiSource)
+        return ModelSource(pypi=pypi, artifacts=artifacts)
+
+
+@contextlib.contextmanager
+def held(project: Project) -> Iterator[None]:
+    """Keep other changes of this project waiting until the block ends, or this process does.
+
+    The kernel drops the hold when the process dies, whatever kills it.
+    Raises `DirectoryNotWritable`.
+    """
+    try:
+        project.state.mkdir(mode=0o700, exist_ok=True)
+        ignore = project.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        descriptor = os.open(project.state / "held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DirectoryNotWritable(
+            "the project's directory cannot be written",
+            where=str(project.state),
+            hint="cape keeps the project's generations in `.cape`; make the directory writable for you",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

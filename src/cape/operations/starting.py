@@ -1,0 +1,69 @@
+"""`cape init`: a manifest for a directory, and a word to git about merging its lock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.errors import StateError
+from cape.manifest import new_manifest
+from cape.names import System, write_atomically
+from cape.operations.project import LOCKFILE, MANIFEST, Workshop
+
+_MERGE_RULE = f"{LOCKFILE} merge=union"
+
+
+class AlreadyProject(StateError):
+    """The directory has a manifest already."""
+
+    slug = "already-a-project"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """A new project: its manifest, whether git was told, and what the machine still lacks."""
+
+    manifest_path: Path
+    name: str
+    told_git: bool
+    warnings: tuple[str, ...]
+
+
+def start_project(
+    directory: Path, workshop: Workshop, *, name: str | None, suite: str, dry_run: bool = False
+) -> Started:
+    """Write `cape.toml` and a line of `.gitattributes`. Raises `AlreadyProject`."""
+    path = directory / MANIFEST
+    if path.exists():
+        raise AlreadyProject(f"`{MANIFEST}` is there already", where=str(directory))
+    word = name or re.sub(r"[^A-Za-z0-9._-]+", "-", directory.name).strip("-") or "project"
+    systems = (System.X86_64_LINUX, System.AARCH64_LINUX)
+    told_git = _tell_git(directory, dry_run=dry_run)
+    if not dry_run:
+        write_atomically(path, new_manifest(word, systems, suite).encode())
+    return Started(
+        manifest_path=path, name=word, told_git=told_git, warnings=_missing_registries(workshop, suite)
+    )
+
+
+def _tell_git(directory: Path, *, dry_run: bool) -> bool:
+    attributes = directory / ".gitattributes"
+    text = attributes.read_text() if attributes.exists() else ""
+    if _MERGE_RULE in text.splitlines():
+        return False
+    if not dry_run:
+        ending = "" if not text or text.endswith("\n") else "\n"
+        write_atomically(attributes, f"{text}{ending}{_MERGE_RULE}\n".encode())
+    return True
+
+
+def _missing_registries(workshop: Workshop, suite: str) -> tuple[str, ...]:
+    from cape.sources.debian import find_mirrors
+    from cape.sources.protocol import RegistryUnknown
+
+    try:
+        find_mirrors(workshop.configuration)
+    except RegistryUnknown as error:
+        return (f"{error.fact}; {error.hint}",)
+    return ()
