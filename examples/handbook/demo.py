@@ -23,7 +23,7 @@ CAPE = TOP / ".venv" / "bin" / "cape"
 
 PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
     ("ripgrep, a system package", ["rg", "--no-heading", "allowance", "notes"], "45 euros"),
-    ("jq", ["jq", "-n", "-c", '{answer: (6 * 7)}'], '"answer":42'),
+    ("jq", ["jq", "-n", "-c", "{answer: (6 * 7)}"], '"answer":42'),
     ("sqlite3", ["sqlite3", ":memory:", "select 'sqlite ' || sqlite_version()"], "sqlite 3"),
     ("git", ["git", "--version"], "git version"),
     ("python3 with pandas from PyPI", ["python3", "programs/revenue.py"], "Nordics=867"),
@@ -122,7 +122,9 @@ def welcome_newcomer(demo: Demo, project: Path) -> None:
             subprocess.run(["git", *identity, *words], cwd=project, check=True)
         subprocess.run(["git", "clone", "-q", str(project), str(clone)], check=True)
     cape(clone, "sync", "--locked", store="newcomer-store")
-    output, _ = cape(clone, "run", "--", "python3", "programs/revenue.py", store="newcomer-store", quiet=False)
+    output, _ = cape(
+        clone, "run", "--", "python3", "programs/revenue.py", store="newcomer-store", quiet=False
+    )
     seconds = time.perf_counter() - started
     if "Nordics=867" not in output:
         raise DemoFailed("the newcomer's program does not work")
@@ -144,7 +146,10 @@ def play(demo: Demo) -> None:
     _, seconds = cape(project, "lock", quiet=False)
     output, _ = cape(project, "list", "--all", "--json")
     rows = json.loads(output)["packages"]
-    sources = {source: sum(1 for row in rows if row["source"] == source) for source in ("debian", "pypi", "npm", "model")}
+    sources = {
+        source: sum(1 for row in rows if row["source"] == source)
+        for source in ("debian", "pypi", "npm", "model")
+    }
     demo.step("lock for two systems", seconds, ", ".join(f"{n} {source}" for source, n in sources.items()))
     output, seconds = cape(project, "sync", "--json")
     synced = json.loads(output)

@@ -1,0 +1,465 @@
+"""`make bench`: measures what docs/benchmarks.md lists, on this machine, and prints it as a table.
+
+Everything runs through the real command in a fresh directory below a temporary one. Rivals run in the
+same run, and are compared as ratios. `--write` replaces the table of docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+CAPE = TOP / ".venv" / "bin" / "cape"
+PYTHON = TOP / ".venv" / "bin" / "python"
+EXAMPLE = TOP / "examples" / "handbook"
+
+FIFTY = {
+    "debian": [
+        "ripgrep",
+        "jq",
+        "sqlite3",
+        "git",
+        "curl",
+        "tree",
+        "less",
+        "file",
+        "make",
+        "gawk",
+        "sed",
+        "tmux",
+        "htop",
+        "rsync",
+        "zip",
+        "unzip",
+        "bzip2",
+        "xz-utils",
+        "patch",
+        "diffutils",
+        "findutils",
+        "openssl",
+        "vim-tiny",
+        "nano",
+        "socat",
+        "strace",
+        "lsof",
+        "bc",
+        "time",
+        "moreutils",
+    ],
+    "pypi": [
+        "pandas",
+        "requests",
+        "flask",
+        "httpx",
+        "rich",
+        "click",
+        "pydantic",
+        "jinja2",
+        "pytest",
+        "attrs",
+    ],
+    "npm": [
+        "typescript",
+        "prettier",
+        "eslint",
+        "esbuild",
+        "lodash",
+        "express",
+        "commander",
+        "chalk",
+        "semver",
+    ],
+}
+THREE_HUNDRED = [
+    "git",
+    "vim",
+    "python3",
+    "perl",
+    "ruby",
+    "php-cli",
+    "ffmpeg",
+    "imagemagick",
+    "graphviz",
+    "postgresql",
+    "nodejs",
+    "gnuplot-nox",
+    "poppler-utils",
+    "ghostscript",
+    "gdb",
+    "cmake",
+    "gcc",
+    "make",
+]
+BUDGETS = {
+    "warm `cape run -- true`, p95": ("20 ms", 0.020),
+    "`cape --help`, p50": ("100 ms", 0.100),
+    "`cape list`, p50": ("100 ms", 0.100),
+    "lock 50 packages of 3 sources, one row changed, warm index": ("1 s", 1.0),
+    "rollback among 1,000 generations": ("100 ms", 0.100),
+    "sync of the large set, objects warm": ("1 s", 1.0),
+    "sync of the large set, objects cold, over download and decompress": ("1.5 x", 1.5),
+    "Python part, cold, over `uv pip sync`": ("1.15 x", 1.15),
+    "Python part, warm, over `uv pip sync`": ("1.15 x", 1.15),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what, the value as text, the number for the budget, and a note."""
+
+    what: str
+    text: str
+    number: float | None = None
+    note: str = ""
+
+    def verdict(self) -> str:
+        if self.what not in BUDGETS or self.number is None:
+            return ""
+        text, limit = BUDGETS[self.what]
+        return f"{text}: {'within' if self.number <= limit else 'OVER'}"
+
+
+class Bench:
+    """A temporary directory with stores and projects, and the rows measured so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.rows: list[Row] = []
+
+    def add(self, what: str, text: str, number: float | None = None, note: str = "") -> None:
+        self.rows.append(Row(what, text, number, note))
+        print(f"{what}: {text}  {self.rows[-1].verdict()}  {note}", flush=True)
+
+    def project(self, name: str, manifest: str) -> Path:
+        project = self.directory / name
+        project.mkdir(exist_ok=True)
+        (project / "cape.toml").write_text(manifest)
+        return project
+
+    def cape(self, project: Path, *words: str, store: str = "store") -> tuple[str, float]:
+        environment = {**os.environ, "CAPE_STORE": str(self.directory / store)}
+        started = time.perf_counter()
+        done = subprocess.run(
+            [CAPE, *words], cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=False
+        )
+        seconds = time.perf_counter() - started
+        if done.returncode:
+            raise SystemExit(f"`cape {' '.join(words)}` gave {done.returncode}\n{done.stdout}")
+        return done.stdout, seconds
+
+    def times(self, project: Path, words: list[str], count: int, store: str = "store") -> list[float]:
+        return sorted(self.cape(project, *words, store=store)[1] for _ in range(count))
+
+
+def manifest(packages: dict[str, list[str]], *, systems: str = '"x86_64-linux", "aarch64-linux"') -> str:
+    lines = [
+        "schema = 1",
+        "[environment]",
+        'name = "bench"',
+        f"systems = [{systems}]",
+        'debian = "trixie"',
+        "[packages]",
+    ]
+    for source, names in packages.items():
+        lines += [
+            f'"{name}" = "*"' if source == "debian" else f'"{name}" = {{ {source} = "*" }}' for name in names
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def quantile(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def measure_handbook(bench: Bench) -> None:
+    project = bench.project("handbook", (EXAMPLE / "cape.toml").read_text())
+    _, seconds = bench.cape(project, "lock")
+    bench.add(
+        "lock of the example, empty store",
+        f"{seconds:.2f} s",
+        seconds,
+        "two systems; indices, npm tarballs and the model are downloaded",
+    )
+    _, seconds = bench.cape(project, "lock")
+    bench.add("lock of the example, nothing changed", ms(seconds), seconds)
+    output, seconds = bench.cape(project, "sync", "--json")
+    synced = json.loads(output)
+    bench.add(
+        "sync of the example, cold objects",
+        f"{seconds:.2f} s",
+        seconds,
+        f"{synced['packages']} packages, {synced['files']} files, {synced['downloaded_bytes'] / 1e6:.0f} MB downloaded",
+    )
+    _, seconds = bench.cape(project, "sync")
+    bench.add("sync of the example, nothing changed", ms(seconds), seconds)
+    shutil.rmtree(project / ".cape")
+    for environment in (bench.directory / "store" / "environments").iterdir():
+        subprocess.run(["chmod", "-R", "u+w", environment], check=True)
+        shutil.rmtree(environment)
+    _, seconds = bench.cape(project, "sync")
+    bench.add("sync of the example, warm objects", f"{seconds:.2f} s", seconds, "environment removed before")
+    runs = bench.times(project, ["run", "--", "true"], 200)
+    bench.add(
+        "warm `cape run -- true`, p50",
+        ms(statistics.median(runs)),
+        statistics.median(runs),
+        "200 runs, started from Python's subprocess",
+    )
+    bench.add("warm `cape run -- true`, p95", ms(quantile(runs, 0.95)), quantile(runs, 0.95))
+    bare = sorted(timed(lambda: subprocess.run(["/bin/true"], check=True)) for _ in range(200))
+    bench.add("`true` alone, p50", ms(statistics.median(bare)), note="the same way of starting it")
+    for words in (["--help"], ["list"]):
+        runs = bench.times(project, words, 30)
+        bench.add(
+            f"`cape {words[0]}`, p50",
+            ms(statistics.median(runs)),
+            statistics.median(runs),
+            f"p95 {ms(quantile(runs, 0.95))}",
+        )
+    second_environment(bench, project)
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def disk_bytes(directory: Path) -> int:
+    return int(subprocess.check_output(["du", "-s", "--block-size=1", directory]).split()[0])
+
+
+def second_environment(bench: Bench, project: Path) -> None:
+    store = bench.directory / "store"
+    whole = disk_bytes(store / "environments")
+    before = disk_bytes(store)
+    second = bench.project("second", (project / "cape.toml").read_text().replace('jq      = "*"\n', ""))
+    shutil.copy(project / "cape.lock", second / "cape.lock")
+    _, seconds = bench.cape(second, "sync")
+    grown = disk_bytes(store) - before
+    bench.add(
+        "disk use of a second, similar environment",
+        f"{grown / 1e6:.1f} MB",
+        note=f"the first one's files: {whole / 1e6:.0f} MB; made in {seconds:.2f} s",
+    )
+
+
+def measure_lock_of_fifty(bench: Bench) -> None:
+    project = bench.project("fifty", manifest(FIFTY))
+    count = sum(len(names) for names in FIFTY.values())
+    _, seconds = bench.cape(project, "lock")
+    bench.add(
+        f"lock {count} packages of 3 sources, first time",
+        f"{seconds:.2f} s",
+        seconds,
+        "warm Debian index; npm tarballs are downloaded",
+    )
+    text = manifest({**FIFTY, "debian": [*FIFTY["debian"], "pv"]})
+    (project / "cape.toml").write_text(text)
+    _, seconds = bench.cape(project, "lock")
+    bench.add("lock 50 packages of 3 sources, one row changed, warm index", f"{seconds:.2f} s", seconds)
+    (project / "cape.lock").unlink()
+    _, seconds = bench.cape(project, "lock")
+    bench.add("lock 50 packages of 3 sources, no lock, everything warm", f"{seconds:.2f} s", seconds)
+
+
+def measure_large_set(bench: Bench) -> None:
+    system = subprocess.check_output(
+        [PYTHON, "-c", "from cape.names import System; print(System.current())"], text=True
+    ).strip()
+    project = bench.project("large", manifest({"debian": THREE_HUNDRED}, systems=f'"{system}"'))
+    bench.cape(project, "lock")
+    vendor = bench.directory / "vendor"
+    started = time.perf_counter()
+    bench.cape(project, "vendor", str(vendor), store="download-store")
+    download = time.perf_counter() - started
+    decompress = timed(lambda: decompress_all(vendor))
+    shutil.rmtree(bench.directory / "download-store")
+    output, cold = bench.cape(project, "sync", "--json", store="large-store")
+    synced = json.loads(output)
+    note = (
+        f"{synced['packages']} packages, {synced['files']} files, {synced['downloaded_bytes'] / 1e6:.0f} MB"
+    )
+    bench.add("sync of the large set, objects cold", f"{cold:.1f} s", cold, note)
+    floor = download + decompress
+    bench.add(
+        "sync of the large set, objects cold, over download and decompress",
+        f"{cold / floor:.2f} x",
+        cold / floor,
+        f"downloading the same {download:.1f} s, `dpkg-deb --fsys-tarfile` of all, two at a time, to /dev/null {decompress:.1f} s",
+    )
+    subprocess.run(["chmod", "-R", "u+w", bench.directory / "large-store" / "environments"], check=True)
+    shutil.rmtree(bench.directory / "large-store" / "environments")
+    shutil.rmtree(project / ".cape")
+    _, warm = bench.cape(project, "sync", store="large-store")
+    bench.add(
+        "sync of the large set, objects warm",
+        f"{warm:.2f} s",
+        warm,
+        f"{synced['files'] / warm:,.0f} files linked a second, with everything else that a sync does",
+    )
+
+
+def decompress_all(vendor: Path) -> None:
+    files = [str(path) for path in vendor.rglob("*") if path.is_file()]
+    script = 'for deb; do dpkg-deb --fsys-tarfile "$deb" > /dev/null; done'
+    halves = [files[0::2], files[1::2]]
+    running = [subprocess.Popen(["sh", "-c", script, "sh", *half]) for half in halves]
+    for process in running:
+        if process.wait():
+            raise SystemExit("dpkg-deb failed")
+
+
+def measure_python_part(bench: Bench) -> None:
+    """The Python packages of the example by `cape sync`, and the same wheels by `uv pip sync`."""
+    names = ["pandas", "scipy", "matplotlib", "requests", "flask", "sqlalchemy"]
+    base = bench.project("python-base", manifest({"debian": ["python3"]}))
+    full = bench.project("python-full", manifest({"debian": ["python3"], "pypi": names}))
+    bench.cape(base, "sync", store="python-store")
+    bench.cape(full, "lock", store="python-store")
+    _, cold = bench.cape(full, "sync", store="python-store")
+    _, without = bench.cape(base, "sync", store="python-store")
+    pins = bench.directory / "requirements.txt"
+    lock = [json.loads(line) for line in (full / "cape.lock").read_text().splitlines()]
+    rows = {(row["name"], row["version"]) for row in lock if row.get("source") == "pypi" and "version" in row}
+    pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(rows)))
+    cache = bench.directory / "uv-cache"
+    venv = bench.directory / "uv-venv"
+    uv = subprocess.check_output([PYTHON, "-c", "import uv; print(uv.find_uv_bin())"], text=True).strip()
+    interpreter = subprocess.check_output(
+        [CAPE, "run", "--", "sh", "-c", "echo $CAPE_ENV"],
+        cwd=base,
+        text=True,
+        env={**os.environ, "CAPE_STORE": str(bench.directory / "python-store")},
+    ).strip()
+    environment = {**os.environ, "UV_CACHE_DIR": str(cache)}
+
+    def uv_sync() -> float:
+        shutil.rmtree(venv, ignore_errors=True)
+        subprocess.run(
+            [uv, "venv", "-q", "--python", f"{interpreter}/root/usr/bin/python3", venv],
+            env=environment,
+            check=True,
+        )
+        return timed(
+            lambda: subprocess.run(
+                [uv, "pip", "sync", "-q", "--no-config", "--python", venv / "bin" / "python", pins],
+                env=environment,
+                check=True,
+            )
+        )
+
+    uv_cold, uv_warm = uv_sync(), uv_sync()
+    bench.add(
+        "Python part, cold, over `uv pip sync`",
+        f"{cold / uv_cold:.2f} x",
+        cold / uv_cold,
+        f"{len(rows)} wheels; whole `cape sync` {cold:.2f} s, uv {uv_cold:.2f} s; a sync of the same without Python packages {without:.2f} s",
+    )
+    for path in (bench.directory / "python-store" / "environments").iterdir():
+        subprocess.run(["chmod", "-R", "u+w", path], check=True)
+        shutil.rmtree(path)
+    shutil.rmtree(full / ".cape")
+    shutil.rmtree(base / ".cape")
+    _, without = bench.cape(base, "sync", store="python-store")
+    _, warm = bench.cape(full, "sync", store="python-store")
+    part = max(warm - without, 0.0)
+    bench.add(
+        "Python part, warm, over `uv pip sync`",
+        f"{part / uv_warm:.2f} x",
+        part / uv_warm,
+        f"`cape sync` with {warm:.2f} s and without {without:.2f} s these wheels; uv {uv_warm:.2f} s",
+    )
+
+
+def measure_rollback(bench: Bench) -> None:
+    project = bench.directory / "handbook"
+    done = subprocess.run([PYTHON, TOP / "benchmarks" / "generations.py", project, "1000"], check=False)
+    if done.returncode:
+        raise SystemExit("making generations failed")
+    bench.cape(project, "rollback")
+    times = [bench.cape(project, "rollback")[1] for _ in range(10)]
+    bench.add(
+        "rollback among 1,000 generations",
+        ms(statistics.median(times)),
+        statistics.median(times),
+        "whole command, median of 10",
+    )
+
+
+STAGES: dict[str, Callable[[Bench], None]] = {
+    "handbook": measure_handbook,
+    "fifty": measure_lock_of_fifty,
+    "rollback": measure_rollback,
+    "python": measure_python_part,
+    "large": measure_large_set,
+}
+
+
+@contextmanager
+def workplace(where: str | None) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="cape-bench-", dir=where))
+    try:
+        yield directory
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", directory], check=False)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def as_markdown(rows: list[Row]) -> str:
+    lines = ["| what | measured | budget | how |", "|---|---|---|---|"]
+    lines += [f"| {row.what} | {row.text} | {row.verdict()} | {row.note} |" for row in rows]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="all when none is named")
+    parser.add_argument("--where", help="directory for the stores (the same file system matters)")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    with workplace(arguments.where) as directory:
+        bench = Bench(directory)
+        for name in arguments.stages or STAGES:
+            STAGES[name](bench)
+    text = f"Machine: {machine()}.\n\n{as_markdown(bench.rows)}\n"
+    print("\n" + text)
+    if arguments.write:
+        page = TOP / "docs" / "benchmarks.md"
+        head, _, rest = page.read_text().partition("<!-- measured -->\n")
+        _, _, tail = rest.partition("<!-- end -->")
+        page.write_text(f"{head}<!-- measured -->\n{text}<!-- end -->{tail}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
