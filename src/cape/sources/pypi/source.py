@@ -1,0 +1,370 @@
+"""The Python index as a source of packages.
+
+Owns the stages of a resolution: requirement lines, uv's pylock, one wheel per system, rows. The parts
+that speak to uv, choose wheels and unpack them are modules beside this one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cape.configuration import Configuration
+from cape.errors import InputError, StateError
+from cape.names import Digest, System, write_atomically
+from cape.sources.download import fetch_bytes
+from cape.sources.protocol import (
+    Artifact,
+    ArtifactLookup,
+    Candidate,
+    LockedPackage,
+    Platform,
+    Requirement,
+    Resolution,
+    ResolveContext,
+    UnknownPackage,
+)
+from cape.sources.pypi.index import IndexChoice, choose_index
+from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, marker_of, no_wheel
+from cape.sources.pypi.unpacking import unpack_wheel
+from cape.sources.pypi.wheels import PylockPackage, Wheel, best_wheel, holds, minor, read_pylock
+
+_LARGEST_WHEEL_BYTES = 4 << 30
+
+
+class BadConstraint(InputError):
+    """A constraint is not in the language of its source."""
+
+    slug = "bad-constraint"
+
+
+class NoInterpreter(StateError):
+    """Python packages are asked for where the environment has no Python."""
+
+    slug = "no-interpreter"
+
+
+class PypiSource:
+    """Python packages, as one machine's index serves them.
+
+    `cache` is a directory of the store for what can be had again: uv's cache and the URLs of files.
+    """
+
+    name = "pypi"
+
+    def __init__(self, *, configuration: Configuration, cache: Path, artifacts: ArtifactLookup) -> None:
+        self.artifacts = artifacts
+        self.cache = cache / "pypi"
+        self.index: IndexChoice = choose_index(configuration)
+        self.uv = Uv(self.index, self.cache)
+
+    def find(self, text: str, *, limit: int = 20) -> Sequence[Candidate]:
+        """The package of exactly that name, if there is one: a Python index cannot be searched."""
+        name = text.strip()
+        if limit < 1 or not _is_name(name):
+            return ()
+        packages = self._glance(name)
+        return tuple(
+            Candidate(source=self.name, name=package.name, version=package.version, summary="")
+            for package in packages[:1]
+        )
+
+    def has(self, package: str) -> bool:
+        """Whether the index has a project of that name (names are compared as indices do)."""
+        return _is_name(package) and bool(self._glance(package))
+
+    def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
+        """See `Source.resolve`. Raises also `BadConstraint`, `NoInterpreter`, `NoWheel`."""
+        if not requirements:
+            return Resolution(packages=())
+        lines = [requirement_line(requirement) for requirement in requirements]
+        rows: list[LockedPackage] = []
+        for target, platforms in _targets(context, requirements):
+            rows += self._resolve_target(lines, requirements, target, platforms, context)
+        roots = {requirement.name: (_canonical(requirement.package),) for requirement in requirements}
+        return Resolution(packages=tuple(sorted(_merged(rows), key=lambda row: row.key)), roots=roots)
+
+    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+        """See `Source.locate`; URLs that an earlier resolution saw are not asked for again."""
+        known = self._known_urls()
+        missing = [row for row in packages if row.artifact.digest.hex not in known]
+        if missing:
+            self._look_up(missing)
+            known = self._known_urls()
+        return {
+            row.artifact.digest: (self.index.with_credentials(known[row.artifact.digest.hex]),)
+            for row in packages
+            if row.artifact.digest.hex in known
+        }
+
+    def unpack(self, package: LockedPackage, artifact: Path, into: Path) -> None:
+        """See `Source.unpack`; programs go to `bin/`, data files below the environment itself."""
+        unpack_wheel(artifact, into, python=package.attributes["python"])
+
+    def _resolve_target(
+        self,
+        lines: Sequence[str],
+        requirements: Sequence[Requirement],
+        target: Target,
+        platforms: Sequence[Platform],
+        context: ResolveContext,
+    ) -> list[LockedPackage]:
+        try:
+            pylock = read_pylock(self.uv.compile_pylock(lines, target, kept=_kept_versions(context.kept)))
+            pins = [f"{package.name}=={package.version}" for package in pylock]
+            reasons = read_reasons(self.uv.compile_reasons(lines, target, pins))
+        except UvFailure as failure:
+            raise explain(failure, requirements, self.index)  # noqa: B904 - it has its cause
+        chosen = [
+            (package, platform, _chosen(package, platform, requirements))
+            for package in pylock
+            for platform in platforms
+            if holds(package.marker, platform)
+        ]
+        self._remember_urls({wheel.sha256: wheel.url for _, _, wheel in chosen if wheel.sha256})
+        return [
+            self._row(package, platform, wheel, reasons.get(package.name, ()))
+            for package, platform, wheel in chosen
+        ]
+
+    def _row(
+        self, package: PylockPackage, platform: Platform, wheel: Wheel, dependencies: Iterable[str]
+    ) -> LockedPackage:
+        assert platform.python is not None
+        return LockedPackage(
+            source=self.name,
+            name=package.name,
+            version=package.version,
+            systems=(platform.system,),
+            artifact=self._artifact(package.name, wheel),
+            dependencies=tuple(sorted(dependencies)),
+            attributes={"python": minor(platform.python)},
+        )
+
+    def _artifact(self, project: str, wheel: Wheel) -> Artifact:
+        """The wheel as the lock names it; one whose index gives no digest or size is brought to know them."""
+        location = f"{project}/{wheel.file_name}"
+        if wheel.sha256 is not None and wheel.size_bytes is not None:
+            digest, size_bytes = Digest(wheel.sha256), wheel.size_bytes
+        else:
+            digest, size_bytes = self._measured(wheel)
+        return Artifact(digest=digest, size_bytes=size_bytes, registry=self.name, location=location)
+
+    def _measured(self, wheel: Wheel) -> tuple[Digest, int]:
+        if wheel.sha256 is not None and self.artifacts.has(Digest(wheel.sha256)):
+            return Digest(wheel.sha256), self.artifacts.path(Digest(wheel.sha256)).stat().st_size
+        body = fetch_bytes(self.index.with_credentials(wheel.url), limit_bytes=_LARGEST_WHEEL_BYTES)
+        digest = Digest(wheel.sha256) if wheel.sha256 is not None else Digest.of(body)
+        file = self.artifacts.partial(digest)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body)
+        self.artifacts.admit(digest, file, size_bytes=len(body))
+        self._remember_urls({digest.hex: wheel.url})
+        return digest, len(body)
+
+    def _glance(self, package: str) -> tuple[PylockPackage, ...]:
+        """The newest version of one package for any Python; empty when the index has no such package."""
+        wanted = Requirement(source=self.name, name=package, package=package)
+        target = Target(python="3.13", systems=(System.X86_64_LINUX,))
+        try:
+            return read_pylock(self.uv.compile_pylock([package], target, kept={}, deep=False))
+        except UvFailure as failure:
+            error = explain(failure, [wanted], self.index)
+            if isinstance(error, UnknownPackage):
+                return ()
+            if isinstance(error, InputError):
+                return (PylockPackage(name=_canonical(package), version="", marker=None, wheels=()),)
+            raise error  # noqa: B904 - it has its cause
+
+    def _look_up(self, packages: Sequence[LockedPackage]) -> None:
+        """Ask uv where the files of locked packages are; what the index no longer has stays unknown."""
+        for python in sorted({row.attributes.get("python", "3.13") for row in packages}):
+            rows = [row for row in packages if row.attributes.get("python", "3.13") == python]
+            for group in _without_repeated_names(rows):
+                self._look_up_group(group, python)
+
+    def _look_up_group(self, rows: Sequence[LockedPackage], python: str) -> None:
+        systems = tuple(sorted({system for row in rows for system in row.systems}))
+        lines = sorted({f"{row.name}=={row.version}" for row in rows})
+        try:
+            text = self.uv.compile_pylock(lines, Target(python=python, systems=systems), kept={}, deep=False)
+        except UvFailure as failure:
+            wanted = [Requirement(source=self.name, name=row.name, package=row.name) for row in rows]
+            error = explain(failure, wanted, self.index)
+            if not isinstance(error, InputError):
+                raise error  # noqa: B904 - it has its cause
+            if len(rows) > 1:
+                for row in rows:
+                    self._look_up_group([row], python)
+            return
+        wheels = [wheel for package in read_pylock(text) for wheel in package.wheels]
+        wanted_digests = {row.artifact.digest.hex for row in rows}
+        self._remember_urls({w.sha256: w.url for w in wheels if w.sha256 in wanted_digests and w.sha256})
+
+    @property
+    def _urls_file(self) -> Path:
+        return self.cache / f"urls-{self.index.identity}.json"
+
+    def _known_urls(self) -> dict[str, str]:
+        try:
+            known = json.loads(self._urls_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _remember_urls(self, urls: Mapping[str, str]) -> None:
+        known = self._known_urls()
+        if urls.items() <= known.items():
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        merged = dict(sorted({**known, **urls}.items()))
+        write_atomically(self._urls_file, json.dumps(merged, indent=0).encode())
+
+
+def requirement_line(requirement: Requirement) -> str:
+    """The requirement as uv reads it: `pandas[excel]>=2.2,<4 ; sys_platform == 'linux' and ...`.
+
+    A bare version means that version: `2.2` any 2.2, `2.2.1` just that. Raises `BadConstraint`.
+    """
+    if not _is_name(requirement.package):
+        raise BadConstraint(
+            f"`{requirement.package}` is no name of a Python package", where=requirement.where
+        )
+    extras = [part for part in re.split(r"[\s,]+", requirement.options.get("extras", "")) if part]
+    line = requirement.package + (f"[{','.join(sorted(extras))}]" if extras else "")
+    line += _specifier(requirement)
+    if requirement.systems:
+        line += " ; " + " or ".join(f"({marker_of(system)})" for system in requirement.systems)
+    return line
+
+
+def _specifier(requirement: Requirement) -> str:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    text = requirement.constraint.strip()
+    if text in ("", "*"):
+        return ""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        text = f"=={text}.*"
+    elif re.fullmatch(r"\d[\w.+!]*", text):
+        text = f"=={text}"
+    try:
+        return str(SpecifierSet(text))
+    except InvalidSpecifier as error:
+        raise BadConstraint(
+            f"`{requirement.constraint}` is no constraint of Python packages",
+            where=requirement.where,
+            hint="write it as in `>=2.2,<4`, `==2.2.*` or `*`",
+        ) from error
+
+
+def read_reasons(text: str) -> Mapping[str, tuple[str, ...]]:
+    """What each package needs, from uv's lines `name==version ; marker  # via a, b`."""
+    needs: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        pin, found, users = line.partition("# via ")
+        if not found or "==" not in pin:
+            continue
+        name = _canonical(re.split(r"[=\[ ;]", pin.strip(), maxsplit=1)[0])
+        for user in users.split(","):
+            if not user.strip().startswith("-"):
+                needs.setdefault(_canonical(user.strip().split("[")[0]), set()).add(name)
+    return {user: tuple(sorted(names)) for user, names in needs.items()}
+
+
+def _targets(
+    context: ResolveContext, requirements: Sequence[Requirement]
+) -> list[tuple[Target, list[Platform]]]:
+    """The systems of the context by their Python; a system without one takes that of the others."""
+    known = {platform.system: platform for platform in context.platforms}
+    pythons = [platform.python for platform in context.platforms if platform.python]
+    groups: dict[str, list[Platform]] = {}
+    for system in context.systems:
+        if not any(not r.systems or system in r.systems for r in requirements):
+            continue
+        given = known.get(system, Platform(system=system))
+        python = given.python or (pythons[0] if pythons and not system.is_linux else None)
+        if python is None:
+            raise NoInterpreter(
+                f"`{requirements[0].package}` needs Python, and the environment has none on `{system}`",
+                where=requirements[0].where,
+                hint='add `python = "*"` to the packages',
+            )
+        groups.setdefault(python, []).append(Platform(system=system, python=python, glibc=given.glibc))
+    return [
+        (Target(python=python, systems=tuple(sorted(p.system for p in platforms))), platforms)
+        for python, platforms in sorted(groups.items())
+    ]
+
+
+def _chosen(package: PylockPackage, platform: Platform, requirements: Sequence[Requirement]) -> Wheel:
+    wheel = best_wheel(package, platform)
+    if wheel is not None:
+        return wheel
+    where = next((r.where for r in requirements if _canonical(r.package) == package.name), None)
+    libc = f", glibc {platform.glibc}" if platform.glibc else ""
+    system = f"`{platform.system}` (Python {platform.python}{libc})"
+    raise no_wheel(package.name, package.version, system=system, where=where)
+
+
+def _merged(rows: Sequence[LockedPackage]) -> list[LockedPackage]:
+    """One row per artifact, with all its systems, and only the dependencies that are locked there."""
+    present = {(row.name, system) for row in rows for system in row.systems}
+    groups: dict[tuple[str, str, Digest, str], list[LockedPackage]] = {}
+    for row in rows:
+        key = (row.name, row.version, row.artifact.digest, row.attributes["python"])
+        groups.setdefault(key, []).append(row)
+    merged = []
+    for group in groups.values():
+        first = group[0]
+        systems = tuple(sorted({system for row in group for system in row.systems}))
+        needs = {
+            need for row in group for need in row.dependencies if any((need, s) in present for s in systems)
+        }
+        merged.append(
+            LockedPackage(
+                source=first.source,
+                name=first.name,
+                version=first.version,
+                systems=systems,
+                artifact=first.artifact,
+                dependencies=tuple(sorted(needs)),
+                attributes=first.attributes,
+            )
+        )
+    return merged
+
+
+def _without_repeated_names(rows: Sequence[LockedPackage]) -> list[list[LockedPackage]]:
+    """The rows in groups in which a name has one version only, as one question to uv needs."""
+    groups: list[dict[str, str]] = []
+    members: list[list[LockedPackage]] = []
+    for row in rows:
+        for versions, group in zip(groups, members, strict=True):
+            if versions.setdefault(row.name, row.version) == row.version:
+                group.append(row)
+                break
+        else:
+            groups.append({row.name: row.version})
+            members.append([row])
+    return members
+
+
+def _kept_versions(kept: Sequence[LockedPackage]) -> Mapping[str, Sequence[str]]:
+    versions: dict[str, set[str]] = {}
+    for row in kept:
+        if row.source == PypiSource.name:
+            versions.setdefault(row.name, set()).add(row.version)
+    return {name: sorted(found) for name, found in versions.items()}
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text) is not None
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)

@@ -1,0 +1,320 @@
+"""Running `uv`, and turning what it says into cape's errors.
+
+Owns uv's command line, the environment it runs in, and the reading of its messages. What is done with
+its answers is `source`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.errors import CapeError, InputError, SourceError, StateError
+from cape.names import System
+from cape.sources.protocol import (
+    RegistryGarbage,
+    RegistryUnreachable,
+    Requirement,
+    RequirementsConflict,
+    UnknownPackage,
+    UnknownVersion,
+)
+from cape.sources.pypi.index import IndexChoice
+
+_KEPT_VARIABLES = re.compile(
+    r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_.*_(USERNAME|PASSWORD)"
+    r"|KEYRING_PROVIDER|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_.*|REQUEST_TIMEOUT|OFFLINE|CONFIG_FILE"
+    r"|CONCURRENT_DOWNLOADS)\Z"
+)
+"""What may steer uv: where registries are and how to reach them. Everything else that starts with
+`UV_` would change what is resolved, and is taken away."""
+
+_STRANGE_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH", "PYTHONHOME")
+
+
+class ToolMissing(StateError):
+    """A tool that a source works with is not on this machine."""
+
+    slug = "tool-missing"
+
+
+class ToolFailed(SourceError):
+    """A tool that a source works with failed in a way that cape does not know."""
+
+    slug = "tool-failed"
+
+
+class NoWheel(InputError):
+    """A Python package is published without a wheel that fits; cape does not build from source."""
+
+    slug = "no-wheel"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What to resolve for: one Python version and the systems that have it."""
+
+    python: str
+    systems: tuple[System, ...]
+
+
+class UvFailure(Exception):
+    """uv ended with an error; `text` is what it said, on one line, without decorations."""
+
+    def __init__(self, *, text: str) -> None:
+        super().__init__(f"uv said: {_short(text, 300)}")
+        self.text = text
+
+
+class Uv:
+    """uv, as one machine and one choice of indices use it.
+
+    Each call runs in a directory of its own, so that no project file of the caller's steers it.
+    """
+
+    def __init__(self, index: IndexChoice, cache: Path) -> None:
+        self.index = index
+        self.cache = cache
+
+    def compile_pylock(
+        self, lines: Sequence[str], target: Target, *, kept: Mapping[str, Sequence[str]], deep: bool = True
+    ) -> str:
+        """The pylock that answers requirement lines, as TOML text. Versions of `kept` are preferred.
+
+        With `deep` false, dependencies are left out. Raises `UvFailure`, `ToolMissing`.
+        """
+        with self._workplace(lines, target) as place:
+            output = Path(place) / "pylock.toml"
+            if kept:
+                output.write_text(_preferences(kept), encoding="utf-8")
+            options = ["--format", "pylock.toml", "--output-file", str(output)]
+            self._run(place, target, [*options, *([] if deep else ["--no-deps"])])
+            return output.read_text(encoding="utf-8")
+
+    def compile_reasons(self, lines: Sequence[str], target: Target, pins: Sequence[str]) -> str:
+        """Requirement lines with their `# via` comments, for a set that was just resolved to `pins`.
+
+        Everything needed is in uv's cache by then. Raises `UvFailure`, `ToolMissing`.
+        """
+        with self._workplace(lines, target) as place:
+            output = Path(place) / "answer.txt"
+            options = ["--annotation-style", "line", "--no-strip-markers", "--output-file", str(output)]
+            for mode in (["--offline"], []):
+                output.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
+                try:
+                    self._run(place, target, [*options, *mode])
+                    break
+                except UvFailure:
+                    if not mode:
+                        raise
+            return output.read_text(encoding="utf-8")
+
+    def _workplace(self, lines: Sequence[str], target: Target) -> tempfile.TemporaryDirectory[str]:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(prefix="uv-", dir=self.cache)
+        markers = ", ".join(f'"{marker_of(system)}"' for system in target.systems)
+        settings = f"[tool.uv]\nenvironments = [{markers}]\nrequired-environments = [{markers}]\n"
+        (Path(place.name) / "pyproject.toml").write_text(settings, encoding="utf-8")
+        (Path(place.name) / "requirements.in").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return place
+
+    def _run(self, place: str, target: Target, options: Sequence[str]) -> None:
+        command = [
+            *(find_uv(), "pip", "compile", "requirements.in", "--quiet", "--no-header", "--color", "never"),
+            *("--universal", "--python-version", target.python, "--only-binary", ":all:"),
+            *("--python", sys.executable, "--no-python-downloads", "--cache-dir", str(self.cache / "uv")),
+            *options,
+        ]
+        done = subprocess.run(
+            command, cwd=place, env=self._environment(), capture_output=True, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise UvFailure(text=_plain(done.stderr))
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in _STRANGE_VARIABLES and (not name.startswith("UV_") or _KEPT_VARIABLES.match(name))
+        }
+        return {**kept, **self.index.variables, "NO_COLOR": "1"}
+
+
+def find_uv() -> str:
+    """The path of uv's program. Raises `ToolMissing`."""
+    import shutil
+
+    import uv
+
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError as error:
+        if found := shutil.which("uv"):
+            return found
+        raise ToolMissing("`uv` is not there", hint="install cape anew; `uv` comes with it") from error
+
+
+def marker_of(system: System) -> str:
+    """The environment marker that holds on exactly this system."""
+    kernel = "linux" if system.is_linux else "darwin"
+    machine = "arm64" if system is System.AARCH64_DARWIN else system.machine
+    return f"sys_platform == '{kernel}' and platform_machine == '{machine}'"
+
+
+def explain(failure: UvFailure, requirements: Sequence[Requirement], index: IndexChoice) -> CapeError:
+    """The error of cape that says what uv said; uv's own words are its cause where they add to it."""
+    error = _explained(failure.text, requirements, index)
+    error.__cause__ = failure if isinstance(error, SourceError) else None
+    error.__suppress_context__ = True
+    return error
+
+
+def _explained(text: str, requirements: Sequence[Requirement], index: IndexChoice) -> CapeError:
+    for recognise in (_network_error, _garbage_error, _unknown_error, _wheel_error, _version_error):
+        if error := recognise(text, requirements, index):
+            return error
+    if "No solution found" in text or "unsatisfiable" in text:
+        return _conflict(text, requirements)
+    return ToolFailed(f"`uv` failed: {_short(text)}", where=index.origin)
+
+
+def _preferences(kept: Mapping[str, Sequence[str]]) -> str:
+    """A pylock with nothing but names and versions; uv takes them from its output file as preferences."""
+    rows = [
+        f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
+        for name, versions in sorted(kept.items())
+        for version in versions
+    ]
+    return 'lock-version = "1.0"\ncreated-by = "cape"\n' + "".join(rows)
+
+
+def _plain(text: str) -> str:
+    """One line, without colours, boxes, and credentials in URLs."""
+    text = re.sub(r"\x1b\[[0-9;]*m|[×╰─▶│├]", " ", text)
+    text = re.sub(r"(https?://)[^/@\s]*@", r"\1", text)
+    return " ".join(text.split())
+
+
+def _short(text: str, limit: int = 600) -> str:
+    text = re.sub(r"^error: ", "", text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_UNREACHABLE = re.compile(
+    r"error sending request|client error|tcp connect|[Tt]imed out|timeout|dns error|connection (reset|closed)"
+    r"|HTTP status (client|server) error|status code|Could not connect|certificate|(401|403|5\d\d) "
+    r"|[Nn]etwork (connectivity )?(was|is) disabled|peer closed|request or response body error"
+)
+_URL = re.compile(r"https?://[^\s`)]+")
+
+
+def _network_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
+    if "No solution found" in text or not _UNREACHABLE.search(text):
+        return None
+    url = _URL.search(text)
+    return RegistryUnreachable(
+        "the Python index did not answer as it should",
+        where=url.group().split("?")[0].rstrip(".,") if url else index.origin,
+        hint=f"the index comes from {index.origin}; `cape config pypi.index URL` names another",
+    )
+
+
+def _garbage_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
+    garbage = re.search(
+        r"Received some unexpected (JSON|HTML)|Unsupported `?Content-Type|expected value at line|Failed to "
+        r"(deserialize|decode|parse metadata)|invalid type|missing field|EOF while parsing|Metadata field"
+        r"|invalid zip|Failed to read (metadata|from zip)|unexpected end of file",
+        text,
+    )
+    if "No solution found" in text or not garbage:
+        return None
+    url = _URL.search(text)
+    return RegistryGarbage(
+        "the Python index answered with something that is not an index",
+        where=url.group().split("?")[0].rstrip(".,") if url else index.origin,
+        hint=f"the index comes from {index.origin}",
+    )
+
+
+def _unknown_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
+    found = re.search(
+        r"(?:Because |and |, )(\S+) (?:was not found in the (?:package registry|provided package locations)"
+        r"|has no publicly available versions)",
+        text,
+    )
+    wanted = _requirement_of(found.group(1), requirements) if found else None
+    return UnknownPackage(wanted) if wanted else None
+
+
+def _wheel_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
+    found = re.search(r"(?:all versions of )?(\S+?)(?:==(\S+))? ha(?:ve|s) no (?:usable )?wheels?", text)
+    if not found:
+        return None
+    name, version = found.groups()
+    wanted = _requirement_of(name, requirements)
+    if wanted is None or (version is not None and f"require {name}=={version}" not in text):
+        return None
+    return no_wheel(name, version, where=wanted.where)
+
+
+def no_wheel(name: str, version: str | None, *, system: str = "", where: str | None = None) -> NoWheel:
+    """The error for a package that is published as source only, or not for a system."""
+    which = f"`{name}` {version}" if version else f"every version of `{name}`"
+    target = f"for {system}" if system else "that fits"
+    return NoWheel(
+        f"{which} is published without a wheel {target}",
+        where=where,
+        hint="cape does not build from source: allow other versions, or ask another source for it",
+    )
+
+
+def _version_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
+    """A root whose constraint no published version meets; `you require` then names it alone."""
+    required = set(re.findall(r"you require ([A-Za-z0-9._-]+)", text))
+    if len(required) != 1 or " depends on " in text:
+        return None
+    wanted = _requirement_of(required.pop(), requirements)
+    available = re.search(r"[Oo]nly (.+?) (?:is|are) available", text)
+    none_fits = available or re.search(r"there (?:is|are) no versions? of", text)
+    if wanted is None or not none_fits:
+        return None
+    hint = f"there is {_ticked(available.group(1))}" if available else None
+    return UnknownVersion(
+        f"no version of `{wanted.package}` fits `{wanted.constraint}`", where=wanted.where, hint=hint
+    )
+
+
+def _ticked(text: str) -> str:
+    return ", ".join(f"`{part.strip()}`" for part in re.split(r",? and |, ", text) if part.strip())
+
+
+def _conflict(text: str, requirements: Sequence[Requirement]) -> RequirementsConflict:
+    names = [r for r in requirements if re.search(rf"(?<![\w-]){re.escape(_norm(r.package))}(?![\w-])", text)]
+    concerned = names or list(requirements)
+    said = ", ".join(f"`{r.package}` `{r.constraint}`" for r in concerned)
+    chain = re.sub(r".*?(?:cause:|:) Because ", "because ", text.split(" hint: ")[0], count=1)
+    chain = re.sub(r"we can conclude that", "so", chain)
+    places = [r.where for r in concerned if r.where]
+    return RequirementsConflict(
+        f"these requirements cannot hold together: {said}",
+        where=", ".join(dict.fromkeys(places)) or None,
+        hint=_short(chain, 900),
+    )
+
+
+def _norm(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)
+
+
+def _requirement_of(name: str, requirements: Sequence[Requirement]) -> Requirement | None:
+    bare = name.split("[")[0].strip("`,")
+    return next((r for r in requirements if _norm(r.package) == _norm(bare)), None)
