@@ -6,15 +6,17 @@ sources; what a file means must never be decided here.
 
 from __future__ import annotations
 
+import base64
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 import queue
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 16
+_LARGEST_MEASURED_BYTES = 2 << 30
 _GONE = frozenset({404, 410})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that another attempt may cure."""
@@ -145,6 +148,55 @@ def fetch_bytes(
             time.sleep(max(patience.pause(failures), error.wait_s))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """A file whose sha256 or size its registry does not tell.
+
+    `integrity` is what the registry does tell, as in `sha512-BASE64` (several parted by spaces); None
+    when it tells nothing.
+    """
+
+    name: str
+    url: str
+    integrity: str | None = None
+
+
+def measure_all(
+    files: Sequence[Published],
+    artifacts: ArtifactLookup,
+    *,
+    connections: int = 6,
+    patience: Patience = PATIENCE,
+) -> tuple[tuple[Digest, int], ...]:
+    """Digest and size in bytes of each file, in the order given; the files are then in `artifacts`.
+
+    Raises `FileNotServed`, `RegistryUnreachable`, `DiskFull`, and `IntegrityError` when a file is not
+    what the registry itself tells.
+    """
+    found: dict[Published, tuple[Digest, int]] = {}
+    crew = _Crew(artifacts, NO_PROGRESS, patience)
+
+    def task(file: Published) -> Callable[[], None]:
+        def measure() -> None:
+            found[file] = _measured(file, artifacts, patience)
+
+        return measure
+
+    crew.run([task(file) for file in dict.fromkeys(files)], connections)
+    return tuple(found[file] for file in files)
+
+
+def offer_credentials(prefix: str, authorisation: str) -> None:
+    """Send this `Authorization` with requests to URLs that start with `prefix`, for this process.
+
+    For registries whose clients keep tokens, which have no place in a URL. The longest prefix wins.
+    """
+    _offered[prefix] = authorisation
+
+
+_offered: dict[str, str] = {}
+
+
 def shown_url(url: str) -> str:
     """The URL as messages may show it: without user, password, query and fragment."""
     parts = urlsplit(url)
@@ -179,7 +231,7 @@ class _Stopped(Exception):
 
 
 class _Crew:
-    """Threads that bring artifacts; the caller's thread only waits, so that Ctrl-C reaches it at once."""
+    """Threads that do tasks; the caller's thread only waits, so that Ctrl-C reaches it at once."""
 
     def __init__(self, artifacts: ArtifactLookup, progress: Progress, patience: Patience) -> None:
         self.artifacts = artifacts
@@ -189,29 +241,37 @@ class _Crew:
         self.answers: set[BaseHTTPResponse] = set()
 
     def bring(self, wanted: list[Download], connections: int) -> None:
-        tasks: queue.SimpleQueue[Download] = queue.SimpleQueue()
+        """Bring artifacts, the largest first."""
+        ordered = sorted(wanted, key=lambda item: (-item.size_bytes, item.digest))
+        self.run([_Transfer(item, self).run for item in ordered], connections)
+
+    def run(self, tasks: Sequence[Callable[[], None]], connections: int) -> None:
+        """Do every task; the first failure stops the rest, but for `ArtifactGone`, which comes last."""
+        waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         results: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        for item in sorted(wanted, key=lambda item: (-item.size_bytes, item.digest)):
-            tasks.put(item)
-        for _ in range(min(connections, len(wanted))):
-            threading.Thread(target=self._work, args=(tasks, results), daemon=True).start()
+        for task in tasks:
+            waiting.put(task)
+        for _ in range(min(connections, len(tasks))):
+            threading.Thread(target=self._work, args=(waiting, results), daemon=True).start()
         try:
-            gone = [error for _ in wanted if (error := _outcome(results.get())) is not None]
+            gone = [error for _ in tasks if (error := _outcome(results.get())) is not None]
         finally:
             self._halt()
         if gone:
             raise gone[0] if len(gone) == 1 else _all_gone(gone)
 
     def _work(
-        self, tasks: queue.SimpleQueue[Download], results: queue.SimpleQueue[BaseException | None]
+        self,
+        waiting: queue.SimpleQueue[Callable[[], None]],
+        results: queue.SimpleQueue[BaseException | None],
     ) -> None:
         while not self.stop.is_set():
             try:
-                item = tasks.get_nowait()
+                task = waiting.get_nowait()
             except queue.Empty:
                 return
             try:
-                _Transfer(item, self).run()
+                task()
                 results.put(None)
             except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 results.put(error)
@@ -376,6 +436,35 @@ class _Transfer:
         if position > self.reported_bytes:
             self.crew.progress.advance(position - self.reported_bytes)
             self.reported_bytes = position
+
+
+def _measured(file: Published, artifacts: ArtifactLookup, patience: Patience) -> tuple[Digest, int]:
+    body = fetch_bytes(file.url, limit_bytes=_LARGEST_MEASURED_BYTES, patience=patience)
+    if file.integrity and not _has_integrity(body, file.integrity):
+        raise IntegrityError(
+            f"`{file.name}` is not what its registry says: expected {file.integrity}",
+            where=shown_url(file.url),
+            hint="the registry or something on the way changed the file",
+        )
+    digest = Digest.of(body)
+    if not artifacts.has(digest):
+        unchecked = artifacts.partial(digest)
+        unchecked = unchecked.with_name(f"{unchecked.name}.{os.getpid()}.{threading.get_ident()}")
+        with disk_errors(unchecked):
+            unchecked.parent.mkdir(parents=True, exist_ok=True)
+            unchecked.write_bytes(body)
+            artifacts.admit(digest, unchecked, size_bytes=len(body))
+    return digest, len(body)
+
+
+def _has_integrity(body: bytes, integrity: str) -> bool:
+    """Whether the strongest hash of a subresource integrity string is that of `body`."""
+    hashes = dict(part.split("?")[0].split("-", 1) for part in integrity.split() if "-" in part)
+    for algorithm in ("sha512", "sha384", "sha256", "sha1"):
+        if algorithm in hashes:
+            own = base64.b64encode(hashlib.new(algorithm, body, usedforsecurity=False).digest())
+            return own.decode() == hashes[algorithm]
+    return False
 
 
 def _whole_answer(url: str, limit_bytes: int, headers: Mapping[str, str], patience: Patience) -> bytes:
@@ -584,7 +673,8 @@ def _credentials_apart(url: str) -> tuple[str, dict[str, str]]:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     if not at:
-        return url, {}
+        offered = [prefix for prefix in _offered if url.startswith(prefix)]
+        return url, {"Authorization": _offered[max(offered, key=len)]} if offered else {}
     import urllib3
 
     header = urllib3.make_headers(basic_auth=unquote(user) if ":" in user else f"{unquote(user)}:")

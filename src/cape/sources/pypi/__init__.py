@@ -8,5 +8,6 @@ address of an index is ever written in this code (uv, pip and the user's setting
 from __future__ import annotations
 
 from cape.sources.pypi.source import PypiSource
+from cape.sources.pypi.tool import uv_version
 
-__all__ = ["PypiSource"]
+__all__ = ["PypiSource", "uv_version"]

@@ -6,6 +6,7 @@ that speak to uv, choose wheels and unpack them are modules beside this one.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from cape.configuration import Configuration
 from cape.errors import InputError, StateError
 from cape.names import Digest, System, write_atomically
-from cape.sources.download import fetch_bytes
+from cape.sources.download import Published, measure_all
 from cape.sources.protocol import (
     Artifact,
     ArtifactLookup,
@@ -30,14 +31,7 @@ from cape.sources.pypi.index import IndexChoice, choose_index
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, marker_of, no_wheel
 from cape.sources.pypi.unpacking import unpack_wheel
 from cape.sources.pypi.wheels import PylockPackage, Wheel, best_wheel, holds, minor, read_pylock
-
-_LARGEST_WHEEL_BYTES = 4 << 30
-
-
-class BadConstraint(InputError):
-    """A constraint is not in the language of its source."""
-
-    slug = "bad-constraint"
+from cape.sources.tools import BadConstraint
 
 
 class NoInterpreter(StateError):
@@ -56,7 +50,7 @@ class PypiSource:
 
     def __init__(self, *, configuration: Configuration, cache: Path, artifacts: ArtifactLookup) -> None:
         self.artifacts = artifacts
-        self.cache = cache / "pypi"
+        self.cache = cache
         self.index: IndexChoice = choose_index(configuration)
         self.uv = Uv(self.index, self.cache)
 
@@ -155,14 +149,12 @@ class PypiSource:
     def _measured(self, wheel: Wheel) -> tuple[Digest, int]:
         if wheel.sha256 is not None and self.artifacts.has(Digest(wheel.sha256)):
             return Digest(wheel.sha256), self.artifacts.path(Digest(wheel.sha256)).stat().st_size
-        body = fetch_bytes(self.index.with_credentials(wheel.url), limit_bytes=_LARGEST_WHEEL_BYTES)
-        digest = Digest(wheel.sha256) if wheel.sha256 is not None else Digest.of(body)
-        file = self.artifacts.partial(digest)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(body)
-        self.artifacts.admit(digest, file, size_bytes=len(body))
+        url = self.index.with_credentials(wheel.url)
+        integrity = wheel.sha256 and f"sha256-{base64.b64encode(bytes.fromhex(wheel.sha256)).decode()}"
+        published = Published(name=wheel.file_name, url=url, integrity=integrity)
+        ((digest, size_bytes),) = measure_all([published], self.artifacts)
         self._remember_urls({digest.hex: wheel.url})
-        return digest, len(body)
+        return digest, size_bytes
 
     def _glance(self, package: str) -> tuple[PylockPackage, ...]:
         """The newest version of one package for any Python; empty when the index has no such package."""

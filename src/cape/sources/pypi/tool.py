@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cape.errors import CapeError, InputError, SourceError, StateError
+from cape.errors import CapeError, InputError, SourceError
 from cape.names import System
 from cape.sources.protocol import (
     RegistryGarbage,
@@ -26,6 +26,7 @@ from cape.sources.protocol import (
     UnknownVersion,
 )
 from cape.sources.pypi.index import IndexChoice
+from cape.sources.tools import ToolFailed, ToolMissing
 
 _KEPT_VARIABLES = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_.*_(USERNAME|PASSWORD)"
@@ -36,18 +37,6 @@ _KEPT_VARIABLES = re.compile(
 `UV_` would change what is resolved, and is taken away."""
 
 _STRANGE_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH", "PYTHONHOME")
-
-
-class ToolMissing(StateError):
-    """A tool that a source works with is not on this machine."""
-
-    slug = "tool-missing"
-
-
-class ToolFailed(SourceError):
-    """A tool that a source works with failed in a way that cape does not know."""
-
-    slug = "tool-failed"
 
 
 class NoWheel(InputError):
@@ -159,6 +148,12 @@ def find_uv() -> str:
         if found := shutil.which("uv"):
             return found
         raise ToolMissing("`uv` is not there", hint="install cape anew; `uv` comes with it") from error
+
+
+def uv_version() -> str:
+    """Name and version of the uv that is used, for people. Raises `ToolMissing`."""
+    done = subprocess.run([find_uv(), "--version"], capture_output=True, text=True, check=False)
+    return " ".join(done.stdout.split()[:2])
 
 
 def marker_of(system: System) -> str:
