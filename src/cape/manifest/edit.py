@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cape.manifest.errors import NotInManifest
+from cape.manifest.argument import PackageArgument
+from cape.manifest.errors import NameTaken, UnknownRequirement
 from cape.manifest.keys import KeyPath
 from cape.manifest.model import DEFAULT_SOURCE
 from cape.manifest.places import Places, Statement, find_places
@@ -26,22 +27,22 @@ Value = str | bool | int | Sequence[str]
 _SECTIONS = ("packages", "models")
 
 
-def add_requirements(text: str, requirements: Sequence[Requirement]) -> str:
+def add_requirements(text: str, requirements: Sequence[Requirement | PackageArgument]) -> str:
     """The text with these requirements in it, new ones after the last of their table.
 
     A requirement that is there already, from the same source, gets the new constraint and options; the
-    constraint `*` and no options change nothing of it. Raises `NotInManifest` when the name is taken by
+    constraint `*` and no options change nothing of it. Raises `NameTaken` when the name is taken by
     a package of another source, and `ManifestSyntax` when the text is no TOML.
     """
-    for requirement in requirements:
-        text = _add(text, requirement)
+    for added in requirements:
+        text = _add(text, added.requirement() if isinstance(added, PackageArgument) else added)
     return text
 
 
 def remove_requirements(text: str, names: Sequence[str]) -> str:
     """The text without the requirements of these names; comments on lines of their own stay.
 
-    Raises `NotInManifest` for a name that neither packages nor models have, before anything is removed.
+    Raises `UnknownRequirement` for a name that neither packages nor models have, before anything is removed.
     """
     table = _load(text)
     known = [name for section in _SECTIONS for name in table.get(section, {})]
@@ -49,7 +50,7 @@ def remove_requirements(text: str, names: Sequence[str]) -> str:
         if name not in known:
             close = nearest(name, known)
             hint = f"did you mean `{close[0]}`?" if close else "`cape list` shows what it asks for"
-            raise NotInManifest(f"the manifest has no package `{name}`", hint=hint)
+            raise UnknownRequirement(f"the manifest has no package `{name}`", hint=hint)
     for name in dict.fromkeys(names):
         section = next(section for section in _SECTIONS if name in table.get(section, {}))
         text = _remove(text, (section, name))
@@ -91,7 +92,7 @@ def _add(text: str, requirement: Requirement) -> str:
         return text
     source = _source_of(present)
     if source != requirement.source and section == "packages":
-        raise NotInManifest(
+        raise NameTaken(
             f"`{requirement.name}` is in the manifest already, from `{source}`",
             hint=f"give the other a key of its own: `{requirement.source}-{requirement.name} = "
             f'{{ {requirement.source} = "{requirement.constraint}", name = "{requirement.package}" }}`',

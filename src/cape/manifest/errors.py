@@ -62,10 +62,16 @@ class VariableCycle(ManifestError):
     slug = "manifest-variable-cycle"
 
 
-class NotInManifest(InputError):
+class UnknownRequirement(InputError):
     """A name that the manifest does not ask for."""
 
-    slug = "not-in-manifest"
+    slug = "unknown-requirement"
+
+
+class NameTaken(InputError):
+    """A package to add whose name the manifest gives to a package of another source."""
+
+    slug = "name-taken"
 
 
 class BadPackageArgument(InputError):

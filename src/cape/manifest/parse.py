@@ -42,7 +42,7 @@ from cape.sources.protocol import Requirement
 
 Table = dict[str, Any]
 
-OWN_VARIABLES = ("CAPE_ENV", "CAPE_ROOT", "CAPE_STATE")
+OWN_VARIABLES = ("CAPE_ENV", "CAPE_PROJECT", "CAPE_ROOT", "CAPE_STATE")
 """Variables that activation sets, and `[vars]` may not."""
 
 

@@ -1,0 +1,81 @@
+"""Whether a lock answers a manifest.
+
+Owns the comparison of requirement rows, systems, suite and exposed programs. No source is asked: whether
+registries have something newer is no question of freshness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cape.lock.model import Lock
+from cape.lock.wanted import wanted_requirements
+from cape.manifest.model import Expose, Manifest
+from cape.names import System
+from cape.sources.protocol import Requirement
+
+
+def check_freshness(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
+    """What differs between manifest and lock, as sentences in order of name; empty when nothing does.
+
+    Where a requirement stands in the manifest plays no part. A lock that `needs_relock` is not judged
+    by this.
+    """
+    return tuple(_differences(manifest, lock))
+
+
+def _differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
+    wanted = {requirement.name: requirement for requirement in wanted_requirements(manifest)}
+    locked = {requirement.name: requirement for requirement in lock.requirements}
+    for name in sorted(wanted.keys() | locked.keys()):
+        if name not in locked:
+            yield f"`{name}` is in the manifest and not locked"
+        elif name not in wanted:
+            yield f"`{name}` is locked and no longer in the manifest"
+        elif not same_requirement(wanted[name], locked[name]):
+            yield _difference(wanted[name], locked[name])
+    if set(manifest.systems) != set(lock.systems):
+        yield f"the manifest lists {_names(manifest.systems)}, and locked are {_names(lock.systems)}"
+    if manifest.debian != lock.suite:
+        yield f"the manifest's suite is {_suite(manifest.debian)}, and the lock's is {_suite(lock.suite)}"
+    if not same_expose(manifest.expose, lock.expose):
+        yield "the programs that `environment.expose` adds or hides differ"
+
+
+def same_requirement(one: Requirement, other: Requirement) -> bool:
+    """Whether two requirements ask for the same, wherever they stand."""
+    return (
+        one.source == other.source
+        and one.name == other.name
+        and one.package == other.package
+        and one.constraint == other.constraint
+        and set(one.systems) == set(other.systems)
+        and dict(one.options) == dict(other.options)
+    )
+
+
+def same_expose(one: Expose, other: Expose) -> bool:
+    """Whether two lists of exposed programs mean the same, in whatever order."""
+    return set(one.add) == set(other.add) and set(one.hide) == set(other.hide)
+
+
+def _difference(wanted: Requirement, locked: Requirement) -> str:
+    name = wanted.name
+    if (wanted.source, wanted.package) != (locked.source, locked.package):
+        return (
+            f"`{name}` is `{wanted.source}:{wanted.package}` in the manifest, "
+            f"and was locked as `{locked.source}:{locked.package}`"
+        )
+    if wanted.constraint != locked.constraint:
+        return f"`{name}` is `{wanted.constraint}` in the manifest, and was locked as `{locked.constraint}`"
+    if set(wanted.systems) != set(locked.systems):
+        return f"`{name}` is wanted on other systems than it was locked for"
+    return f"`{name}` has other options than it was locked with"
+
+
+def _names(systems: tuple[System, ...]) -> str:
+    return ", ".join(f"`{system}`" for system in sorted(systems)) or "no systems"
+
+
+def _suite(suite: str | None) -> str:
+    return f"`{suite}`" if suite else "none"

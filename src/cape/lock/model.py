@@ -1,0 +1,82 @@
+"""The lock as a value.
+
+Owns `Lock` and the order of what is in it. Nothing here reads text or asks a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from cape.manifest.model import Expose
+from cape.names import System
+from cape.sources.protocol import LockedPackage, Requirement, Snapshot
+
+IMPLICIT_OPTION = "implicit"
+"""The option that marks a requirement which cape adds; its value names the source that it is for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """What a manifest comes to.
+
+    `requirements` are those that were locked, with the implicit ones, sorted by name. `roots` maps each
+    requirement's name to the names of the packages that answer it. `packages` and `snapshots` are sorted
+    by their keys; all tuples are put in order when the value is made.
+
+    `needs_relock` is true for a lock that was read from the two sides of a merge: then `unsettled` names
+    the sources whose rows are not one resolution's, and nothing may be realised from it. `notes` are
+    sentences of the sources about this resolution; they are not part of the lock's text.
+    """
+
+    requirements: tuple[Requirement, ...] = ()
+    systems: tuple[System, ...] = ()
+    suite: str | None = None
+    snapshots: tuple[Snapshot, ...] = ()
+    packages: tuple[LockedPackage, ...] = ()
+    roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    expose: Expose = field(default_factory=Expose)
+    needs_relock: bool = False
+    unsettled: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        ordered = {
+            "requirements": tuple(sorted(self.requirements, key=attrgetter("name", "source"))),
+            "systems": tuple(sorted(self.systems)),
+            "snapshots": tuple(sorted(self.snapshots, key=attrgetter("source", "registry", "name", "date"))),
+            "packages": tuple(sorted(self.packages, key=package_order)),
+            "roots": {name: tuple(sorted(self.roots[name])) for name in sorted(self.roots)},
+            "expose": Expose(
+                add=tuple(sorted(set(self.expose.add))), hide=tuple(sorted(set(self.expose.hide)))
+            ),
+        }
+        for name, value in ordered.items():
+            object.__setattr__(self, name, value)
+
+    def packages_of(self, source: str) -> tuple[LockedPackage, ...]:
+        """The rows of one source."""
+        return tuple(package for package in self.packages if package.source == source)
+
+    def requirements_of(self, source: str) -> tuple[Requirement, ...]:
+        """The requirements of one source."""
+        return tuple(requirement for requirement in self.requirements if requirement.source == source)
+
+    def without_marks(self) -> Lock:
+        """The same rows, taken as settled."""
+        from dataclasses import replace
+
+        return replace(self, needs_relock=False, unsettled=frozenset())
+
+
+def package_order(package: LockedPackage) -> tuple[object, ...]:
+    """What rows are sorted by: source, name, version, placement, digest, then systems."""
+    return (
+        package.source,
+        package.name,
+        package.version,
+        package.placement,
+        package.artifact.digest.hex,
+        package.systems,
+    )

@@ -1,0 +1,276 @@
+"""The lock as text: one JSON object a line, sorted; and what is left of it after a merge.
+
+Owns the file's form as a whole, and telling a clean lock from the two sides of a merge. The form of a
+row is in `rows`. A lock of equal meaning is equal text, and git's union merge of two locks is readable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cape.lock import rows
+from cape.lock.errors import BadLock, LockTooNew
+from cape.lock.model import Lock
+from cape.lock.rows import BadRow, Row
+from cape.manifest.model import Expose
+from cape.names import System
+from cape.sources.protocol import LockedPackage, Requirement, Snapshot
+
+FORMAT = 1
+"""The format of lockfiles that this version reads and writes."""
+
+_HEADER_KEY = "cape-lock"
+_ADVICE = "take the file from version control, or remove it and run `cape lock`"
+
+
+def render_lock(lock: Lock) -> str:
+    """The text of a lock: the header, then its rows sorted as text. Equal locks give equal text.
+
+    Raises `BadLock` for a location that names a host, which no lock may hold.
+    """
+    try:
+        return "\n".join([_header(), *sorted(_lines(lock)), ""])
+    except BadRow as error:
+        raise BadLock(f"a row cannot be locked: {error}") from error
+
+
+def _header() -> str:
+    return json.dumps({_HEADER_KEY: FORMAT}, separators=(",", ":"))
+
+
+def _lines(lock: Lock) -> list[str]:
+    lines = [rows.environment_line(lock.systems, lock.suite)]
+    if lock.expose.add or lock.expose.hide:
+        lines.append(rows.expose_line(lock.expose))
+    lines += [rows.requirement_line(each, lock.roots.get(each.name, ())) for each in lock.requirements]
+    lines += [rows.snapshot_line(snapshot) for snapshot in lock.snapshots]
+    for source in {requirement.source for requirement in lock.requirements} - lock.unsettled:
+        lines.append(rows.resolution_line(source, lock.requirements_of(source)))
+    return lines + [rows.package_line(package) for package in lock.packages]
+
+
+def parse_lock(text: str, *, path: Path) -> Lock:
+    """The lock that a text says; `path` is named in errors.
+
+    A text with conflict markers, or with rows that two branches wrote, gives a lock with `needs_relock`
+    and all rows that contradict no other. Raises `BadLock`, and `LockTooNew` for a newer format.
+    """
+    numbered, marked = _rows_of_both_sides(text)
+    numbered = _without_header(numbered, path)
+    gathered = _Gathered(tidy=not marked and _is_sorted(numbered))
+    for (number, _), row in zip(numbered, _decoded(numbered, path), strict=True):
+        try:
+            gathered.take(row)
+        except BadRow as error:
+            raise BadLock(str(error), where=f"{path}:{number}", hint=_ADVICE) from None
+    return gathered.lock()
+
+
+# -- lines --------------------------------------------------------------------------------------------
+
+Numbered = Sequence[tuple[int, str]]
+
+
+def _rows_of_both_sides(text: str) -> tuple[list[tuple[int, str]], bool]:
+    """The lines with their numbers, without conflict markers and the merge base between them."""
+    numbered: list[tuple[int, str]] = []
+    marked = in_base = False
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")
+        if line[:7] in ("<<<<<<<", "|||||||", "=======", ">>>>>>>"):
+            marked, in_base = True, line.startswith("|")
+        elif line and not in_base:
+            numbered.append((number, line))
+    return numbered, marked
+
+
+def _without_header(numbered: Numbered, path: Path) -> list[tuple[int, str]]:
+    """The rows below the header. Both sides of a merge may have one; the newest decides."""
+    kept, formats = [], []
+    for number, line in numbered:
+        if line.startswith(f'{{"{_HEADER_KEY}"'):
+            formats.append((_format_of(line), number))
+        else:
+            kept.append((number, line))
+    newest, number = max(formats, default=(None, 1), key=lambda found: found[0] or 0)
+    if not newest:
+        hint = _ADVICE
+        raise BadLock(
+            "this is no lockfile of cape: its header is missing", where=f"{path}:{number}", hint=hint
+        )
+    if newest > FORMAT:
+        raise LockTooNew(
+            f"the lockfile has format {newest}, and this cape reads format {FORMAT}",
+            where=f"{path}:{number}",
+            hint="use a newer cape",
+        )
+    return kept
+
+
+def _format_of(line: str) -> int | None:
+    try:
+        found = json.loads(line)[_HEADER_KEY]
+    except ValueError:
+        return None
+    return found if type(found) is int else None
+
+
+def _is_sorted(numbered: Numbered) -> bool:
+    lines = [line for _, line in numbered]
+    return lines == sorted(set(lines))
+
+
+def _decoded(numbered: Numbered, path: Path) -> list[Any]:
+    """All rows, decoded at once, which is twice as fast as one by one; one by one to find a bad one."""
+    try:
+        decoded = json.loads("[" + ",".join([line for _, line in numbered]) + "]")
+        if len(decoded) == len(numbered):
+            return list(decoded)
+    except (ValueError, RecursionError):
+        pass
+    return [_decoded_line(line, f"{path}:{number}") for number, line in numbered]
+
+
+def _decoded_line(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadLock("the line is no JSON", where=where, hint=_ADVICE) from None
+
+
+# -- meaning ------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Rows as they come in, possibly of two branches."""
+
+    tidy: bool
+    environments: list[tuple[tuple[System, ...], str | None]] = field(default_factory=list)
+    exposes: list[Expose] = field(default_factory=list)
+    requirements: dict[str, list[tuple[Requirement, tuple[str, ...]]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    snapshots: dict[tuple[str, str, str], list[Snapshot]] = field(default_factory=lambda: defaultdict(list))
+    resolutions: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    packages: list[LockedPackage] = field(default_factory=list)
+    unsettled: set[str] = field(default_factory=set)
+
+    def take(self, row: Any) -> None:
+        """Sort one row in. Raises `BadRow`."""
+        kind = row.get("row") if type(row) is dict else None
+        if kind == "package":
+            self.packages.append(rows.package_of(row))
+        elif type(kind) is not str or kind not in rows.READERS:
+            raise BadRow(f"a row of the unknown kind `{kind}`" if kind else "the line is no row of a lock")
+        else:
+            self._take_other(kind, row, rows.READERS[kind](row))
+
+    def _take_other(self, kind: str, row: Row, value: Any) -> None:
+        if kind == "environment":
+            _add(self.environments, value)
+        elif kind == "expose":
+            _add(self.exposes, value)
+        elif kind == "requirement":
+            _add(self.requirements[value[0].name], value)
+        elif kind == "snapshot":
+            _add(self.snapshots[value.source, value.registry, value.name], value)
+        else:
+            _add(self.resolutions[value], row)
+
+    def lock(self) -> Lock:
+        """What all rows come to, with the contradictions taken out and their sources marked."""
+        packages = self._packages()
+        requirements = self._requirements()
+        snapshots = self._snapshots()
+        self._check_names(packages, requirements)
+        self._check_resolutions([requirement for requirement, _ in requirements])
+        systems, suite = self.environments[0] if self.environments else ((), None)
+        if len(self.environments) != 1:
+            self.unsettled |= {requirement.source for requirement, _ in requirements}
+            self.tidy = False
+        return Lock(
+            requirements=tuple(requirement for requirement, _ in requirements),
+            systems=systems,
+            suite=suite,
+            snapshots=tuple(snapshots),
+            packages=tuple(packages),
+            roots={requirement.name: roots for requirement, roots in requirements},
+            expose=self.exposes[-1] if self.exposes else Expose(),
+            needs_relock=not self.tidy or bool(self.unsettled) or len(self.exposes) > 1,
+            unsettled=frozenset(self.unsettled),
+        )
+
+    def _packages(self) -> list[LockedPackage]:
+        """The rows, each once, without those that two branches answer in two ways."""
+        owners: dict[tuple[str, str, str, str], LockedPackage] = {}
+        contradicted: set[tuple[str, str, str]] = set()
+        for package in self.packages:
+            for system in package.systems:
+                owner = owners.setdefault((package.source, package.name, package.placement, system), package)
+                if owner is not package and owner != package:
+                    contradicted.add((package.source, package.name, package.placement))
+                    self.unsettled.add(package.source)
+        if self.tidy and not contradicted:
+            return self.packages
+        single = dict.fromkeys(rows.package_line(package) for package in self.packages)
+        by_line = {rows.package_line(package): package for package in self.packages}
+        return [
+            by_line[line]
+            for line in single
+            if (by_line[line].source, by_line[line].name, by_line[line].placement) not in contradicted
+        ]
+
+    def _requirements(self) -> list[tuple[Requirement, tuple[str, ...]]]:
+        single = []
+        for found in self.requirements.values():
+            if len(found) == 1:
+                single.append(found[0])
+            else:
+                self.unsettled |= {requirement.source for requirement, _ in found}
+        return single
+
+    def _snapshots(self) -> list[Snapshot]:
+        """The newest state of each registry."""
+        newest = []
+        for found in self.snapshots.values():
+            newest.append(max(found, key=lambda snapshot: (snapshot.date, snapshot.digest)))
+            if len(found) > 1:
+                self.unsettled.add(found[0].source)
+        return newest
+
+    def _check_names(
+        self, packages: Iterable[LockedPackage], requirements: Iterable[tuple[Requirement, tuple[str, ...]]]
+    ) -> None:
+        """Mark the sources in which a row is named that is not there: one branch removed it."""
+        known: dict[str, set[str]] = defaultdict(set)
+        for package in packages:
+            known[package.source].add(package.name)
+        for package in packages:
+            if package.dependencies and not known[package.source].issuperset(package.dependencies):
+                self.unsettled.add(package.source)
+        for requirement, roots in requirements:
+            if not known[requirement.source].issuperset(roots):
+                self.unsettled.add(requirement.source)
+
+    def _check_resolutions(self, requirements: Sequence[Requirement]) -> None:
+        """Mark the sources whose resolution row does not fit the requirement rows: two branches changed
+        them, or someone edited the file."""
+        by_source: dict[str, list[Requirement]] = {source: [] for source in self.resolutions}
+        for requirement in requirements:
+            by_source.setdefault(requirement.source, []).append(requirement)
+        self.unsettled |= {package.source for package in self.packages} - by_source.keys()
+        for source, locked in by_source.items():
+            expected = json.loads(rows.resolution_line(source, locked))
+            if not locked or self.resolutions.get(source) != [expected]:
+                self.unsettled.add(source)
+
+
+def _add(found: list[Any], value: Any) -> None:
+    if value not in found:
+        found.append(value)
