@@ -1,0 +1,609 @@
+/* Where one path goes.
+ *
+ * A reader gets a list of files to try in turn (overlay, tree, host). A writer gets one file, or a
+ * refusal with its errno. What belongs to which area is in the tables of this file and nowhere else. */
+#include "redirect.h"
+
+/* Directories whose first level is spelled out below /usr (merged /usr). */
+static const char *const merged[] = {"bin", "sbin", "lib", "lib64", "lib32", "libx32"};
+
+/* Files of /etc that belong to the machine; a name with a slash at its end stands for all below it. */
+static const char *const machine_files[] = {
+    "passwd",  "passwd-",  "group",   "group-",       "shadow",        "shadow-",  "gshadow",   "gshadow-",
+    "subuid",  "subgid",   "hosts",   "resolv.conf",  "hostname",      "localtime", "timezone", "machine-id",
+    "mtab",    "fstab",    "adjtime", "nsswitch.conf", "host.conf",    "gai.conf", "hosts.allow", "hosts.deny",
+    "sudoers", "sudoers.d/", "resolvconf/", ".pwd.lock", "network/",   "networks", "ld.so.cache", "ld.so.preload",
+};
+
+/* Directories below which nothing of the host may stand in for a file that the tree lacks: plug-ins,
+ * libraries, modules and headers of another system. Programs below them may still be started. */
+static const char *const private_places[] = {
+    "usr/lib/",     "usr/lib64/",        "usr/lib32/",           "usr/include/",       "usr/local/lib/",
+    "usr/share/perl/", "usr/share/perl5/", "usr/local/share/perl/", "usr/share/python3/", "usr/share/nodejs/",
+    "usr/share/pkgconfig/", "usr/share/aclocal/", "usr/local/include/", "usr/share/php/",
+};
+
+/* What is the machine's below those. */
+static const char *const shared_places[] = {
+    "usr/lib/modules/", "usr/lib/firmware/", "usr/lib/locale/", "usr/lib/os-release", "usr/lib/systemd/",
+    "usr/lib/udev/",    "usr/lib/wsl/",      "usr/lib/ssl/",
+};
+
+/* Directories that every Debian tree has empty, where the host's are meant. */
+static const char *const empty_places[] = {
+    "var", "var/backups", "var/cache", "var/lib", "var/lib/misc", "var/local", "var/log", "var/mail",
+    "var/opt", "var/spool",
+};
+
+/* Directories of /var and /run that all users of the machine share. */
+static const char *const common_places[] = {
+    "var/tmp", "run/user", "run/lock", "run/shm", "run/media", "run/mount", "run/secrets",
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+bool cape_has_dotdot(const char *path)
+{
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.'))
+        if (dot > path && dot[-1] == '/' && dot[1] == '.' && (dot[2] == '/' || !dot[2]))
+            return true;
+    return false;
+}
+
+static bool starts(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Whether `tail` is `place` or lies below it (places without a slash at their end). */
+static bool is_at(const char *tail, const char *place)
+{
+    size_t length = strlen(place);
+    return strncmp(tail, place, length) == 0 && (tail[length] == '/' || !tail[length]);
+}
+
+/* Whether `tail` is one of the directories that the tree has empty. */
+static bool is_empty_place(const char *tail)
+{
+    for (size_t i = 0; i < COUNT(empty_places); i++) {
+        size_t length = strlen(empty_places[i]);
+        if (strncmp(tail, empty_places[i], length) == 0 && (!tail[length] || !strcmp(tail + length, "/")))
+            return true;
+    }
+    return false;
+}
+
+static bool starts_any(const char *tail, const char *const *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (starts(tail, table[i]))
+            return true;
+    return false;
+}
+
+static bool is_at_any(const char *tail, const char *const *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_at(tail, table[i]))
+            return true;
+    return false;
+}
+
+/* ---- normal form ---- */
+
+static bool is_merged(const char *component, size_t length)
+{
+    for (size_t i = 0; i < COUNT(merged); i++)
+        if (strlen(merged[i]) == length && memcmp(component, merged[i], length) == 0)
+            return true;
+    return false;
+}
+
+/* Adds one component; false when there is no room. */
+static bool push(char *start, char **end, const char *limit, const char *component, size_t length)
+{
+    bool first = *end == start;
+    if ((size_t)(limit - *end) < length + 6)
+        return false;
+    if (first && is_merged(component, length)) {
+        memcpy(*end, "usr/", 4);
+        *end += 4;
+    } else if (!first) {
+        *(*end)++ = '/';
+    }
+    memcpy(*end, component, length);
+    *end += length;
+    **end = '\0';
+    if (strcmp(start, "var/run") == 0) /* as /var/run and /var/lock are links everywhere */
+        *end = stpcpy(start, "run");
+    else if (strcmp(start, "var/lock") == 0)
+        *end = stpcpy(start, "run/lock");
+    return true;
+}
+
+static void pop(char *start, char **end)
+{
+    while (*end > start && *--*end != '/')
+        ;
+    **end = '\0';
+}
+
+/* Writes the lexical normal form of a path, without the first slash, to `start`. A slash at its end is
+ * kept, as it asks for a directory. False when it is longer than the room. */
+static bool normalise(const char *path, char *start, const char *limit)
+{
+    char *end = start;
+    bool directory = false;
+    *end = '\0';
+    while (*path) {
+        size_t slashes = strspn(path, "/");
+        path += slashes;
+        size_t length = strcspn(path, "/");
+        directory = length == 0 || (path[0] == '.' && (length == 1 || (length == 2 && path[1] == '.')));
+        if (length == 2 && path[0] == '.' && path[1] == '.')
+            pop(start, &end);
+        else if (length && !(length == 1 && path[0] == '.') && !push(start, &end, limit, path, length))
+            return false;
+        path += length;
+    }
+    if (directory && end > start) {
+        if (limit - end < 2)
+            return false;
+        *end++ = '/';
+        *end = '\0';
+    }
+    return true;
+}
+
+/* ---- areas ---- */
+
+static bool is_own(const char *path)
+{
+    for (size_t i = 0; i < COUNT(cape_places.own); i++)
+        if (cape_below(&cape_places.own[i], path))
+            return true;
+    return false;
+}
+
+static bool is_environment(const char *path)
+{
+    return cape_below(&cape_places.environment, path) || cape_below(&cape_places.alias, path);
+}
+
+static bool is_machine_file(const char *name)
+{
+    for (size_t i = 0; i < COUNT(machine_files); i++) {
+        size_t length = strlen(machine_files[i]);
+        bool whole = machine_files[i][length - 1] == '/';
+        if (whole ? strncmp(name, machine_files[i], length) == 0 : strcmp(name, machine_files[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* `tail` is a normal form with a slash before it (so `tail[-1] == '/'`). */
+static enum cape_area area_of(const char *tail)
+{
+    const char *path = tail - 1;
+    if (is_environment(path))
+        return AREA_OWN;
+    if (is_own(path) || cape_below(&cape_places.overlay, path))
+        return AREA_ELSEWHERE;
+    if (is_at(tail, "usr"))
+        return AREA_USR;
+    if (is_at(tail, "etc"))
+        return tail[3] && is_machine_file(tail + 4) ? AREA_ELSEWHERE : AREA_ETC;
+    if (is_at_any(tail, common_places, COUNT(common_places)))
+        return AREA_ELSEWHERE;
+    if (is_at(tail, "var"))
+        return AREA_VAR;
+    return is_at(tail, "run") ? AREA_RUN : AREA_ELSEWHERE;
+}
+
+/* Files that graphics drivers of the machine consist of; the only libraries that come from the host. */
+bool cape_is_driver(const char *tail)
+{
+    static const char *const names[] = {"libcuda", "libnvidia-", "libnvcuvid", "libnvoptix", "libGLX_",
+                                        "libEGL_", "libGLESv", "libvdpau_", "libvulkan_", "libcudadebugger"};
+    static const char *const folders[] = {"dri", "vdpau", "gbm", "nvidia"};
+    const char *name = strrchr(tail, '/');
+    if (name && starts_any(name + 1, names, COUNT(names)))
+        return true;
+    if (!starts(tail, "usr/lib/"))
+        return false;
+    const char *rest = strchr(tail + 8, '/');
+    return rest && is_at_any(rest + 1, folders, COUNT(folders));
+}
+
+static bool may_come_from_host(const char *tail, enum cape_purpose purpose)
+{
+    if (purpose == FOR_RUNNING || !starts_any(tail, private_places, COUNT(private_places)))
+        return true;
+    return starts_any(tail, shared_places, COUNT(shared_places)) || cape_is_driver(tail);
+}
+
+/* ---- reading ---- */
+
+static size_t prefix_room(void)
+{
+    size_t overlay = cape_places.overlay.length, root = cape_places.root.length;
+    return (overlay > root ? overlay : root) + 1;
+}
+
+/* Puts the normal form into the room; false when it is too long, and the kernel is to say so. */
+static bool settle_tail(struct cape_route *route, const char *path)
+{
+    char *tail = route->room + prefix_room();
+    if (!normalise(path, tail, route->room + sizeof route->room))
+        return false;
+    tail[-1] = '/';
+    route->tail = tail;
+    return true;
+}
+
+static void add_step(struct cape_route *route, enum cape_step step)
+{
+    route->steps[route->count++] = (unsigned char)step;
+}
+
+static void plan(struct cape_route *route, enum cape_purpose purpose)
+{
+    const char *tail = route->tail;
+    bool overlay = cape_places.overlay.length && route->area != AREA_USR;
+    bool tree = route->area != AREA_RUN && !(route->area == AREA_VAR && is_empty_place(tail));
+    bool tree_first = purpose == FOR_LISTING && route->area == AREA_ETC;
+    if (overlay && !tree_first)
+        add_step(route, STEP_OVERLAY);
+    if (tree)
+        add_step(route, STEP_TREE);
+    if (overlay && tree_first)
+        add_step(route, STEP_OVERLAY);
+    if (may_come_from_host(tail, purpose))
+        route->steps[route->count < 3 ? route->count++ : 2] = STEP_HOST;
+}
+
+static void start(struct cape_route *route, const char *path)
+{
+    route->given = path;
+    route->tail = NULL;
+    route->area = AREA_ELSEWHERE;
+    route->count = 0;
+    route->at = 0;
+    route->saved_errno = errno;
+}
+
+void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose)
+{
+    start(route, path);
+    if (settle_tail(route, path))
+        route->area = area_of(route->tail);
+    if (route->area == AREA_ELSEWHERE || route->area == AREA_OWN)
+        add_step(route, STEP_HOST);
+    else
+        plan(route, purpose);
+}
+
+/* The file of one step, written into the room (so the one before it is gone). */
+const char *cape_candidate(struct cape_route *route, enum cape_step step)
+{
+    const struct cape_prefix *prefix = step == STEP_TREE ? &cape_places.root : &cape_places.overlay;
+    if (step == STEP_HOST)
+        return route->given;
+    char *path = route->tail - 1 - prefix->length;
+    memcpy(path, prefix->text, prefix->length);
+    return path;
+}
+
+/* The next file to try, or NULL when all were tried. Clears errno, so that what a call leaves is its own. */
+const char *cape_next(struct cape_route *route)
+{
+    if (route->at >= route->count)
+        return NULL;
+    errno = 0;
+    return cape_candidate(route, (enum cape_step)route->steps[route->at++]);
+}
+
+/* Whether a failed call may be tried on the next file. */
+bool cape_again(const struct cape_route *route)
+{
+    if (route->at >= route->count)
+        return false;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return true;
+    return errno == ENAMETOOLONG && route->steps[route->at - 1] != STEP_HOST;
+}
+
+bool cape_exists(const char *path)
+{
+    return syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0;
+}
+
+static bool is_there(const char *path)
+{
+    struct stat status;
+    return syscall(SYS_newfstatat, AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The first file of the route that is there, else the last one, for the call to fail on. */
+const char *cape_pick(struct cape_route *route)
+{
+    const char *path = route->given;
+    while ((path = cape_next(route)))
+        if (route->at >= route->count || cape_exists(path))
+            break;
+    errno = route->saved_errno;
+    return path ? path : route->given;
+}
+
+/* ---- changing ---- */
+
+static int directory_state; /* 0 unknown, 1 outside the environment, 2 inside */
+
+void cape_forget_directory(void)
+{
+    __atomic_store_n(&directory_state, 0, __ATOMIC_RELAXED);
+}
+
+static APART int find_directory_state(void)
+{
+    char path[PATH_MAX];
+    int saved = errno;
+    long length = syscall(SYS_getcwd, path, sizeof path);
+    errno = saved;
+    int state = length > 0 && is_environment(path) ? 2 : 1;
+    __atomic_store_n(&directory_state, state, __ATOMIC_RELAXED);
+    return state;
+}
+
+static bool directory_is_inside(void)
+{
+    int state = __atomic_load_n(&directory_state, __ATOMIC_RELAXED);
+    return (state ? state : find_directory_state()) == 2;
+}
+
+/* The path of an open descriptor, or of the working directory; its length, or 0 when it is not known. */
+static size_t descriptor_path(int descriptor, char *path, size_t size)
+{
+    char link[32] = "/proc/self/fd/", digits[12];
+    int count = 0;
+    if (descriptor == AT_FDCWD) {
+        long length = syscall(SYS_getcwd, path, size);
+        return length > 0 && path[0] == '/' ? (size_t)length - 1 : 0;
+    }
+    if (descriptor < 0)
+        return 0;
+    for (int rest = descriptor; count == 0 || rest; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    char *end = link + strlen(link);
+    while (count)
+        *end++ = digits[--count];
+    *end = '\0';
+    long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, size - 1);
+    if (length <= 0 || path[0] != '/')
+        return 0;
+    path[length] = '\0';
+    return (size_t)length;
+}
+
+/* Whether a relative path (or, with NULL or an empty one, the descriptor) lies in the environment. */
+APART bool cape_is_inside(int directory, const char *path)
+{
+    char text[2 * PATH_MAX], normal[PATH_MAX + 1];
+    int saved = errno;
+    size_t length = descriptor_path(directory, text, PATH_MAX);
+    errno = saved;
+    if (!length)
+        return false;
+    if (!path || !*path)
+        return is_environment(text);
+    if (!cape_has_dotdot(path) && strncmp(path, "..", 2) != 0)
+        return is_environment(text);
+    if (strlen(path) >= PATH_MAX)
+        return false;
+    text[length] = '/';
+    strcpy(text + length + 1, path);
+    normal[0] = '/';
+    return normalise(text, normal + 1, normal + sizeof normal) && is_environment(normal);
+}
+
+/* Whether a change may have to be refused or go elsewhere; false is certain. */
+bool cape_change_concerns(int directory, const char *path)
+{
+    if (!path)
+        return false;
+    if (path[0] == '/')
+        return cape_concerns(path) || (cape_is_on() && is_environment(path));
+    if (!cape_is_on())
+        return false;
+    if (directory != AT_FDCWD)
+        return true;
+    return directory_is_inside() || cape_has_dotdot(path) || strncmp(path, "..", 2) == 0;
+}
+
+/* The errno of a change that is refused, as a read-only file system would give it. */
+static void refuse(struct cape_route *route, int directory, enum cape_change change)
+{
+    bool there = false;
+    if (route->given[0] != '/') {
+        struct stat status;
+        there = syscall(SYS_newfstatat, directory, route->given, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    } else if (route->area == AREA_OWN) {
+        there = is_there(route->given);
+    } else {
+        there = is_there(cape_candidate(route, STEP_TREE)) || is_there(route->given);
+    }
+    if (change == CHANGE_CREATE)
+        errno = there ? EEXIST : EROFS;
+    else
+        errno = there ? EROFS : ENOENT;
+}
+
+/* What becomes of a change. Without a project's state, a file of the tree is refused and the rest of
+ * /etc, /var and /run is the host's. */
+static enum cape_verdict judge(struct cape_route *route, int directory, const char *path)
+{
+    start(route, path);
+    if (path[0] != '/')
+        return cape_is_inside(directory, path) ? CAPE_REFUSE : CAPE_PASS;
+    if (!settle_tail(route, path))
+        return CAPE_PASS;
+    route->area = area_of(route->tail);
+    switch (route->area) {
+    case AREA_ELSEWHERE:
+        return CAPE_PASS;
+    case AREA_OWN:
+    case AREA_USR:
+        return CAPE_REFUSE;
+    default:
+        if (cape_places.overlay.length)
+            return CAPE_OVERLAY;
+        if (route->area == AREA_RUN || is_empty_place(route->tail))
+            return CAPE_PASS;
+        struct stat status;
+        const char *tree = cape_candidate(route, STEP_TREE);
+        bool file = syscall(SYS_newfstatat, AT_FDCWD, tree, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    !S_ISDIR(status.st_mode);
+        errno = route->saved_errno;
+        return file ? CAPE_REFUSE : CAPE_PASS;
+    }
+}
+
+enum cape_verdict cape_judge(int directory, const char *path)
+{
+    struct cape_route route;
+    return judge(&route, directory, path);
+}
+
+/* The file below the overlay, for tree or host, that a change is about. NULL when neither has it. */
+static const char *lower(struct cape_route *route, struct stat *status)
+{
+    if (route->area != AREA_RUN) {
+        const char *tree = cape_candidate(route, STEP_TREE);
+        if (syscall(SYS_newfstatat, AT_FDCWD, tree, status, 0) == 0)
+            return tree;
+    }
+    return syscall(SYS_newfstatat, AT_FDCWD, route->given, status, 0) == 0 ? route->given : NULL;
+}
+
+/* Makes the overlay's own copy of a regular file that lies below it. */
+static bool lift(struct cape_route *route, const char *from)
+{
+    char source[PATH_MAX];
+    if (strlen(from) >= sizeof source) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(source, from);
+    return cape_copy_up(source, cape_candidate(route, STEP_OVERLAY)) == 0;
+}
+
+static const char *change_in_overlay(struct cape_route *route, enum cape_change change)
+{
+    struct stat status;
+    const char *overlay = cape_candidate(route, STEP_OVERLAY);
+    if (is_there(overlay))
+        return overlay;
+    const char *below = lower(route, &status);
+    if (change == CHANGE_CREATE) {
+        if (below) {
+            errno = EEXIST;
+            return NULL;
+        }
+        overlay = cape_candidate(route, STEP_OVERLAY);
+        return cape_make_parents(overlay) ? NULL : overlay;
+    }
+    if (!below) {
+        errno = ENOENT;
+        return NULL;
+    }
+    if (change == CHANGE_FILE && S_ISREG(status.st_mode))
+        return lift(route, below) ? cape_candidate(route, STEP_OVERLAY) : NULL;
+    errno = EROFS;
+    return NULL;
+}
+
+/* The file to change, or NULL with errno set. `errno` is kept otherwise. */
+const char *cape_change(struct cape_route *route, int directory, const char *path, enum cape_change change)
+{
+    const char *found = path;
+    switch (judge(route, directory, path)) {
+    case CAPE_PASS:
+        break;
+    case CAPE_REFUSE:
+        refuse(route, directory, change);
+        return NULL;
+    case CAPE_OVERLAY:
+        found = change_in_overlay(route, change);
+        break;
+    }
+    if (found)
+        errno = route->saved_errno;
+    return found;
+}
+
+static const char *open_refused(struct cape_route *route, int directory, int *flags)
+{
+    refuse(route, directory, CHANGE_FILE);
+    bool there = errno == EROFS;
+    if (!there) {
+        errno = *flags & O_CREAT ? EROFS : ENOENT;
+        return NULL;
+    }
+    if ((*flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+        errno = EEXIST;
+        return NULL;
+    }
+    if ((*flags & O_ACCMODE) != O_RDONLY || *flags & O_TRUNC || (*flags & O_TMPFILE) == O_TMPFILE) {
+        errno = EROFS;
+        return NULL;
+    }
+    *flags &= ~O_CREAT; /* O_CREAT alone, as flock(1) asks for, only reads a file that is there */
+    if (route->given[0] != '/' || route->area == AREA_OWN)
+        return route->given;
+    const char *tree = cape_candidate(route, STEP_TREE);
+    return cape_exists(tree) ? tree : route->given;
+}
+
+static const char *open_in_overlay(struct cape_route *route, int *flags)
+{
+    struct stat status;
+    const char *overlay = cape_candidate(route, STEP_OVERLAY);
+    if (is_there(overlay))
+        return overlay;
+    const char *below = lower(route, &status);
+    if (below && (*flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+        errno = EEXIST;
+        return NULL;
+    }
+    if (below && (*flags & O_TMPFILE) == O_TMPFILE && S_ISDIR(status.st_mode)) {
+        overlay = cape_candidate(route, STEP_OVERLAY);
+        return cape_make_parents(overlay) || (syscall(SYS_mkdirat, AT_FDCWD, overlay, 0755) && errno != EEXIST) ? NULL : overlay;
+    }
+    if (below && !S_ISREG(status.st_mode))
+        return below;
+    if (below)
+        return lift(route, below) ? cape_candidate(route, STEP_OVERLAY) : NULL;
+    overlay = cape_candidate(route, STEP_OVERLAY);
+    if (*flags & O_CREAT && cape_make_parents(overlay))
+        return NULL;
+    return overlay;
+}
+
+/* The file to open for writing, or NULL with errno set; `flags` may lose O_CREAT. */
+const char *cape_change_open(struct cape_route *route, int directory, const char *path, int *flags)
+{
+    const char *found = path;
+    switch (judge(route, directory, path)) {
+    case CAPE_PASS:
+        break;
+    case CAPE_REFUSE:
+        found = open_refused(route, directory, flags);
+        break;
+    case CAPE_OVERLAY:
+        found = open_in_overlay(route, flags);
+        break;
+    }
+    if (found)
+        errno = route->saved_errno;
+    return found;
+}
