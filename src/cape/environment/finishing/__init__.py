@@ -1,0 +1,104 @@
+"""Finishing: what maintainer scripts would have done, made from data when an environment is made.
+
+Owns the generated files of an environment: alternatives, certificates, copied configuration, caches. The
+scripts themselves are read and never run; nothing here knows where they come from or how the environment
+is linked. Files are put into place anew, never written through a hard link. The reasons are in
+`docs/decisions/0001-relocation.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.names import System
+
+CONTROL = "var/lib/cape/control"
+"""Where a root keeps its packages' maintainer scripts: one directory per package."""
+
+_COMMANDS = frozenset({"update-alternatives", "ucf"})
+_ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlFiles:
+    """What finishing reads of one package; empty where the package has none."""
+
+    postinst: str = ""
+    triggers: str = ""
+
+
+def read_control(root: Path) -> Mapping[str, ControlFiles]:
+    """The control files that a root holds, by package name, sorted; empty when it holds none."""
+    return {
+        directory.name: ControlFiles(
+            postinst=_text(directory / "postinst"), triggers=_text(directory / "triggers")
+        )
+        for directory in sorted((root / CONTROL).glob("*"))
+        if directory.is_dir()
+    }
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def finish(
+    root: Path,
+    control: Mapping[str, ControlFiles],
+    *,
+    order: Sequence[str],
+    system: System | None = None,
+) -> tuple[str, ...]:
+    """Make the generated files of an environment's root; sentences about what could not be made.
+
+    `order` are the packages that the manifest names, in its order: of alternatives with equal priority,
+    the first one's wins. `system` is this machine's unless given. Programs of the tree are run, so the
+    redirecting library must be in its place. Finishing again changes nothing.
+    """
+    from cape.environment.finishing.alternatives import link_alternatives, parse_call
+    from cape.environment.finishing.caches import make_caches
+    from cape.environment.finishing.certificates import install_certificates
+    from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
+    from cape.environment.finishing.libraries import link_configured_libraries
+    from cape.environment.relocation.loader import triplet
+
+    system = system or System.current()
+    calls = _calls(root, control, system)
+    copy_configuration(root, [call for _, call in calls if call[0] == "ucf"])
+    enable_php_modules(root)
+    candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
+    link_alternatives(root, filter(None, candidates), order)
+    install_certificates(root)
+    link_configured_libraries(root, triplet(system))
+    return make_caches(root, triplet(system))
+
+
+def _calls(
+    root: Path, control: Mapping[str, ControlFiles], system: System
+) -> list[tuple[str, tuple[str, ...]]]:
+    from cape.environment.finishing.shell import calls_in
+    from cape.environment.relocation.loader import triplet
+
+    found = []
+    for package, files in control.items():
+        variables = {
+            "1": "configure",
+            "DPKG_MAINTSCRIPT_PACKAGE": package,
+            "DPKG_MAINTSCRIPT_ARCH": _ARCHITECTURES.get(system, ""),
+            "DEB_HOST_MULTIARCH": triplet(system),
+        }
+        for call in calls_in(files.postinst, _COMMANDS, variables, lambda pattern: _matches(root, pattern)):
+            found.append((package, call))
+    return found
+
+
+def _matches(root: Path, pattern: str) -> list[str]:
+    """The absolute paths, as on a real system, that a pattern matches in the root."""
+    if not pattern.startswith("/") or ".." in pattern:
+        return []
+    return sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/")))

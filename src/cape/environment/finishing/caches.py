@@ -1,0 +1,125 @@
+"""Caches that only a program of the tree can make: schemas, modules, image loaders, types of files.
+
+Owns one row per cache: the program, what it reads, and where its output goes. A program runs outside of
+the environment's directories, which are read-only to it: it gets a scratch copy of what it reads, and
+what it wrote there is put into place afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.environment.finishing.place import put_file
+
+_log = logging.getLogger(__name__)
+_TIME_LIMIT_S = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cache:
+    """One cache. Paths are relative to the root; `{lib}` is the system's library directory.
+
+    `program` gets `arguments`, in which `{scratch}` is a directory with links to all that lies in
+    `reads`. With `output` its standard output becomes that file; otherwise all that it newly wrote in
+    the scratch directory goes into `reads`.
+    """
+
+    name: str
+    program: str
+    reads: str
+    arguments: tuple[str, ...] = ("{scratch}",)
+    output: str = ""
+    pattern: str = "*"
+    """What must be in `reads` for the cache to be wanted."""
+
+
+CACHES: tuple[Cache, ...] = (
+    Cache(
+        name="settings schemas",
+        program="{lib}/glib-2.0/glib-compile-schemas",
+        reads="usr/share/glib-2.0/schemas",
+        pattern="*.xml",
+    ),
+    Cache(
+        name="GIO modules",
+        program="{lib}/glib-2.0/gio-querymodules",
+        reads="{lib}/gio/modules",
+        pattern="*.so",
+    ),
+    Cache(
+        name="image loaders",
+        program="{lib}/gdk-pixbuf-2.0/gdk-pixbuf-query-loaders",
+        reads="{lib}/gdk-pixbuf-2.0/2.10.0/loaders",
+        arguments=(),
+        output="{lib}/gdk-pixbuf-2.0/2.10.0/loaders.cache",
+        pattern="*.so",
+    ),
+    Cache(
+        name="types of files",
+        program="usr/bin/update-mime-database",
+        reads="usr/share/mime",
+        pattern="packages/*.xml",
+    ),
+)
+
+
+def make_caches(root: Path, triplet: str, caches: tuple[Cache, ...] = CACHES) -> tuple[str, ...]:
+    """Make each cache whose program and input are in the tree; a sentence for each one that failed.
+
+    Programs without their cache still work, most of them, so a failure is no error.
+    """
+    notes = []
+    for cache in caches:
+        library_directory = f"usr/lib/{triplet}"
+        reads = root / cache.reads.format(lib=library_directory)
+        program = root / cache.program.format(lib=library_directory)
+        if not program.exists() or next(reads.glob(cache.pattern), None) is None:
+            continue
+        try:
+            _make(root, cache, program, reads, cache.output.format(lib=library_directory))
+        except (OSError, subprocess.SubprocessError) as error:
+            _log.debug("cache of %s failed: %s", cache.name, error)
+            notes.append(f"the cache of {cache.name} could not be made: {_reason(error)}")
+    return tuple(notes)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError) and error.stderr:
+        return str(error.stderr.decode(errors="replace").strip().splitlines()[-1])
+    return str(error)
+
+
+def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="cape-cache-") as scratch:
+        given = set(_linked(reads, Path(scratch)))
+        arguments = [argument.format(scratch=scratch) for argument in cache.arguments]
+        done = subprocess.run(
+            [str(program), *arguments],
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_TIME_LIMIT_S,
+            env={"PATH": f"{root}/usr/bin", "LC_ALL": "C", "HOME": scratch},
+        )
+        if output:
+            put_file(root, output, done.stdout)
+            return
+        for file in sorted(Path(scratch).rglob("*")):
+            if file.is_file() and file not in given:
+                put_file(root, str(reads.relative_to(root) / file.relative_to(scratch)), file.read_bytes())
+
+
+def _linked(source: Path, scratch: Path) -> Iterator[Path]:
+    """Make the directories of `source` anew below `scratch`, with links to its files; gives the links."""
+    for directory, _, files in os.walk(source):
+        there = scratch / Path(directory).relative_to(source)
+        there.mkdir(exist_ok=True)
+        for name in files:
+            (there / name).symlink_to(Path(directory) / name)
+            yield there / name
