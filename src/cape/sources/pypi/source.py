@@ -97,6 +97,15 @@ class PypiSource:
         """See `Source.unpack`; programs go to `bin/`, data files below the environment itself."""
         unpack_wheel(artifact, into, python=package.attributes["python"])
 
+    def resolve_alone(self, requirement: Requirement, context: ResolveContext) -> tuple[LockedPackage, ...]:
+        """The rows of one package without its dependencies, for those who take files out of wheels."""
+        rows: list[LockedPackage] = []
+        for target, platforms in _targets(context, [requirement]):
+            rows += self._resolve_target(
+                [requirement_line(requirement)], [requirement], target, platforms, context, deep=False
+            )
+        return tuple(sorted(_merged(rows), key=lambda row: row.key))
+
     def _resolve_target(
         self,
         lines: Sequence[str],
@@ -104,11 +113,14 @@ class PypiSource:
         target: Target,
         platforms: Sequence[Platform],
         context: ResolveContext,
+        *,
+        deep: bool = True,
     ) -> list[LockedPackage]:
         try:
-            pylock = read_pylock(self.uv.compile_pylock(lines, target, kept=_kept_versions(context.kept)))
+            kept = _kept_versions(context.kept)
+            pylock = read_pylock(self.uv.compile_pylock(lines, target, kept=kept, deep=deep))
             pins = [f"{package.name}=={package.version}" for package in pylock]
-            reasons = read_reasons(self.uv.compile_reasons(lines, target, pins))
+            reasons = read_reasons(self.uv.compile_reasons(lines, target, pins)) if deep else {}
         except UvFailure as failure:
             raise explain(failure, requirements, self.index)  # noqa: B904 - it has its cause
         chosen = [
