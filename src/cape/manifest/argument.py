@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from cape.manifest.errors import BadPackageArgument
 from cape.manifest.model import DEFAULT_SOURCE
-from cape.manifest.naming import PACKAGE_SOURCES, constraint_rule, package_name_rule
-from cape.names import nearest
+from cape.manifest.naming import PACKAGE_SOURCES, alike, constraint_rule, package_name_rule
 from cape.sources.protocol import Requirement
 
 _PREFIX = re.compile(r"([A-Za-z0-9_-]+):")
@@ -64,7 +63,7 @@ def _split_source(argument: str, text: str) -> tuple[str | None, str]:
         return None, argument
     if match[1] not in PACKAGE_SOURCES:
         known = ", ".join(f"`{source}`" for source in PACKAGE_SOURCES)
-        close = nearest(match[1], PACKAGE_SOURCES)
+        close = alike(match[1], PACKAGE_SOURCES)
         hint = f"did you mean `{close[0]}:`?" if close else f"sources are {known}"
         raise _bad(text, f"`{match[1]}` is no source", hint)
     return match[1], argument[match.end() :]

@@ -17,9 +17,9 @@ from cape.manifest.argument import PackageArgument
 from cape.manifest.errors import NameTaken, UnknownRequirement
 from cape.manifest.keys import KeyPath
 from cape.manifest.model import DEFAULT_SOURCE
+from cape.manifest.naming import alike
 from cape.manifest.places import Places, Statement, find_places
 from cape.manifest.quoting import key_text, quoted, quoted_list
-from cape.names import nearest
 from cape.sources.protocol import Requirement
 
 Value = str | bool | int | Sequence[str]
@@ -48,7 +48,7 @@ def remove_requirements(text: str, names: Sequence[str]) -> str:
     known = [name for section in _SECTIONS for name in table.get(section, {})]
     for name in names:
         if name not in known:
-            close = nearest(name, known)
+            close = alike(name, known)
             hint = f"did you mean `{close[0]}`?" if close else "`cape list` shows what it asks for"
             raise UnknownRequirement(f"the manifest has no package `{name}`", hint=hint)
     for name in dict.fromkeys(names):

@@ -7,6 +7,9 @@ wrong and does not say where: that is the caller's.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from cape.names import nearest
 
 PACKAGE_SOURCES = ("debian", "pypi", "npm")
 """The sources that a package may name, in the order in which messages list them."""
@@ -55,3 +58,10 @@ def constraint_rule(constraint: str) -> str | None:
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in constraint):
         return "a constraint is one line without control characters"
     return None
+
+
+def alike(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known words that `word` may be meant for, best first: those that look like it, and those of
+    the same letters (`pipy`, `pypi`), which short words are often typed as."""
+    words = list(known)
+    return nearest(word, words) or tuple(each for each in words if sorted(each) == sorted(word))

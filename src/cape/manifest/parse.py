@@ -31,13 +31,14 @@ from cape.manifest.model import DEFAULT_SOURCE, SCHEMA, Expose, Hook, Manifest
 from cape.manifest.naming import (
     PACKAGE_SOURCES,
     VARIABLE_NAME,
+    alike,
     constraint_rule,
     file_name_rule,
     package_name_rule,
     project_name_rule,
 )
 from cape.manifest.places import Places, find_places
-from cape.names import System, nearest
+from cape.names import System
 from cape.sources.protocol import Requirement
 
 Table = dict[str, Any]
@@ -238,7 +239,7 @@ class _Reading:
     def _unknown_key(self, path: KeyPath, pattern: tuple[str, ...], known: Iterable[str]) -> None:
         name = str(path[-1])
         table = f"`[{_dotted(path[:-1])}]`" if len(path) > 1 else "the manifest"
-        close = nearest(name, known)
+        close = alike(name, known)
         elsewhere = [key for key in KEYS if key.parts[-1] == name and "NAME" not in key.parts]
         if close:
             hint = "did you mean " + " or ".join(f"`{word}`" for word in close) + "?"
@@ -312,7 +313,7 @@ class _Reading:
         for index, name in enumerate(names):
             known = [str(system) for system in System]
             if name not in known:
-                close = nearest(name, known)
+                close = alike(name, known)
                 hint = f"did you mean `{close[0]}`?" if close else "cape knows " + ", ".join(known)
                 self.bad_value(f"unknown system `{name}`", (*path, index), hint)
             elif System(name) in systems:
@@ -534,7 +535,7 @@ class _Reading:
         """Check that a table of that name is in the section, or may come from an included manifest."""
         if name in table.get(section, {}) or table.get("include", {}).get("environments"):
             return
-        close = nearest(name, table.get(section, {}))
+        close = alike(name, table.get(section, {}))
         hint = f"did you mean `{close[0]}`?" if close else f"name a table of `[{section}]`"
         self.bad_value(f"{fact} `{name}`, which is not in `[{section}]`", path, hint)
 
