@@ -31,14 +31,30 @@ NAME = "libcape-redirect.so"
 MACHINES = ("x86_64", "aarch64")
 MARK = b"cape-redirect-source:"
 
-COMPILE = (
-    "-std=gnu11 -O2 -fPIC -fvisibility=hidden -fno-builtin -fno-delete-null-pointer-checks "
-    "-fno-stack-protector -fno-strict-aliasing -U_FORTIFY_SOURCE -U__OPTIMIZE__ -g0 -w"
-).split()
-LINK = (
-    "-shared -nostdlib -Wl,-soname,libcape-redirect.so -Wl,--hash-style=gnu "
-    "-Wl,-z,relro -Wl,-z,noexecstack -Wl,--no-as-needed -Wl,--allow-shlib-undefined"
-).split()
+COMPILE = [
+    "-std=gnu11",
+    "-O2",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-builtin",
+    "-fno-delete-null-pointer-checks",
+    "-fno-stack-protector",
+    "-fno-strict-aliasing",
+    "-U_FORTIFY_SOURCE",
+    "-U__OPTIMIZE__",
+    "-g0",
+    "-w",
+]
+LINK = [
+    "-shared",
+    "-nostdlib",
+    "-Wl,-soname,libcape-redirect.so",
+    "-Wl,--hash-style=gnu",
+    "-Wl,-z,relro",
+    "-Wl,-z,noexecstack",
+    "-Wl,--no-as-needed",
+    "-Wl,--allow-shlib-undefined",
+]
 
 
 def source_files() -> list[Path]:
@@ -165,7 +181,7 @@ def build_all(*, report: bool = False) -> list[str]:
             build(machine, command, target)
         there.append(machine)
         if report:
-            print(f"{target.relative_to(PROJECT)}: {target.stat().st_size} bytes")  # noqa: T201
+            print(f"{target.relative_to(PROJECT)}: {target.stat().st_size} bytes")
     return there
 
 

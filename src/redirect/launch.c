@@ -14,11 +14,11 @@
 extern char **environ;
 
 #if defined __x86_64__
-#define LOADER "usr/lib64/ld-linux-x86-64.so.2"
+#define LOADER "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 #define LOADER_NAME "/ld-linux-x86-64.so.2"
 #define TRIPLET "x86_64-linux-gnu"
 #else
-#define LOADER "usr/lib/ld-linux-aarch64.so.1"
+#define LOADER "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
 #define LOADER_NAME "/ld-linux-aarch64.so.1"
 #define TRIPLET "aarch64-linux-gnu"
 #endif
