@@ -89,7 +89,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
     project, lock = _open_lock()
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
-        digests = current_digests(project, lock)
+        digests = current_digests(lock, Workshop.open().store)
         show_json(
             {
                 "lock": str(digests.lock),

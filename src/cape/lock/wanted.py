@@ -26,10 +26,17 @@ class Implicit:
     """Packages of `source` that a user may name instead."""
 
 
-IMPLICIT: Mapping[str, Implicit] = {
-    "pypi": Implicit(
-        source="debian", package="python3", unless=re.compile(r"python(3(\.\d+)?(-full|-minimal)?)?\Z")
+_CXX_LIBRARY = Implicit(source="debian", package="libstdc++6", unless=re.compile(r"libstdc\+\+6\Z"))
+"""Wheels leave the C++ library to the system by their own standard, and node's binaries need it."""
+
+IMPLICIT: Mapping[str, tuple[Implicit, ...]] = {
+    "pypi": (
+        Implicit(
+            source="debian", package="python3", unless=re.compile(r"python(3(\.\d+)?(-full|-minimal)?)?\Z")
+        ),
+        _CXX_LIBRARY,
     ),
+    "npm": (_CXX_LIBRARY,),
 }
 """What each source's requirements bring with them."""
 
@@ -37,17 +44,19 @@ IMPLICIT: Mapping[str, Implicit] = {
 def wanted_requirements(manifest: Manifest) -> tuple[Requirement, ...]:
     """The manifest's requirements and the implicit ones, sorted by name. Pure."""
     wanted = list(manifest.requirements)
-    for source, implicit in IMPLICIT.items():
-        wanted += _implied(manifest, source, implicit)
+    for implicit in dict.fromkeys(one for group in IMPLICIT.values() for one in group):
+        wanted += _implied(manifest, implicit)
     return tuple(sorted(wanted, key=lambda requirement: requirement.name))
 
 
-def _implied(manifest: Manifest, source: str, implicit: Implicit) -> list[Requirement]:
+def _implied(manifest: Manifest, implicit: Implicit) -> list[Requirement]:
     """The implicit requirement for the systems that need it and have none named; empty when none do."""
+    bringing = [source for source, group in IMPLICIT.items() if implicit in group]
+    used = [source for source in bringing if any(one.source == source for one in manifest.requirements)]
     needing = {
         system
         for requirement in manifest.requirements
-        if requirement.source == source
+        if requirement.source in used
         for system in wanted_on(requirement, manifest.systems)
     }
     having = {
@@ -67,7 +76,7 @@ def _implied(manifest: Manifest, source: str, implicit: Implicit) -> list[Requir
             name=f"{implicit.source}:{implicit.package}" if taken else implicit.package,
             package=implicit.package,
             systems=() if everywhere else tuple(sorted(lacking)),
-            options={IMPLICIT_OPTION: source},
+            options={IMPLICIT_OPTION: " ".join(used)},
         )
     ]
 

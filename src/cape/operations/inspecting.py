@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cape.errors import InputError, SourceError
 from cape.lock import Lock, explain, read_lock
+from cape.lock.model import IMPLICIT_OPTION
 from cape.names import System, nearest
 from cape.operations.project import NotLocked, Project, Workshop
 from cape.sources.protocol import Candidate, LockedPackage
@@ -47,6 +48,7 @@ def list_locked(lock: Lock, *, system: System | None, everything: bool) -> tuple
     named = {
         (requirement.source, package): requirement.name
         for requirement in lock.requirements
+        if IMPLICIT_OPTION not in requirement.options
         for package in lock.roots.get(requirement.name, ())
     }
     rows = [

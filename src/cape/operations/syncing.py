@@ -1,0 +1,270 @@
+"""Lock to environment: `cape sync`, and the second half of every edit.
+
+`prepare` makes the environment and touches nothing of the project; `publish` writes manifest and lock and
+switches the project to a new generation. A failure in between leaves the project as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cape.environment.generations import Generation, current_generation, new_generation
+from cape.environment.objects import make_objects, plan_keys
+from cape.environment.plan import EnvironmentPlan, plan_environment
+from cape.environment.realisation import RealisedEnvironment, read_environment, realise
+from cape.environment.relocation import TreeFacts
+from cape.errors import StateError
+from cape.lock import Lock, read_lock, render_lock
+from cape.manifest import Manifest, read_manifest
+from cape.names import Digest, System
+from cape.operations.fetching import Fetched, fetch, missing
+from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
+from cape.operations.project import Project, Workshop
+from cape.sources.protocol import LockedPackage
+from cape.store import Store, StoreObject
+
+
+class LockOutOfDate(StateError):
+    """The lock does not answer the manifest, and may not be made anew."""
+
+    slug = "lock-out-of-date"
+
+
+class SystemNotLocked(StateError):
+    """The lock has no rows for this machine's system."""
+
+    slug = "system-not-locked"
+
+
+class LibraryMissing(StateError):
+    """A program of the environment needs a library that no locked package has."""
+
+    slug = "library-missing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An environment that answers a lock, made but not yet the project's."""
+
+    locked: LockResult
+    environment: RealisedEnvironment
+    fetched: Fetched
+    objects_made: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncResult:
+    """What a sync did; for a dry run, what it would do (then `generation` and `content` are None)."""
+
+    locked: LockResult
+    identity: Digest
+    packages: int
+    content: Digest | None = None
+    generation: int | None = None
+    unchanged: bool = False
+    files: int = 0
+    objects_made: int = 0
+    fetched: Fetched = Fetched()
+    to_download: int = 0
+    to_download_bytes: int = 0
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digests:
+    """The digests of a project: of its lock's text, and its environment's two (None: not made)."""
+
+    lock: Digest
+    identity: Digest
+    content: Digest | None
+
+
+def plan_for(lock: Lock, system: System) -> EnvironmentPlan:
+    """The environment that a lock comes to on a system. Raises `SystemNotLocked`."""
+    if system not in lock.systems:
+        covered = ", ".join(f"`{one}`" for one in lock.systems)
+        raise SystemNotLocked(
+            f"the lock has no rows for `{system}` (it covers {covered})",
+            hint=f'add `"{system}"` to `systems` in `cape.toml`, then run `cape lock`',
+        )
+    return plan_environment(lock, system)
+
+
+def current_digests(lock: Lock, store: Store) -> Digests:
+    """The digests of a lock, and of its environment on this machine."""
+    plan = plan_for(lock, System.current())
+    environment = read_environment(store.environment_path(plan.identity))
+    return Digests(
+        lock=Digest.of(render_lock(lock).encode()),
+        identity=plan.identity,
+        content=environment.content if environment else None,
+    )
+
+
+def prepare(
+    project: Project, workshop: Workshop, locked: LockResult, *, only_from: Path | None = None
+) -> Prepared:
+    """Make the environment of a lock for this machine: fetch, unpack and relocate, check, link.
+
+    Raises what fetching, unpacking and the store raise, `SystemNotLocked`, `LibraryMissing`.
+    """
+    plan = plan_for(locked.lock, System.current())
+    found = read_environment(workshop.store.environment_path(plan.identity))
+    if found is not None:
+        return Prepared(locked=locked, environment=found, fetched=Fetched(), objects_made=0, notes=())
+    sources = workshop.sources(locked.lock.suite)
+    lacking = _without_objects(plan, workshop.store)
+    fetched = fetch(lacking, workshop, sources, snapshots=locked.lock.snapshots, only_from=only_from)
+
+    def unpack(package: LockedPackage, artifact: Path, into: Path) -> None:
+        sources[package.source].unpack(package, artifact, into)
+
+    objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
+    notes = _check_closure(plan, objects)
+    workshop.progress.start("linking", 0)
+    try:
+        environment = _realise(plan, objects, workshop.store)
+    finally:
+        workshop.progress.finish()
+    return Prepared(
+        locked=locked, environment=environment, fetched=fetched, objects_made=len(lacking), notes=notes
+    )
+
+
+def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]:
+    keys = plan_keys(plan, store)
+    return [
+        package for package, key in zip(plan.packages, keys, strict=True) if store.objects.get(key) is None
+    ]
+
+
+def _realise(
+    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store
+) -> RealisedEnvironment:
+    from cape.environment.finishing import finish, read_control
+    from cape.environment.relocation.redirect import redirect_library
+
+    order = [name for source, name in plan.roots if source == "debian"]
+
+    def finish_root(root: Path) -> None:
+        finish(root, read_control(root), order=order, system=plan.system)
+
+    redirect = redirect_library(plan.system) if plan.libc else None
+    return realise(plan, objects, store, finish=finish_root, redirect=redirect)
+
+
+def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tuple[str, ...]:
+    """Every library that a program needs is there; sentences about add-ons that lack one."""
+    from cape.analysis.closure import check_closure
+
+    if plan.libc is None:
+        return ()
+    facts = [
+        (package.name, TreeFacts.from_json(one.facts))
+        for package, one in zip(plan.packages, objects, strict=True)
+    ]
+    report = check_closure(facts, plan.system)
+    if report.errors:
+        first = report.errors[0]
+        more = f", and {len(report.errors) - 1} more" if len(report.errors) > 1 else ""
+        raise LibraryMissing(
+            f"{first}{more}",
+            hint=f"find the package that has `{first.library}` and `cape install` it",
+        )
+    return tuple(note for one in facts for note in one[1].notes)
+
+
+def publish(
+    project: Project, workshop: Workshop, prepared: Prepared, *, argv: Sequence[str]
+) -> SyncResult:
+    """Make a prepared environment the project's: manifest, lock, generation, in this order.
+
+    A kill in between leaves files that the next command reads as "lock, then sync". Nothing is written
+    when all is as it was.
+    """
+    locked = prepared.locked
+    current = current_generation(project.directory)
+    generation = new_generation(
+        project.directory,
+        prepared.environment,
+        store=workshop.store,
+        manifest=locked.manifest,
+        lock_text=render_lock(locked.lock),
+        argv=argv,
+    )
+    return SyncResult(
+        locked=locked,
+        identity=prepared.environment.identity,
+        content=prepared.environment.content,
+        packages=prepared.environment.packages,
+        generation=int(generation.number),
+        unchanged=current is not None and current.number == generation.number,
+        files=prepared.environment.files,
+        objects_made=prepared.objects_made,
+        fetched=prepared.fetched,
+        notes=(*locked.lock.notes, *prepared.notes),
+    )
+
+
+def sync_project(
+    project: Project,
+    workshop: Workshop,
+    *,
+    argv: Sequence[str],
+    must_be_locked: bool = False,
+    only_from: Path | None = None,
+    dry_run: bool = False,
+) -> SyncResult:
+    """Bring the project's environment up to date with its manifest and lock. The caller holds the project.
+
+    With `must_be_locked` or `only_from` a lock that is out of date is an error, `LockOutOfDate`.
+    """
+    manifest = read_manifest(project.manifest_path)
+    previous = read_lock(project.lock_path)
+    if must_be_locked or only_from is not None:
+        _require_fresh(manifest, previous, project)
+    locked = compute_lock(manifest, previous, workshop)
+    if dry_run:
+        return _foresee(locked, workshop)
+    prepared = prepare(project, workshop, locked, only_from=only_from)
+    return publish(project, workshop, prepared, argv=argv)
+
+
+def _require_fresh(manifest: Manifest, lock: Lock | None, project: Project) -> None:
+    reasons = reasons_to_lock(manifest, lock)
+    if reasons:
+        raise LockOutOfDate(
+            f"the lock does not answer the manifest: {'; '.join(reasons)}",
+            where=str(project.lock_path),
+            hint="run `cape lock`",
+        )
+
+
+def _foresee(locked: LockResult, workshop: Workshop) -> SyncResult:
+    plan = plan_for(locked.lock, System.current())
+    lacking = missing(_without_objects(plan, workshop.store), workshop)
+    return SyncResult(
+        locked=locked,
+        identity=plan.identity,
+        packages=len(plan.packages),
+        to_download=len(lacking),
+        to_download_bytes=sum(package.artifact.size_bytes for package in lacking),
+        dry_run=True,
+    )
+
+
+__all__ = [
+    "Digests",
+    "Generation",
+    "Prepared",
+    "SyncResult",
+    "current_digests",
+    "plan_for",
+    "prepare",
+    "publish",
+    "sync_project",
+]
