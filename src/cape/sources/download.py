@@ -578,8 +578,6 @@ def _reason(error: BaseException) -> str:
 
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "its name could not be resolved"
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "it was silent for too long"
     if isinstance(error, urllib3.exceptions.ProxyError):
         return "the proxy did not answer"
     text = str(error)
@@ -591,6 +589,8 @@ def _reason(error: BaseException) -> str:
     ):
         if known in text:
             return words
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it was silent for too long"
     return f"the connection broke ({type(error).__name__})"
 
 

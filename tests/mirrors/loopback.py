@@ -1,0 +1,180 @@
+"""A server on loopback that serves bytes by path, and misbehaves where it is told to.
+
+`faults[path]` is a list of what goes wrong with the next requests for that path, first to last; an
+empty list means that the file is served as it is. A `Fault` in `always[path]` goes wrong each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import re
+import socket
+import struct
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What goes wrong with one request."""
+
+    status: int | None = None
+    """Answer with this status and no file."""
+    reset_after: int | None = None
+    """Break the connection after so many bytes of the body."""
+    truncate_after: int | None = None
+    """End the body after so many bytes, and close as if that were all (no Content-Length)."""
+    alter: bool = False
+    """Serve other bytes of the same length."""
+    longer: bool = False
+    """Serve more bytes than there are."""
+    ignore_range: bool = False
+    stall: bool = False
+    """Send half of the body, then nothing until the server ends."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+PLAIN = Fault()
+
+
+class Loopback:
+    """The running server. `files` may be changed while it runs; `requests` tells what was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
+        self.faults: dict[str, list[Fault]] = defaultdict(list)
+        self.always: dict[str, Fault] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.headers_seen: list[dict[str, str]] = []
+        self.answer: Callable[[str], tuple[str, bytes] | None] = lambda path: None
+        self.closing = threading.Event()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def next_fault(self, path: str) -> Fault:
+        waiting = self.faults.get(path)
+        return waiting.pop(0) if waiting else self.always.get(path, PLAIN)
+
+    def find(self, path: str) -> tuple[str, bytes] | None:
+        if path in self.files:
+            return self.types.get(path, "application/octet-stream"), self.files[path]
+        return self.answer(path)
+
+
+@contextlib.contextmanager
+def loopback() -> Iterator[Loopback]:
+    """A running server, stopped at the end."""
+    server = Loopback()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def unused_url() -> str:
+    """An address on loopback where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _handler_of(owner: Loopback) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            path = self.path.split("?")[0]
+            owner.requests.append((self.path, self.headers.get("Range")))
+            owner.headers_seen.append(dict(self.headers))
+            fault = owner.next_fault(path)
+            with contextlib.suppress(ConnectionError):
+                self._serve(path, fault)
+
+        def do_HEAD(self) -> None:
+            found = owner.find(self.path.split("?")[0])
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(found[1])) if found else "0")
+            self.end_headers()
+
+        def _serve(self, path: str, fault: Fault) -> None:
+            found = owner.find(path)
+            if fault.status is not None or found is None:
+                self._refuse(fault.status or 404, fault)
+                return
+            kind, body = found
+            if fault.alter:
+                body = bytes(byte ^ 0xFF for byte in body)
+            if fault.longer:
+                body += b"more"
+            start = 0 if fault.ignore_range else _start(self.headers.get("Range"))
+            if start >= len(body) and start:
+                self._refuse(416, fault)
+                return
+            self._head(kind, body, start, fault)
+            self._body(body[start:], fault)
+
+        def _refuse(self, status: int, fault: Fault) -> None:
+            self.send_response(status)
+            for name, value in fault.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _head(self, kind: str, body: bytes, start: int, fault: Fault) -> None:
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Type", kind)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            if fault.truncate_after is None:
+                self.send_header("Content-Length", str(len(body) - start))
+            else:
+                self.send_header("Connection", "close")
+                self.close_connection = True
+            self.end_headers()
+
+        def _body(self, body: bytes, fault: Fault) -> None:
+            if fault.stall:
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                owner.closing.wait()
+                self.close_connection = True
+            elif fault.reset_after is not None:
+                self.wfile.write(body[: fault.reset_after])
+                self.wfile.flush()
+                self._reset()
+            elif fault.truncate_after is not None:
+                self.wfile.write(body[: fault.truncate_after])
+            else:
+                self.wfile.write(body)
+
+        def _reset(self) -> None:
+            """Break the connection so that the client sees a reset, not an end."""
+            self.close_connection = True
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+    return Handler
+
+
+def _start(range_header: str | None) -> int:
+    found = re.match(r"bytes=(\d+)-", range_header or "")
+    return int(found[1]) if found else 0
