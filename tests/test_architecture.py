@@ -16,9 +16,11 @@ ALLOWED: dict[str, set[str]] = {
     "sources.protocol": FOUNDATION,
     "sources.download": FOUNDATION | {"sources.protocol"},
     "sources.contract": FOUNDATION | {"sources.protocol"},
+    "sources.tools": FOUNDATION,
     "sources.debian": FOUNDATION | {"configuration", "sources.protocol", "sources.download"},
-    "sources.pypi": FOUNDATION | {"configuration", "sources.protocol", "sources.download"},
-    "sources.npm": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.pypi"},
+    "sources.pypi": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.tools"},
+    "sources.npm": FOUNDATION
+    | {"configuration", "sources.protocol", "sources.download", "sources.pypi", "sources.tools"},
     "sources.models": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.pypi"},
     "manifest": FOUNDATION | {"sources.protocol"},
     "lock": FOUNDATION | {"sources.protocol", "manifest"},
