@@ -1,0 +1,262 @@
+"""Activation as a value: a recorded list of operations on the shell's variables, each with its origin.
+
+Owns which operations an environment's activation has, and in what order. How a shell is told is
+`shells`'; nothing here is a difference of before and after, so undoing is exact and nesting composes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cape.errors import InputError
+from cape.manifest import Manifest
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_SHELLS_OWN = re.compile(
+    r"(?:BASH.*|COMP_.*|DIRSTACK|EPOCH.*|E?UID|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|OPTIND|PIPESTATUS"
+    r"|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|_|_CAPE_.*|_cape_.*|cape_.*)\Z"
+)
+
+
+class UnsuitableVariable(InputError):
+    """A variable that the shell keeps for itself, or that no shell can have."""
+
+    slug = "unsuitable-variable"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The value that a variable has when the operation is done; empty where it has none."""
+
+    name: str
+
+
+Value = tuple[str | Reference, ...]
+"""Literal pieces and references; their texts, one after another, are the value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Set:
+    """Give a variable a value and export it.
+
+    With `unless_host_has` it is left alone where one of these files is on the machine, and where the
+    user has set it.
+    """
+
+    name: str
+    value: Value
+    origin: str
+    unless_host_has: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unset:
+    """Take a variable away."""
+
+    name: str
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepend:
+    """Put a value in front of a list; where it is in front already, nothing is done."""
+
+    name: str
+    value: str
+    origin: str
+    separator: str = ":"
+
+
+Operation = Set | Unset | Prepend
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """Everything that entering an environment means.
+
+    `hook` is POSIX shell text that runs once per activation in a process of its own; `profile` maps
+    `common` and shells' names to text that is run in the shell that is entered.
+    """
+
+    name: str
+    project: Path
+    environment: Path
+    operations: tuple[Operation, ...]
+    hook: str | None = None
+    profile: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """`$CAPE_STATE`."""
+        return self.project / ".cape" / "state"
+
+
+def parse_value(text: str) -> Value:
+    """A manifest's value with its references: `$NAME` and `${NAME}`; any other `$` is itself.
+
+    >>> parse_value("${HOME}/x")
+    (Reference(name='HOME'), '/x')
+    """
+    parts: list[str | Reference] = []
+    at = 0
+    for found in _REFERENCE.finditer(text):
+        if found.start() > at:
+            parts.append(text[at : found.start()])
+        parts.append(Reference(found[1] or found[2]))
+        at = found.end()
+    if at < len(text):
+        parts.append(text[at:])
+    return tuple(parts)
+
+
+def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activation:
+    """What entering `environment` from `project` means. Raises `UnsuitableVariable`."""
+    operations = [
+        *_own(environment, project),
+        *_python(environment, project),
+        *_rows(environment),
+        *(_variable(name, text, manifest) for name, text in manifest.vars.items()),
+    ]
+    return Activation(
+        name=manifest.name,
+        project=project,
+        environment=environment,
+        operations=tuple(operations),
+        hook=manifest.hook.on_activate,
+        profile=dict(manifest.profile),
+    )
+
+
+def _own(environment: Path, project: Path) -> list[Operation]:
+    own = "cape"
+    return [
+        Set(name="CAPE_ENV", value=(str(environment),), origin=own),
+        Set(name="CAPE_ROOT", value=(str(environment / "root"),), origin=own),
+        Set(name="CAPE_STATE", value=(str(project / ".cape" / "state"),), origin=own),
+        Set(name="CAPE_PROJECT", value=(str(project),), origin=own),
+        Prepend(name="PATH", value=str(environment / "bin"), origin=own),
+    ]
+
+
+def _python(environment: Path, project: Path) -> list[Operation]:
+    if not (environment / "pyvenv.cfg").exists():
+        return []
+    cache = str(project / ".cape" / "state" / "pycache")
+    return [
+        Set(name="VIRTUAL_ENV", value=(str(environment),), origin="python"),
+        Set(name="PYTHONPYCACHEPREFIX", value=(cache,), origin="python"),
+        Unset(name="PYTHONHOME", origin="python"),
+    ]
+
+
+_HOST_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+
+
+def _rows(environment: Path) -> list[Operation]:
+    """What programs that the redirecting library cannot reach must be told, where the tree has it."""
+    rows: list[Operation] = []
+    root = environment / "root"
+    if (root / "usr/share/zoneinfo/UTC").exists():
+        rows.append(_row("TZDIR", root / "usr/share/zoneinfo", "tzdata", ("/usr/share/zoneinfo",)))
+    bundle = root / "etc/ssl/certs/ca-certificates.crt"
+    if bundle.exists():
+        rows.append(_row("SSL_CERT_FILE", bundle, "ca-certificates", _HOST_BUNDLES))
+    for program, variable, place in (
+        ("git", "GIT_EXEC_PATH", root / "usr/lib/git-core"),
+        ("valgrind", "VALGRIND_LIB", root / "usr/libexec/valgrind"),
+    ):
+        if os.path.lexists(environment / "bin" / program) and place.is_dir():
+            rows.append(_row(variable, place, program, ()))
+    return rows
+
+
+def _row(name: str, place: Path, origin: str, unless: tuple[str, ...]) -> Set:
+    return Set(name=name, value=(str(place),), origin=origin, unless_host_has=unless)
+
+
+def _variable(name: str, text: str, manifest: Manifest) -> Set:
+    if not _NAME.match(name) or _SHELLS_OWN.match(name):
+        raise UnsuitableVariable(
+            f"`{name}` cannot be set by an environment: the shell keeps it for itself",
+            where=f"{manifest.path}: vars.{name}",
+            hint="take another name",
+        )
+    return Set(name=name, value=parse_value(text), origin=f"cape.toml: vars.{name}")
+
+
+def activated(activation: Activation, outside: Mapping[str, str], *, pure: bool = False) -> dict[str, str]:
+    """The variables of a process inside, started from one with the variables `outside`.
+
+    With `pure` only what a person is remains of those, and PATH has every program of the closure.
+    """
+    inside = {name: value for name, value in outside.items() if not pure or _is_personal(name)}
+    for operation in activation.operations:
+        _apply(operation, inside)
+    if pure:
+        inside["PATH"] = ":".join(pure_path(activation.environment))
+    return inside
+
+
+def pure_path(environment: Path) -> tuple[str, ...]:
+    """PATH with the whole closure on it."""
+    own = ("bin", "libexec", "root/usr/bin", "root/usr/sbin", "root/usr/games")
+    return tuple(str(environment / place) for place in own)
+
+
+_PERSONAL = frozenset(
+    {"HOME", "TERM", "COLORTERM", "NO_COLOR", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "SHELL"}
+)
+
+
+def _is_personal(name: str) -> bool:
+    return name in _PERSONAL or name.startswith("LC_")
+
+
+def _apply(operation: Operation, inside: dict[str, str]) -> None:
+    name = operation.name
+    if isinstance(operation, Unset):
+        inside.pop(name, None)
+    elif isinstance(operation, Prepend):
+        items = [item for item in inside.get(name, "").split(operation.separator) if item]
+        if items[:1] != [operation.value]:
+            inside[name] = operation.separator.join([operation.value, *items])
+    elif not _is_left_alone(operation, inside):
+        inside[name] = "".join(
+            part if isinstance(part, str) else inside.get(part.name, "") for part in operation.value
+        )
+
+
+def _is_left_alone(operation: Set, inside: Mapping[str, str]) -> bool:
+    if not operation.unless_host_has:
+        return False
+    return operation.name in inside or any(os.path.exists(file) for file in operation.unless_host_has)
+
+
+def recorded(activation: Activation) -> dict[str, Any]:
+    """The operations as JSON: what `activation.json` of a generation holds, for people and `cape why`."""
+    return {
+        "schema_version": 1,
+        "operations": [_recorded(operation) for operation in activation.operations],
+        "hook": activation.hook,
+        "profile": dict(activation.profile),
+    }
+
+
+def _recorded(operation: Operation) -> dict[str, Any]:
+    kind = {Set: "set", Unset: "unset", Prepend: "prepend"}[type(operation)]
+    value: str | None = None
+    if isinstance(operation, Prepend):
+        value = operation.value
+    elif isinstance(operation, Set):
+        value = "".join(part if isinstance(part, str) else f"${{{part.name}}}" for part in operation.value)
+    return {"operation": kind, "name": operation.name, "value": value, "origin": operation.origin}

@@ -1,0 +1,103 @@
+"""The facade: the few programs of a big closure that come on PATH.
+
+Owns which system programs those are, and the links in `bin` that lead to them. Programs of language
+packages are placed by `merging`; what `finishing` made of alternatives is only read here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+
+from cape.environment.merging import PROGRAMS, Merged
+from cape.environment.plan import EnvironmentPlan
+from cape.sources.protocol import LockedPackage
+
+PROGRAM_DIRECTORIES = ("usr/bin", "usr/sbin", "usr/games")
+"""Where system packages keep programs, below the root; earlier ones win."""
+
+
+def build_facade(environment: Path, plan: EnvironmentPlan, merged: Merged) -> tuple[str, ...]:
+    """Make `bin/NAME -> ../root/usr/bin/NAME` for every exposed system program; the names, sorted.
+
+    A program of a language package that is there already stays.
+    """
+    programs = system_programs(environment / "root", merged)
+    speakers = speaking_packages(plan, {owner for _, owner in programs.values()})
+    wanted = {
+        name: place
+        for name, (place, owner) in programs.items()
+        if (owner in speakers or name in plan.expose) and name not in plan.hide
+    }
+    directory = environment / PROGRAMS
+    directory.mkdir(exist_ok=True)
+    for name, place in wanted.items():
+        if not os.path.lexists(directory / name):
+            os.symlink(f"../root/{place}", directory / name)
+    return tuple(sorted(os.listdir(directory)))
+
+
+def system_programs(root: Path, merged: Merged) -> Mapping[str, tuple[str, int]]:
+    """Every system program: its place below the root, and the index of the package that it is of.
+
+    A link that no package ships (an alternative) is of the package that its target is of.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for directory in PROGRAM_DIRECTORIES:
+        for name in _listed(root / directory):
+            place = f"{directory}/{name}"
+            owner = _owner(root, place, merged)
+            if owner is not None and os.access(root / place, os.X_OK) and name not in found:
+                found[name] = (place, owner)
+    return found
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+def _owner(root: Path, place: str, merged: Merged) -> int | None:
+    for _ in range(8):
+        placed = merged.placed.get(f"root/{place}")
+        if placed is not None:
+            return placed.owner
+        path = root / place
+        if not path.is_symlink():
+            return None
+        target = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(path)))
+        if target.startswith(("..", "/")):
+            return None
+        place = target
+    return None
+
+
+def speaking_packages(plan: EnvironmentPlan, owners: Set[int]) -> set[int]:
+    """The indices of system packages whose programs are exposed; `owners` are those that have any.
+
+    Those are the roots, and for each of them the dependencies that carry its programs: all direct ones
+    of a package that has none itself (`default-jdk`, `imagemagick`), and those that are named after it
+    (`perl` keeps its program in `perl-base`, `python3` in `python3-minimal`).
+    """
+    index = {one.name: at for at, one in enumerate(plan.packages) if one.source == "debian"}
+    speakers: set[int] = set()
+    waiting = [index[name] for source, name in plan.roots if source == "debian" and name in index]
+    while waiting:
+        at = waiting.pop()
+        if at in speakers:
+            continue
+        speakers.add(at)
+        waiting += _deputies(plan.packages[at], index, has_programs=at in owners)
+    return speakers
+
+
+def _deputies(package: LockedPackage, index: Mapping[str, int], *, has_programs: bool) -> Sequence[int]:
+    named = f"{package.name}-"
+    return [
+        index[dependency]
+        for dependency in package.dependencies
+        if dependency in index and (not has_programs or dependency.startswith(named))
+    ]

@@ -1,0 +1,418 @@
+"""Generations: the numbered environments of a project, and the switch between them.
+
+Owns `<project>/.cape`: `generations/N/` (record, manifest, lock and sealed scripts), the link `current`,
+the note `switching` while a switch is under way, and `state/`. A reader of `current` sees the old or the
+new generation. The caller holds the project, so that one process at a time changes it.
+The reasons are in `docs/decisions/`, rollback.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cape.environment.realisation import RealisedEnvironment
+from cape.environment.sealing import seal_scripts, seal_stamps
+from cape.errors import InputError, StateError
+from cape.names import Digest, GenerationId, sync_directory, write_atomically
+from cape.store import Store
+from cape.store.leases import holder_name, is_alive
+
+RECORD = "generation.json"
+_FILES = ("cape.toml", "cape.lock")
+
+
+class NoGeneration(StateError):
+    """The project has no environment yet."""
+
+    slug = "no-generation"
+
+
+class UnknownGeneration(InputError):
+    """A number that none of the project's generations has."""
+
+    slug = "unknown-generation"
+
+
+class GenerationRecordUnreadable(StateError):
+    """The record of a generation is damaged."""
+
+    slug = "generation-record-unreadable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """One numbered environment of a project.
+
+    `environment` is its directory in the store, `argv` the command that made it, `previous` the
+    generation that was current before it (None for the first), `created_s` seconds since 1970.
+    """
+
+    number: GenerationId
+    project: Path
+    environment: Path
+    identity: Digest
+    content: Digest
+    created_s: float
+    argv: tuple[str, ...]
+    previous: GenerationId | None
+
+    @property
+    def directory(self) -> Path:
+        return directory_of(self.project, self.number)
+
+    @property
+    def manifest_text(self) -> str:
+        return (self.directory / "cape.toml").read_text(encoding="utf-8")
+
+    @property
+    def lock_text(self) -> str:
+        return (self.directory / "cape.lock").read_text(encoding="utf-8")
+
+
+def directory_of(project: Path, number: int) -> Path:
+    """Where a generation of that number is, or would be."""
+    return project / ".cape" / "generations" / str(number)
+
+
+def prepare_project(project: Path) -> Path:
+    """Make `.cape` with what must be in it, private to its owner, and give its path."""
+    own = project / ".cape"
+    for directory in (own, own / "state", own / "generations"):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    ignore = own / ".gitignore"
+    if not ignore.exists():
+        write_atomically(ignore, b"*\n")
+    return own
+
+
+def new_generation(
+    project: Path,
+    environment: RealisedEnvironment,
+    *,
+    lock_text: str,
+    manifest_text: str,
+    argv: Sequence[str] = (),
+) -> Generation:
+    """Make a generation and switch to it; `cape.toml` and `cape.lock` then hold the texts given.
+
+    If the current generation already is exactly that, it is sealed anew and given back. Until the switch
+    nothing that a reader looks at has changed; a switch that is cut off is finished by `heal`.
+    Raises `InputError` for a manifest that cannot be activated, `OSError`.
+    """
+    project = Path(os.path.realpath(project))
+    prepare_project(project)
+    heal(project)
+    present = current_generation(project)
+    if present and _is_same(present, environment, lock_text, manifest_text):
+        _switch(project, present)
+        return present
+    store = Store(environment.path.parent.parent)
+    store.announce()
+    store.projects.register(project, [environment.path.name, *_registered(store, project)])
+    made = _write(project, environment, lock_text, manifest_text, argv, present)
+    _switch(project, made)
+    return made
+
+
+def _registered(store: Store, project: Path) -> tuple[str, ...]:
+    return next((one.environments for one in store.projects.all() if one.directory == project), ())
+
+
+def _is_same(present: Generation, environment: RealisedEnvironment, lock: str, manifest: str) -> bool:
+    same_place = present.environment == environment.path and present.content == environment.content
+    return same_place and present.manifest_text == manifest and present.lock_text == lock
+
+
+def _write(
+    project: Path,
+    environment: RealisedEnvironment,
+    lock_text: str,
+    manifest_text: str,
+    argv: Sequence[str],
+    present: Generation | None,
+) -> Generation:
+    """Write a generation beside, and rename it to the next free number."""
+    generations = project / ".cape" / "generations"
+    _sweep(generations)
+    temporary = generations / f".new.{holder_name()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    try:
+        number = max([*numbers(project), 0]) + 1
+        record = {
+            "schema_version": 1,
+            "environment": str(environment.path),
+            "identity": environment.identity.hex,
+            "content": environment.content.hex,
+            "created_s": round(time.time(), 3),
+            "argv": list(argv),
+            "previous": present.number if present else None,
+        }
+        (temporary / "cape.toml").write_text(manifest_text, encoding="utf-8")
+        (temporary / "cape.lock").write_text(lock_text, encoding="utf-8")
+        seal_scripts(project, temporary, directory_of(project, number), environment.path)
+        write_atomically(temporary / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+        _sync_files(temporary)
+        _rename(temporary, directory_of(project, number))
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_directory(generations)
+    return generation(project, number)
+
+
+def _sync_files(directory: Path) -> None:
+    for name in os.listdir(directory):
+        descriptor = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    sync_directory(directory)
+
+
+def _rename(temporary: Path, final: Path) -> None:
+    try:
+        os.rename(temporary, final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise StateError(
+            "another cape made a generation of this project meanwhile",
+            where=str(final),
+            hint="run the command again",
+        ) from error
+
+
+def _sweep(generations: Path) -> None:
+    for stale in generations.glob(".new.*"):
+        if not is_alive(stale.name.removeprefix(".new.")):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+# Reading.
+
+
+def numbers(project: Path) -> list[int]:
+    """The numbers of all generations, ascending."""
+    try:
+        names = os.listdir(project / ".cape" / "generations")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def generation(project: Path, number: int) -> Generation:
+    """The generation of that number. Raises `UnknownGeneration`, `GenerationRecordUnreadable`."""
+    file = directory_of(project, number) / RECORD
+    try:
+        return _parse(project, number, json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        raise UnknownGeneration(
+            f"this project has no generation {number}",
+            where=str(project),
+            hint="`cape history` lists them",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GenerationRecordUnreadable(
+            f"the record of generation {number} cannot be read",
+            where=str(file),
+            hint="remove its directory, then `cape sync`",
+        ) from error
+
+
+def _parse(project: Path, number: int, record: dict[str, Any]) -> Generation:
+    previous = record["previous"]
+    return Generation(
+        number=GenerationId(number),
+        project=project,
+        environment=Path(record["environment"]),
+        identity=Digest(record["identity"]),
+        content=Digest(record["content"]),
+        created_s=float(record["created_s"]),
+        argv=tuple(record["argv"]),
+        previous=None if previous is None else GenerationId(previous),
+    )
+
+
+def current_number(project: Path) -> GenerationId | None:
+    """The number that `current` points to; None before the first generation."""
+    try:
+        name = os.path.basename(os.readlink(project / ".cape" / "current"))
+    except OSError:
+        return None
+    return GenerationId(int(name)) if name.isdigit() else None
+
+
+def current_generation(project: Path) -> Generation | None:
+    """The generation that the project is at; None before the first."""
+    project = Path(os.path.realpath(project))
+    number = current_number(project)
+    return None if number is None else generation(project, number)
+
+
+def history(project: Path) -> tuple[Generation, ...]:
+    """All generations, newest first."""
+    project = Path(os.path.realpath(project))
+    return tuple(generation(project, number) for number in reversed(numbers(project)))
+
+
+# Switching.
+
+
+def rollback(project: Path, to: int | None = None) -> Generation:
+    """Make an earlier generation current again, with its manifest and lock.
+
+    None: the one that was current before the present one. Whatever ends this process, `current` is the
+    old or the new one, and `heal` finishes the rest.
+    Raises `NoGeneration`, `UnknownGeneration`, `StateError` when its environment was collected.
+    """
+    project = Path(os.path.realpath(project))
+    heal(project)
+    target = rollback_target(project, to)
+    _switch(project, target)
+    return target
+
+
+def rollback_target(project: Path, to: int | None = None) -> Generation:
+    """The generation that `rollback` would make current. Raises what it raises."""
+    project = Path(os.path.realpath(project))
+    if to is None:
+        present = current_generation(project)
+        if present is None:
+            raise NoGeneration(
+                "this project has no environment yet", where=str(project), hint="run `cape sync`"
+            )
+        to = _before(project, present)
+    target = generation(project, to)
+    if not (target.environment / "environment.json").exists():
+        raise StateError(
+            f"the environment of generation {to} is not in the store any more",
+            where=str(target.environment),
+            hint="take its `cape.lock` from `" + str(target.directory) + "`, then `cape sync`",
+        )
+    return target
+
+
+def _before(project: Path, present: Generation) -> int:
+    there = numbers(project)
+    if present.previous in there:
+        return int(present.previous or 0)
+    older = [number for number in there if number < present.number]
+    if not older:
+        raise NoGeneration(
+            f"there is no generation before {present.number}",
+            where=str(project),
+            hint="`cape history` lists what there is",
+        )
+    return older[-1]
+
+
+def heal(project: Path) -> bool:
+    """Finish a switch that was cut off; whether there was one. The caller holds the project.
+
+    A manifest or lock that somebody edited since is left as it is.
+    """
+    project = Path(os.path.realpath(project))
+    note = _note(project)
+    try:
+        record = json.loads(note.read_bytes())
+        target = generation(project, int(record["to"]))
+        replaced = {name: record["replaces"][name] for name in _FILES}
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError, UnknownGeneration):
+        note.unlink(missing_ok=True)  # Nothing is written before the note is whole.
+        return False
+    _carry_out(project, target, replaced)
+    return True
+
+
+def _note(project: Path) -> Path:
+    return project / ".cape" / "switching"
+
+
+def _switch(project: Path, target: Generation) -> None:
+    """Note what will be done, do it, and remove the note."""
+    replaced = {name: _digest_of(project / name) for name in _FILES}
+    if current_number(project) == target.number and all(
+        _digest_of(target.directory / name) == replaced[name] for name in _FILES
+    ):
+        seal(project, target)
+        return
+    note = json.dumps({"schema_version": 1, "to": target.number, "replaces": replaced})
+    write_atomically(_note(project), note.encode() + b"\n", mode=0o600)
+    _carry_out(project, target, replaced)
+
+
+def _carry_out(project: Path, target: Generation, replaced: dict[str, str | None]) -> None:
+    """Each step may be done twice; the note goes last."""
+    for name in _FILES:
+        _put_back(project / name, target.directory / name, replaced[name])
+    _point(project, target.number)
+    seal(project, target)
+    _note(project).unlink(missing_ok=True)
+    sync_directory(project / ".cape")
+
+
+def _put_back(file: Path, saved: Path, replaces: str | None) -> None:
+    present = _digest_of(file)
+    if present == replaces and present != _digest_of(saved):
+        mode = 0o644 if present is None else file.stat().st_mode & 0o777
+        write_atomically(file, saved.read_bytes(), mode=mode)
+
+
+def _digest_of(file: Path) -> str | None:
+    try:
+        return Digest.of(file.read_bytes()).hex
+    except FileNotFoundError:
+        return None
+
+
+def _point(project: Path, number: int) -> None:
+    """Let `current` point to a generation, in one rename."""
+    own = project / ".cape"
+    temporary = own / f".current.{holder_name()}"
+    temporary.unlink(missing_ok=True)
+    os.symlink(f"generations/{number}", temporary)
+    os.replace(temporary, own / "current")
+    sync_directory(own)
+
+
+def seal(project: Path, target: Generation) -> None:
+    """Write the scripts of a generation (if they differ) and its stamps: the fast path is open again.
+
+    To be called when something may have moved and turned out to be the same: the files' times, or the
+    project's directory. A manifest or lock that differs from the generation's leaves it unsealed.
+    """
+    project = Path(os.path.realpath(project))
+    seal_scripts(project, target.directory, target.directory, target.environment)
+    seal_stamps(project, target.directory)
+
+
+def is_up_to_date(project: Path, target: Generation) -> bool:
+    """Whether manifest and lock hold, byte for byte, what the generation was made from."""
+    return (target.environment / "environment.json").exists() and all(
+        _digest_of(project / name) == _digest_of(target.directory / name) for name in _FILES
+    )
+
+
+def forget(project: Path, *, keep: int) -> tuple[GenerationId, ...]:
+    """Remove all but the last `keep` generations, never the current one; the numbers that went."""
+    project = Path(os.path.realpath(project))
+    present = current_number(project)
+    doomed = [number for number in numbers(project)[: -keep or None] if number != present]
+    for number in doomed:
+        directory = directory_of(project, number)
+        hidden = directory.with_name(f".new.{holder_name()}")
+        os.rename(directory, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+    return tuple(GenerationId(number) for number in doomed)

@@ -1,0 +1,83 @@
+"""What an environment is made from: exact packages, which of them were asked for, and what is exposed.
+
+Owns the plan's identity and the keys of its objects. Pure values: no disk, no source.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cape.names import Digest, System
+from cape.sources.protocol import LockedPackage
+
+if TYPE_CHECKING:
+    from cape.lock import Lock
+
+LAYOUT_VERSION = 1
+"""Part of every identity: a change of how objects are merged, or of what is generated, counts up."""
+
+LIBC = ("debian", "libc6")
+"""Source and name of the package whose object holds the C library and the loader."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvironmentPlan:
+    """One environment of one system.
+
+    `identity` is the lock's word for it: no place and no machine is in it. `packages` are all locked
+    rows of the system; where two packages may offer the same file, the earlier one wins. `roots` are
+    (source, package name) of what the manifest names: only their programs come on PATH. `expose` and
+    `hide` are program names that the manifest adds to PATH or keeps off it.
+    """
+
+    system: System
+    identity: Digest
+    packages: tuple[LockedPackage, ...]
+    roots: tuple[tuple[str, str], ...] = ()
+    expose: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+    relocation_version: int = 0
+
+    @property
+    def libc(self) -> LockedPackage | None:
+        """The package of the C library; None for an environment without system packages."""
+        return next((one for one in self.packages if (one.source, one.name) == LIBC), None)
+
+
+def plan_environment(lock: Lock, system: System) -> EnvironmentPlan:
+    """The plan of what a lock comes to on a system."""
+    from cape.environment.relocation import RELOCATION_VERSION
+    from cape.lock.queries import identity, roots_for, rows_for
+
+    version = LAYOUT_VERSION * 1000 + RELOCATION_VERSION
+    return EnvironmentPlan(
+        system=system,
+        identity=identity(lock, system, layout_version=version),
+        packages=rows_for(lock, system),
+        roots=roots_for(lock, system),
+        expose=lock.expose.add,
+        hide=lock.expose.hide,
+        relocation_version=RELOCATION_VERSION,
+    )
+
+
+def object_key(
+    package: LockedPackage, *, libc: Digest | None, store: Path, system: System, relocation_version: int
+) -> Digest:
+    """The key of a package's object.
+
+    `libc` is the key of the libc object (None for itself): programs hold its loader's path, hence also
+    the store's place is in the key. An object made elsewhere, or by other rules, is another object.
+    """
+    return Digest.of_lines(
+        [
+            f"artifact {package.artifact.digest.hex}",
+            f"libc {libc.hex if libc else '-'}",
+            f"store {store}",
+            f"relocation {relocation_version} {system}",
+            json.dumps([package.source, package.name, package.placement, sorted(package.attributes.items())]),
+        ]
+    )

@@ -1,0 +1,117 @@
+"""bash: entering in a running shell, and leaving so that nothing is left.
+
+Owns the script that `eval "$(cape activate)"` comes to: the functions of `enter.bash`, then one call per
+operation. No process is started but a hook; with a profile, which may do anything, a few forks read the
+shell's functions before and after it. Needs bash 4.4.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.sealed import hook_command
+
+_PASSING = (
+    "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_prompt _cape_begin _cape_end "
+    "_cape_names _cape_functions _cape_look _cape_options _cape_compare"
+)
+
+
+def render_bash(activation: Activation) -> str:
+    """The text that enters an environment when bash evaluates it, at its top level."""
+    functions = (Path(__file__).parent / "enter.bash").read_text(encoding="utf-8")
+    return "\n".join(
+        [
+            "# Written by cape when it sealed this generation: edits are lost.",
+            'if [ -z "${BASH_VERSINFO-}" ] || [ "${BASH_VERSINFO[0]}${BASH_VERSINFO[1]}" -lt 44 ]; then',
+            "    echo 'cape: this script is for bash 4.4 or newer' >&2",
+            "else",
+            functions,
+            _beginning(activation),
+            *(_operation(operation) for operation in activation.operations),
+            f"_cape_prompt {quoted(_prompt(activation.name))}",
+            *_hook(activation),
+            *_profile(activation),
+            "_cape_end",
+            *_hook_failed(activation),
+            f"\\builtin unset -f {_PASSING}",
+            *(
+                ["[[ -z ${_cape_failed-} ]] || { \\builtin unset -v _cape_failed; \\builtin false; }"]
+                * bool(activation.hook)
+            ),
+            "fi",
+            "",
+        ]
+    )
+
+
+def _beginning(activation: Activation) -> str:
+    project = quoted(str(activation.project))
+    return (
+        f"_cape_begin {project}\n"
+        "if [[ -n ${_cape_again-} ]]; then\n"
+        "    \\builtin unset -v _cape_again\n"
+        "    _cape_leave\n"
+        f"    _cape_begin {project}\n"
+        "fi"
+    )
+
+
+def _operation(operation: Operation) -> str:
+    if isinstance(operation, Unset):
+        return f"_cape_unset {operation.name}"
+    if isinstance(operation, Prepend):
+        return f"_cape_prepend {operation.name} {quoted(operation.value)} {quoted(operation.separator)}"
+    setting = f"_cape_set {operation.name} {quoted_value(operation.value)}"
+    return _guarded(operation, setting) if operation.unless_host_has else setting
+
+
+def _guarded(operation: Set, setting: str) -> str:
+    tests = [f"-n ${{{operation.name}+x}}"]
+    tests += [f"-e {quoted(file)}" for file in operation.unless_host_has]
+    return f"[[ {' || '.join(tests)} ]] || {setting}"
+
+
+def _prompt(name: str) -> str:
+    """The environment's name for the prompt, without what a prompt would expand."""
+    return f"({re.sub(r'[^A-Za-z0-9._ @+-]', '_', name)}) "
+
+
+def _hook(activation: Activation) -> list[str]:
+    if activation.hook is None:
+        return []
+    return [f"{hook_command(activation.hook)} || _cape_failed=$?"]
+
+
+def _hook_failed(activation: Activation) -> list[str]:
+    """A failed hook leaves the shell as it was, with a word about it."""
+    if activation.hook is None:
+        return []
+    manifest = quoted(str(activation.project / "cape.toml"))
+    return [
+        "if [[ -n ${_cape_failed-} ]]; then\n"
+        "    \\builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
+        f'{manifest} "$_cape_failed" >&2\n'
+        "    _cape_leave\n"
+        "fi"
+    ]
+
+
+def _profile(activation: Activation) -> list[str]:
+    texts = [activation.profile[shell] for shell in ("common", "bash") if activation.profile.get(shell)]
+    if not texts:
+        return []
+    return ["_cape_look", *(f"\\builtin eval {quoted(text)}" for text in texts), "_cape_compare"]
+
+
+def render_bashrc(script: Path) -> str:
+    """The start-up file of a shell that is started inside: the user's own, then the activation."""
+    return (
+        "# Written by cape when it sealed this generation: edits are lost.\n"
+        "if [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n"
+        "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi\n"
+        f". {quoted(str(script))}\n"
+    )

@@ -1,0 +1,127 @@
+"""The sealed script: what the launcher sources instead of starting Python.
+
+Owns the check that nothing changed since sealing, with shell builtins alone, and the setting of
+variables before `exec`. It runs under dash, bash and busybox, and starts no process but a hook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.shells.quoting import quoted, quoted_value
+
+_HEAD = """\
+# Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
+# The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run`, `print`
+# or `enter`) and the command in "$@". Where something may be stale it returns, and Python looks closer.
+"""
+
+
+def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
+    """The sealed script of a generation. `stamps` are files and the stamps that carry their times."""
+    return _HEAD + "\n".join(
+        [
+            _freshness(activation, stamps),
+            _modes(activation, generation),
+            *_hook_before(activation),
+            *(_operation(operation) for operation in activation.operations),
+            *_hook(activation),
+            'exec "$@"',
+            "",
+        ]
+    )
+
+
+def _freshness(activation: Activation, stamps: Sequence[tuple[Path, Path]]) -> str:
+    marker = activation.environment / "environment.json"
+    switching = activation.project / ".cape" / "switching"
+    tests = [
+        f'[ "$cape_project" = {quoted(str(activation.project))} ]',
+        f"[ -e {quoted(str(marker))} ]",
+        f"[ ! -e {quoted(str(switching))} ]",
+    ]
+    for file, stamp in stamps:
+        one, other = quoted(str(file)), quoted(str(stamp))
+        tests += [
+            f"[ -e {one} ]",
+            f"[ -e {other} ]",
+            f"[ ! {one} -nt {other} ]",
+            f"[ ! {one} -ot {other} ]",
+        ]
+    return " &&\n    ".join(tests) + " || return 0"
+
+
+def _modes(activation: Activation, generation: Path) -> str:
+    script, rc = quoted(str(generation / "activate.bash")), quoted(str(generation / "bashrc"))
+    inside = quoted(str(activation.environment / "root/usr/bin/bash"))
+    return f"""\
+case $cape_mode in
+print)
+    printf '. %s\\n' {quoted(script)}
+    exit 0
+    ;;
+enter)
+    command -v bash >/dev/null && exec bash --rcfile {rc} -i
+    [ -x {inside} ] && exec {inside} --rcfile {rc} -i
+    return 0
+    ;;
+esac
+[ $# -gt 0 ] || return 0"""
+
+
+def _operation(operation: Operation) -> str:
+    name = operation.name
+    if isinstance(operation, Unset):
+        return f"unset {name}"
+    if isinstance(operation, Prepend):
+        value, separator = quoted(operation.value), operation.separator
+        front = f"{value}{quoted(separator)}*"
+        return (
+            f"case ${{{name}-}} in {value} | {front}) ;; "
+            f"*) {name}={value}${{{name}:+{quoted(separator)}${name}}} ;; esac\nexport {name}"
+        )
+    setting = f"{name}={quoted_value(operation.value)}\nexport {name}"
+    return _guarded(operation, setting) if operation.unless_host_has else setting
+
+
+def _guarded(operation: Set, setting: str) -> str:
+    tests = [f'[ -z "${{{operation.name}+x}}" ]']
+    tests += [f"[ ! -e {quoted(file)} ]" for file in operation.unless_host_has]
+    body = "\n".join(f"    {line}" for line in setting.splitlines())
+    return f"if {' && '.join(tests)}; then\n{body}\nfi"
+
+
+def _hook_before(activation: Activation) -> list[str]:
+    """A hook runs once per activation: not again for a command that is started from inside."""
+    if activation.hook is None:
+        return []
+    return ["cape_outside=${CAPE_ENV-}:${CAPE_PROJECT-}"]
+
+
+def _hook(activation: Activation) -> list[str]:
+    found = (
+        'command -v "$1" >/dev/null || {\n'
+        "    printf 'error: `%s` is no program of this environment or machine\\n' \"$1\" >&2\n"
+        "    exit 127\n"
+        "}"
+    )
+    if activation.hook is None:
+        return [found]
+    inside = quoted(f"{activation.environment}:{activation.project}")
+    return [
+        found,
+        f'if [ "$cape_outside" != {inside} ]; then\n'
+        f"    {hook_command(activation.hook)} || {{\n"
+        f"        printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
+        f'{quoted(str(activation.project / "cape.toml"))} "$?" >&2\n'
+        "        exit 1\n"
+        "    }\n"
+        "fi",
+    ]
+
+
+def hook_command(hook: str) -> str:
+    """The command that runs a hook: in a shell of its own, off the command's standard input and output."""
+    return f"/bin/sh -c {quoted(hook)} on-activate </dev/null >&2"
