@@ -26,8 +26,8 @@ from typing import BinaryIO, Protocol
 from cape.sources.debian.errors import DamagedPackage, EscapingPath, UnreadableCompression
 from cape.sources.download import disk_errors
 
-CONTROL = "root/var/lib/cape/control"
-"""Where the control files of packages lie below an object's tree."""
+CONTROL = "var/lib/cape/control"
+"""Where the control files of packages lie below `root`."""
 
 _PIECE_BYTES = 1 << 18
 _NAME_LIMIT_BYTES = 1 << 16
@@ -41,19 +41,19 @@ def unpack(artifact: Path, into: Path, *, package: str) -> None:
 
     Raises `DamagedPackage`, `EscapingPath`, `UnreadableCompression`, `StateError` (the disk).
     """
-    root, control = into / "root", into / CONTROL / package
     seen = set()
     with open(artifact, "rb") as stream, disk_errors(into):
+        writer = _Writer(into / "root", artifact)
         for name, size in _ar_members(stream, artifact):
             kind, _, suffix = name.partition(".tar")
             if kind not in ("data", "control") or name == kind:
                 continue
             seen.add(kind)
-            writer = _Writer(root if kind == "data" else control, artifact, is_merged=kind == "data")
+            writer.prefix = b"" if kind == "data" else os.fsencode(f"{CONTROL}/{package}")
             reader = _Reader(stream, size, _decompressor(suffix, artifact), artifact)
             for member in _tar_members(reader, artifact):
                 writer.write(member, reader)
-            writer.finish()
+        writer.finish()
     if seen != {"data", "control"}:
         raise DamagedPackage("the deb lacks its `control` or `data` part", where=str(artifact))
 
@@ -296,11 +296,12 @@ def _note_extra(extras: dict[str, bytes], kind: bytes, data: bytes, artifact: Pa
 class _Writer:
     """Writes entries below a directory. No entry leaves it: no parent may be a link, no name `..`."""
 
-    def __init__(self, base: Path, artifact: Path, *, is_merged: bool) -> None:
+    def __init__(self, base: Path, artifact: Path) -> None:
         base.mkdir(parents=True, exist_ok=True)
         self._base = os.fsencode(base)
         self._artifact = artifact
-        self._is_merged = is_merged
+        self.prefix = b""
+        """What goes before the names of entries; without one, the tree is a system's, and merged."""
         self._directories: set[bytes] = {b""}
         self._times: dict[bytes, tuple[int, int]] = {}
 
@@ -353,8 +354,8 @@ class _Writer:
 
     def _placed(self, path: bytes, *, is_link: bool) -> bytes:
         """Where a path lies in a merged tree. The links `bin`, `lib` ... themselves stay where they are."""
-        if not self._is_merged:
-            return path
+        if self.prefix:
+            return self.prefix + b"/" + path if path else self.prefix
         first, slash, _ = path.partition(b"/")
         if first in _MERGED and (slash or not is_link):
             return b"usr/" + path
@@ -376,6 +377,7 @@ class _Writer:
         full = self._full(path)
         try:
             os.mkdir(full, 0o755)
+            self._times[path] = (0o755, 0)
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(full).st_mode):
                 raise self._escape(path) from None
@@ -430,7 +432,7 @@ class _Writer:
 
         Absolute ones stay: whoever knows where the tree will lie makes them relative.
         """
-        if not self._is_merged or target.startswith(b"/") or not target:
+        if self.prefix or target.startswith(b"/") or not target:
             return target
         led = os.path.normpath(b"/" + os.path.join(os.path.dirname(original), target)).lstrip(b"/")
         placed = self._placed(led, is_link=False)

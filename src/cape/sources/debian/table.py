@@ -110,18 +110,18 @@ class Table:
         view = memoryview(self._map)
         if len(view) < _HEADER.size:
             raise BrokenTable("short")
-        magic, checksum, self._n_records, self._n_provided, _, *ends = _HEADER.unpack_from(view)
+        magic, checksum, n_records, _, _, *ends = _HEADER.unpack_from(view)
         if magic != _MAGIC or zlib.crc32(view[_HEADER.size :]) != checksum:
             raise BrokenTable("damaged")
         places = view[_HEADER.size : ends[0]].cast("I")
-        self._records = _Rows(self._map, places[: self._n_records + 1], ends[0], skip=len(b"Package: "))
-        self._provided = _Rows(self._map, places[self._n_records + 1 :], ends[1], skip=0)
+        self._records = _Rows(self._map, places[: n_records + 1], ends[0], skip=len(b"Package: "))
+        self._provided = _Rows(self._map, places[n_records + 1 :], ends[1], skip=0)
         self._essentials = bytes(view[ends[2] : ends[3]])
         self._summaries_at = ends[3]
 
     def __len__(self) -> int:
         """How many records it has."""
-        return self._n_records
+        return len(self._records)
 
     def records(self, name: str) -> list[bytes]:
         """The records of the packages of that name, in the index's order; empty when there are none."""
@@ -152,7 +152,7 @@ class _Rows:
     def __init__(self, data: mmap.mmap, places: memoryview[int], start: int, *, skip: int) -> None:
         self._data = data
         self._places = places
-        self._length = int(len(places)) - 1
+        self._length: int = len(places) - 1
         self._start = start
         self._skip = skip
 
