@@ -98,8 +98,8 @@ def _artifacts(packages: list[LockedPackage]) -> set[tuple[str, str]]:
     return {(system, package.artifact.digest.hex) for package in packages for system in package.systems}
 
 
-_PART = re.compile(r"\d+|[A-Za-z]+|~|\+|[^\dA-Za-z~+]")
-_PRERELEASE = frozenset({"a", "alpha", "b", "beta", "c", "rc", "dev", "pre", "preview"})
+_PART = re.compile(r"[-._]?(?:alpha|beta|preview|pre|rc|dev|a|b|c)(?![a-z])|\d+|[a-z]+|~|[^\da-z~]")
+_PRERELEASE = re.compile(r"[-._]?(?:alpha|beta|preview|pre|rc|dev|a|b|c)\Z")
 
 
 def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
@@ -114,6 +114,8 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _part_order(part: str) -> tuple[int, int, str]:
-    if part == "~" or part in _PRERELEASE:
-        return (0, 0, part)
+    if part == "~":
+        return (0, 0, "")
+    if _PRERELEASE.match(part):
+        return (0, 0, part.lstrip("-._"))
     return (3, int(part), "") if part.isdigit() else (2, 0, part)

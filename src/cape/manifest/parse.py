@@ -96,13 +96,14 @@ def parse_manifest(text: str, *, path: Path) -> Manifest:
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _TOML_DUPLICATES = ("Cannot overwrite", "Cannot declare", "Duplicate inline", "Cannot mutate")
+_QUOTED_KEY = 'a name with more than letters, digits, `-` and `_` stands in quotes: `"g++" = "*"`'
 _TOML_FACTS: tuple[tuple[str, str, str | None], ...] = (
-    ("Expected '=' after a key", "a key without `=` and a value", None),
+    ("Expected '=' after a key", "a key without `=` and a value", _QUOTED_KEY),
     ("Expected newline or end of document", "something follows the value on its line", None),
     (
         "Invalid initial character for a key",
         "a key cannot start here",
-        "put a key with other letters in quotes",
+        _QUOTED_KEY,
     ),
     ("Invalid statement", "a line that is neither `key = value` nor a `[table]`", None),
     ("Invalid value", "no value that TOML knows stands here", 'text stands in quotes: `"..."`'),
