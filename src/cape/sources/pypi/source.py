@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cape.configuration import Configuration
-from cape.errors import InputError, StateError
-from cape.names import Digest, System, write_atomically
+from cape.errors import CapeError, InputError, StateError
+from cape.names import Digest, System, nearest, write_atomically
 from cape.sources.download import Published, measure_all
 from cape.sources.protocol import (
     Artifact,
@@ -122,7 +122,7 @@ class PypiSource:
             pins = [f"{package.name}=={package.version}" for package in pylock]
             reasons = read_reasons(self.uv.compile_reasons(lines, target, pins)) if deep else {}
         except UvFailure as failure:
-            raise explain(failure, requirements, self.index)  # noqa: B904 - it has its cause
+            raise self._explained(failure, requirements, context)  # noqa: B904 - it has its cause
         chosen = [
             (package, platform, _chosen(package, platform, requirements))
             for package in pylock
@@ -134,6 +134,20 @@ class PypiSource:
             self._row(package, platform, wheel, reasons.get(package.name, ()))
             for package, platform, wheel in chosen
         ]
+
+    def _explained(
+        self, failure: UvFailure, requirements: Sequence[Requirement], context: ResolveContext
+    ) -> CapeError:
+        """The error for uv's; an unknown package gets the names like it that this machine has met."""
+        error = explain(failure, requirements, self.index)
+        if isinstance(error, UnknownPackage):
+            met = {row.name for row in context.kept if row.source == self.name}
+            met |= {project_of(url) for url in self._known_urls().values()}
+            met |= {_canonical(other.package) for other in requirements}
+            wanted = error.requirement
+            met.discard(_canonical(wanted.package))
+            return UnknownPackage(wanted, nearest=nearest(_canonical(wanted.package), sorted(met)))
+        return error
 
     def _row(
         self, package: PylockPackage, platform: Platform, wheel: Wheel, dependencies: Iterable[str]
@@ -225,6 +239,11 @@ class PypiSource:
         self.cache.mkdir(parents=True, exist_ok=True)
         merged = dict(sorted({**known, **urls}.items()))
         write_atomically(self._urls_file, json.dumps(merged, indent=0).encode())
+
+
+def project_of(url: str) -> str:
+    """The project that a wheel's file name begins with."""
+    return _canonical(url.rpartition("/")[2].partition("-")[0])
 
 
 def requirement_line(requirement: Requirement) -> str:

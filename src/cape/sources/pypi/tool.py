@@ -211,7 +211,8 @@ _URL = re.compile(r"https?://[^\s`)]+")
 
 
 def _network_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
-    if "No solution found" in text or not _UNREACHABLE.search(text):
+    refused = re.search(r"An index(?: URL)? \(\S+\) (could not be queried|returned a)", text)
+    if not refused and ("No solution found" in text or not _UNREACHABLE.search(text)):
         return None
     url = _URL.search(text)
     return RegistryUnreachable(
@@ -228,7 +229,8 @@ def _garbage_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> C
         r"|invalid zip|Failed to read (metadata|from zip)|unexpected end of file",
         text,
     )
-    if "No solution found" in text or not garbage:
+    broken = re.search(r"has an invalid package format|has invalid metadata|has inconsistent metadata", text)
+    if not broken and ("No solution found" in text or not garbage):
         return None
     url = _URL.search(text)
     return RegistryGarbage(
@@ -249,14 +251,16 @@ def _unknown_error(text: str, requirements: Sequence[Requirement], _: IndexChoic
 
 
 def _wheel_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
-    found = re.search(r"(?:all versions of )?(\S+?)(?:==(\S+))? ha(?:ve|s) no (?:usable )?wheels?", text)
-    if not found:
+    found = re.search(r"(\S+?)(?:==(\S+))? ha(?:ve|s) no (?:usable )?wheels?", text)
+    wanted = _requirement_of(found[1], requirements) if found else None
+    if found is None or wanted is None:
         return None
     name, version = found.groups()
-    wanted = _requirement_of(name, requirements)
-    if wanted is None or (version is not None and f"require {name}=={version}" not in text):
-        return None
-    return no_wheel(name, version, where=wanted.where)
+    if version is None or f"all versions of {name} cannot be used" in text:
+        return no_wheel(name, None, where=wanted.where)
+    if f"require {name}=={version}" in text:
+        return no_wheel(name, version, where=wanted.where)
+    return None
 
 
 def no_wheel(name: str, version: str | None, *, system: str = "", where: str | None = None) -> NoWheel:
