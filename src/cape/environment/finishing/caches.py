@@ -7,11 +7,11 @@ what it wrote there is put into place afterwards.
 
 from __future__ import annotations
 
+import filecmp
 import logging
-import os
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,8 @@ _TIME_LIMIT_S = 120
 class Cache:
     """One cache. Paths are relative to the root; `{lib}` is the system's library directory.
 
-    `program` gets `arguments`, in which `{scratch}` is a directory with links to all that lies in
-    `reads`. With `output` its standard output becomes that file; otherwise all that it newly wrote in
-    the scratch directory goes into `reads`.
+    `program` gets `arguments`, in which `{scratch}` is a copy of `reads`. With `output` its standard
+    output becomes that file; otherwise what it wrote or changed in the copy goes into `reads`.
     """
 
     name: str
@@ -96,8 +95,9 @@ def _reason(error: Exception) -> str:
 
 
 def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="cape-cache-") as scratch:
-        given = set(_linked(reads, Path(scratch)))
+    with tempfile.TemporaryDirectory(prefix="cape-cache-") as directory:
+        scratch = Path(directory) / "copy"
+        shutil.copytree(reads, scratch)
         arguments = [argument.format(scratch=scratch) for argument in cache.arguments]
         done = subprocess.run(
             [str(program), *arguments],
@@ -105,21 +105,17 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_TIME_LIMIT_S,
-            env={"PATH": f"{root}/usr/bin", "LC_ALL": "C", "HOME": scratch},
+            env={"PATH": f"{root}/usr/bin", "LC_ALL": "C", "HOME": directory},
         )
         if output:
             put_file(root, output, done.stdout)
-            return
-        for file in sorted(Path(scratch).rglob("*")):
-            if file.is_file() and file not in given:
-                put_file(root, str(reads.relative_to(root) / file.relative_to(scratch)), file.read_bytes())
+        else:
+            _take_over(root, scratch, reads)
 
 
-def _linked(source: Path, scratch: Path) -> Iterator[Path]:
-    """Make the directories of `source` anew below `scratch`, with links to its files; gives the links."""
-    for directory, _, files in os.walk(source):
-        there = scratch / Path(directory).relative_to(source)
-        there.mkdir(exist_ok=True)
-        for name in files:
-            (there / name).symlink_to(Path(directory) / name)
-            yield there / name
+def _take_over(root: Path, scratch: Path, reads: Path) -> None:
+    """Put what is new or other in the scratch copy into place."""
+    for file in sorted(scratch.rglob("*")):
+        place = reads / file.relative_to(scratch)
+        if file.is_file() and not (place.is_file() and filecmp.cmp(file, place, shallow=False)):
+            put_file(root, str(place.relative_to(root)), file.read_bytes())

@@ -32,6 +32,7 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _DYNAMIC = struct.Struct("<qQ")
+_LARGEST_IMAGE = 1 << 36
 _PAGE = {62: 0x1000, 183: 0x10000}
 
 Buffer = bytes | mmap.mmap
@@ -338,6 +339,8 @@ class _Appended:
         page = _PAGE.get(elf.machine, 0x10000)
         base = loads[0].vaddr - loads[0].offset
         end = max(s.vaddr + s.memsz for s in loads)
+        if not 0 < end - base <= _LARGEST_IMAGE:
+            raise DamagedElf(f"the loaded segments span {end - base} bytes")
         self.page = page
         self.spare = _spare_header(elf)
         if self.spare is None:

@@ -78,18 +78,17 @@ def _replaced(data: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def _impossible_file(path: bytes) -> bytes:
-    """A path below a device, as long as `path`: no file system has one."""
-    return b"/dev/null/".ljust(len(path), b"-")
+    """A path as long as `path` below `/proc`, where nobody can make a file, not even root."""
+    return b"/proc/".ljust(len(path), b"-")
 
 
 def _impossible_directory(path: bytes) -> bytes:
     """A directory as long as `path` that begins and ends with a slash, as the loader demands.
 
-    Five bytes (`/lib/`) hold no device's name; there it is a name that is not text in any encoding
-    in use, in a directory that only root can write to.
+    Opening a file in it gives ENOENT, so that the loader's message about a missing library is the usual
+    one. Five bytes (`/lib/`) do not hold `/proc`; there it is a name that is not text in any encoding in
+    use, in a directory that only root can write to.
     """
-    if len(path) < len(b"/dev/tty/"):
+    if len(path) <= len(b"/proc//"):
         return b"/" + b"\xff" * (len(path) - 2) + b"/"
-    if len(path) < len(b"/dev/null/"):
-        return b"/dev/tty".ljust(len(path), b"/")
-    return b"/dev/null".ljust(len(path), b"/")
+    return _impossible_file(path[:-1]) + b"/"

@@ -59,16 +59,20 @@ def is_private(data: bytes) -> bool:
 def personalise(data: bytes, environment: Path) -> bytes:
     """A private file's bytes with the environment's own path in place of the placeholder.
 
-    A `#!` line that becomes too long for the kernel is replaced by a prologue that `/bin/sh` runs and
-    that the script's own language ignores, so that `$0`, arguments and standard input stay what they
-    are; languages that allow none get the script as a here-document.
+    A `#!` line that becomes too long for the kernel, or has a blank in the environment's path, is
+    replaced by a prologue that `/bin/sh` runs and that the script's own language ignores, so that `$0`,
+    arguments and standard input stay what they are; languages that allow none get the script as a
+    here-document.
     """
-    has_line = is_private(data)
-    data = data.replace(PLACEHOLDER, str(environment).encode(errors="surrogateescape"))
-    match = _LINE.match(data)
-    if not has_line or match is None or len(match.group()) <= LONGEST_LINE:
-        return data
-    return _prologue(match[1], match[2].strip(b" \t"), data, match.end())
+    place = str(environment).encode(errors="surrogateescape")
+    match = _LINE.match(data) if is_private(data) else None
+    personal = data.replace(PLACEHOLDER, place)
+    if match is None:
+        return personal
+    line, interpreter, argument = (part.replace(PLACEHOLDER, place) for part in match.group(0, 1, 2))
+    if len(line) <= LONGEST_LINE and len(interpreter.split()) == 1:
+        return personal
+    return _prologue(interpreter, argument.strip(b" \t"), personal, len(line))
 
 
 def _prologue(interpreter: bytes, argument: bytes, data: bytes, line_end: int) -> bytes:
