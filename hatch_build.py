@@ -32,28 +32,12 @@ MACHINES = ("x86_64", "aarch64")
 MARK = b"cape-redirect-source:"
 
 COMPILE = [
-    "-std=gnu11",
-    "-O2",
-    "-fPIC",
-    "-fvisibility=hidden",
-    "-fno-builtin",
-    "-fno-delete-null-pointer-checks",
-    "-fno-stack-protector",
-    "-fno-strict-aliasing",
-    "-U_FORTIFY_SOURCE",
-    "-U__OPTIMIZE__",
-    "-g0",
-    "-w",
+    *("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-builtin", "-fno-stack-protector", "-g0"),
+    *("-fno-delete-null-pointer-checks", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-U__OPTIMIZE__", "-w"),
 ]
 LINK = [
-    "-shared",
-    "-nostdlib",
-    "-Wl,-soname,libcape-redirect.so",
-    "-Wl,--hash-style=gnu",
-    "-Wl,-z,relro",
-    "-Wl,-z,noexecstack",
-    "-Wl,--no-as-needed",
-    "-Wl,--allow-shlib-undefined",
+    *("-shared", "-nostdlib", "-Wl,-soname,libcape-redirect.so", "-Wl,--hash-style=gnu"),
+    *("-Wl,-z,relro", "-Wl,-z,noexecstack", "-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined"),
 ]
 
 

@@ -96,6 +96,7 @@ struct cape_route {
     unsigned char steps[3];
     unsigned char count;
     unsigned char at;
+    bool blocked; /* a file stood where a directory was needed: a better answer than ENOENT */
     int saved_errno;
     char room[PATH_MAX + 16];
 };
@@ -105,7 +106,7 @@ enum cape_purpose { FOR_READING, FOR_LISTING, FOR_RUNNING };
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose);
 const char *cape_candidate(struct cape_route *route, enum cape_step step);
 const char *cape_next(struct cape_route *route);
-bool cape_again(const struct cape_route *route);
+bool cape_again(struct cape_route *route);
 const char *cape_pick(struct cape_route *route);
 bool cape_has_dotdot(const char *path);
 bool cape_is_driver(const char *tail);
@@ -113,6 +114,7 @@ bool cape_is_driver(const char *tail);
 /* Whether an absolute path may have to go elsewhere; false is certain. */
 static inline bool cape_concerns(const char *path)
 {
+    __asm__("" : "+r"(path)); /* libc's headers say that it is never NULL, and the test would be left out */
     if (!path || path[0] != '/')
         return false;
     switch (path[1]) {

@@ -269,7 +269,16 @@ static void start(struct cape_route *route, const char *path)
     route->area = AREA_ELSEWHERE;
     route->count = 0;
     route->at = 0;
+    route->blocked = false;
     route->saved_errno = errno;
+}
+
+/* Whether a path's first directory is one of ours. */
+static bool begins_with_ours(const char *path)
+{
+    static const char *const first[] = {"usr", "etc", "var", "run"};
+    path += strspn(path, "/");
+    return is_at_any(path, first, COUNT(first)) || is_at_any(path, merged, COUNT(merged));
 }
 
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose)
@@ -277,6 +286,8 @@ void cape_route(struct cape_route *route, const char *path, enum cape_purpose pu
     start(route, path);
     if (settle_tail(route, path))
         route->area = area_of(route->tail);
+    if (route->tail && begins_with_ours(path) && cape_has_dotdot(path))
+        route->given = route->tail - 1; /* the host may lack a directory that the `..` leaves */
     if (route->area == AREA_ELSEWHERE || route->area == AREA_OWN)
         add_step(route, STEP_HOST);
     else
@@ -304,10 +315,14 @@ const char *cape_next(struct cape_route *route)
 }
 
 /* Whether a failed call may be tried on the next file. */
-bool cape_again(const struct cape_route *route)
+bool cape_again(struct cape_route *route)
 {
-    if (route->at >= route->count)
+    route->blocked = route->blocked || errno == ENOTDIR;
+    if (route->at >= route->count) {
+        if (errno == ENOENT && route->blocked)
+            errno = ENOTDIR;
         return false;
+    }
     if (errno == ENOENT || errno == ENOTDIR)
         return true;
     return errno == ENAMETOOLONG && route->steps[route->at - 1] != STEP_HOST;

@@ -1,0 +1,194 @@
+"""A small environment with the real library, and a program that calls functions of libc by name."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+Compile = Callable[..., Path]
+
+
+def load_build() -> ModuleType:
+    """The project's build, which is no module of the package."""
+    spec = importlib.util.spec_from_file_location("hatch_build", PROJECT / "hatch_build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def build() -> ModuleType:
+    return load_build()
+
+
+@pytest.fixture(scope="session")
+def machine(build: ModuleType) -> str:
+    found = build.own_machine()
+    if found is None:
+        pytest.skip("the library is for Linux on x86_64 and aarch64")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def compiler(build: ModuleType, machine: str) -> list[str]:
+    found = build.compiler(machine)
+    if found is None:
+        pytest.skip("no C compiler, and no ziglang")
+    return list(found)
+
+
+@pytest.fixture(scope="session")
+def library(
+    build: ModuleType, machine: str, compiler: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The library of the sources as they are: the package's, or one that is built now."""
+    shipped = Path(build.library_path(machine))
+    if build.is_current(shipped):
+        return shipped
+    target = tmp_path_factory.mktemp("library") / "libcape-redirect.so"
+    build.build(machine, compiler, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def compile_c(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    """Compiles a C file, or text, into a program or library of a given name."""
+
+    def run(source: Path | str, *flags: str, name: str) -> Path:
+        target = tmp_path_factory.mktemp("compiled") / name
+        if isinstance(source, str):
+            text, source = source, target.with_suffix(".source.c")
+            source.write_text(text)
+        command = [*compiler, "-O1", "-w", "-o", str(target), str(source), *flags]
+        subprocess.run(command, check=True, capture_output=True)
+        return target
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def driver(compile_c: Compile) -> Path:
+    return compile_c(HERE / "driver.c", "-lpthread", "-ldl", name="driver")
+
+
+@pytest.fixture(scope="session")
+def teller(compile_c: Compile) -> Path:
+    return compile_c(HERE / "teller.c", name="teller")
+
+
+@dataclass
+class House:
+    """An environment, a project beside it, and the driver."""
+
+    top: Path
+    driver: Path
+
+    @property
+    def environment(self) -> Path:
+        return self.top / "store" / "environments" / "e1"
+
+    @property
+    def root(self) -> Path:
+        return self.environment / "root"
+
+    @property
+    def project(self) -> Path:
+        return self.top / "project"
+
+    @property
+    def state(self) -> Path:
+        return self.project / ".cape" / "state"
+
+    @property
+    def overlay(self) -> Path:
+        return self.state / "overlay"
+
+    @property
+    def library(self) -> Path:
+        return self.root / "usr" / "lib" / "libcape-redirect.so"
+
+    def variables(self, *, inside: bool, state: bool = False, **more: str) -> dict[str, str]:
+        kept = {"PATH": "/usr/bin:/bin", "HOME": str(self.project)}
+        if inside:
+            kept["LD_PRELOAD"] = str(self.library)
+        if state:
+            kept["CAPE_STATE"] = str(self.state)
+        return kept | more
+
+    def call(
+        self, *words: str | Path, inside: bool = True, state: bool = False, cwd: Path | None = None, **more: str
+    ) -> str:
+        """What the driver prints for a function and its paths."""
+        done = subprocess.run(
+            [self.driver, *map(str, words)],
+            env=self.variables(inside=inside, state=state, **more),
+            cwd=cwd or self.project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 1), f"{words}: {done.returncode} {done.stdout}{done.stderr}"
+        said = done.stdout.strip()
+        return said if inside else said.split(" (errno became")[0]  # libc itself may change errno
+
+    def in_tree(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def house(tmp_path: Path, library: Path, driver: Path, teller: Path) -> House:
+    made = House(tmp_path.resolve(), driver)
+    made.state.mkdir(parents=True)
+    share = made.in_tree("/usr/share/cape")
+    for name in ("file", "dir/one", "dir/two"):
+        write(share / name, f"tree {name}\n")
+    (share / "link").symlink_to("file")
+    (share / "loop").symlink_to("loop")
+    for name in ("etc/cape/file", "etc/passwd", "var/lib/cape/file"):
+        write(made.root / name, f"tree {name}\n")
+    for name in ("usr/bin/sh", "usr/bin/teller"):
+        (made.root / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(teller, made.root / name)
+    write(made.root / "usr/bin/script", "#!/usr/bin/teller with flag\nbody\n", 0o755)
+    write(made.root / "usr/bin/nested", "#!/usr/bin/script\n", 0o755)
+    write(made.root / "usr/bin/plain", "no first line\n", 0o755)
+    write(made.project / "script", "#! /usr/bin/teller\n", 0o755)
+    (made.root / "usr/lib").mkdir(exist_ok=True)
+    shutil.copy2(library, made.library)
+    try:
+        os.setxattr(share / "file", "user.cape", b"tree")
+    except OSError:
+        pass  # a file system without attributes: the calls then fail alike
+    return made
+
+
+def snapshot(top: Path) -> dict[str, tuple[int, int, bytes]]:
+    """All files below a directory with mode, time and contents."""
+    found = {}
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        body = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, body)
+    return found
+
+
