@@ -241,6 +241,30 @@ def test_merge_of_two_locks_relocks_to_the_lock_of_the_merged_manifest(
     assert render_lock(again) == render_lock(lock_manifest(manifest(*merged), sources(), None))
 
 
+PACKAGES = [
+    'jq = "*"',
+    'git = "*"',
+    'ripgrep = "*"',
+    'tzdata = "*"',
+    'six = { pypi = "*" }',
+    'node = { npm = "*" }',
+]
+some_packages = st.lists(st.sampled_from(PACKAGES), max_size=4, unique=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_packages, some_packages, some_packages)
+def test_any_mixture_of_two_locks_relocks_to_a_clean_lock(
+    ours: list[str], theirs: list[str], merged: list[str]
+) -> None:
+    """All lines of both sides, as the coarsest union merge leaves them."""
+    sides = [render_lock(lock_manifest(manifest(*lines), sources(), None)) for lines in (ours, theirs)]
+    again = lock_manifest(manifest(*merged), sources(), parsed("".join(sides)))
+    text = render_lock(again)
+    assert parsed(text) == again
+    assert text == render_lock(lock_manifest(manifest(*merged), sources(), None))
+
+
 def test_both_sides_of_a_union_merge_need_relocking(tmp_path: Path) -> None:
     for ours, theirs, _ in MERGES[:2]:
         texts = [

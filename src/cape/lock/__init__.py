@@ -7,24 +7,28 @@ the network itself, or realises what is locked.
 
 from __future__ import annotations
 
-from cape.lock.changes import Change, LockChanges, compare_locks
-from cape.lock.errors import (
-    BadLock,
-    LockNotWritable,
-    LockTooNew,
-    LockUnreadable,
-    NoSourceOnSystem,
-    NoSuite,
-    SourceMissing,
-    UnknownUpgrade,
-)
-from cape.lock.files import read_lock, write_lock
-from cape.lock.freshness import check_freshness
-from cape.lock.making import ALL, lock_manifest
-from cape.lock.model import Lock
-from cape.lock.queries import artifacts_of, explain, identity, rows_for
-from cape.lock.text import FORMAT, parse_lock, render_lock
-from cape.lock.wanted import IMPLICIT, wanted_requirements
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cape.lock.changes import Change, LockChanges, compare_locks
+    from cape.lock.errors import (
+        BadLock,
+        LockNotWritable,
+        LockTooNew,
+        LockUnreadable,
+        NoSourceOnSystem,
+        NoSuite,
+        SourceMissing,
+        UnknownUpgrade,
+    )
+    from cape.lock.files import read_lock, write_lock
+    from cape.lock.freshness import check_freshness
+    from cape.lock.making import ALL, lock_manifest
+    from cape.lock.model import Lock
+    from cape.lock.queries import artifacts_of, explain, identity, rows_for
+    from cape.lock.text import FORMAT, parse_lock, render_lock
+    from cape.lock.wanted import IMPLICIT, wanted_requirements
 
 __all__ = [
     "ALL",
@@ -54,3 +58,36 @@ __all__ = [
     "wanted_requirements",
     "write_lock",
 ]
+
+_HOMES = {
+    "changes": ("Change", "LockChanges", "compare_locks"),
+    "errors": (
+        "BadLock",
+        "LockNotWritable",
+        "LockTooNew",
+        "LockUnreadable",
+        "NoSourceOnSystem",
+        "NoSuite",
+        "SourceMissing",
+        "UnknownUpgrade",
+    ),
+    "files": ("read_lock", "write_lock"),
+    "freshness": ("check_freshness",),
+    "making": ("ALL", "lock_manifest"),
+    "model": ("Lock",),
+    "queries": ("artifacts_of", "explain", "identity", "rows_for"),
+    "text": ("FORMAT", "parse_lock", "render_lock"),
+    "wanted": ("IMPLICIT", "wanted_requirements"),
+}
+"""The module that each public name lives in: a name is imported when it is first asked for, because
+whoever only reads a lock should not wait for what makes one."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
