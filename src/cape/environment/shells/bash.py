@@ -29,8 +29,9 @@ def render_bash(activation: Activation) -> str:
             'if [ -z "${BASH_VERSINFO-}" ] || [ "${BASH_VERSINFO[0]}${BASH_VERSINFO[1]}" -lt 44 ]; then',
             "    echo 'cape: this script is for bash 4.4 or newer' >&2",
             "else",
+            _leaving_first(activation),
             functions,
-            _beginning(activation),
+            "_cape_begin",
             *(_operation(operation) for operation in activation.operations),
             f"_cape_prompt {quoted(_prompt(activation.name))}",
             *_hook(activation),
@@ -38,26 +39,17 @@ def render_bash(activation: Activation) -> str:
             "_cape_end",
             *_hook_failed(activation),
             f"\\builtin unset -f {_PASSING}",
-            *(
-                ["[[ -z ${_cape_failed-} ]] || { \\builtin unset -v _cape_failed; \\builtin false; }"]
-                * bool(activation.hook)
-            ),
+            *_hook_status(activation),
             "fi",
             "",
         ]
     )
 
 
-def _beginning(activation: Activation) -> str:
+def _leaving_first(activation: Activation) -> str:
+    """A project that is entered again is left first, so that frames do not pile up."""
     project = quoted(str(activation.project))
-    return (
-        f"_cape_begin {project}\n"
-        "if [[ -n ${_cape_again-} ]]; then\n"
-        "    \\builtin unset -v _cape_again\n"
-        "    _cape_leave\n"
-        f"    _cape_begin {project}\n"
-        "fi"
-    )
+    return f"if [[ -n ${{_CAPE_UNDO[0]+x}} && ${{CAPE_PROJECT-}} == {project} ]]; then\n    _cape_leave\nfi\n"
 
 
 def _operation(operation: Operation) -> str:
@@ -98,6 +90,13 @@ def _hook_failed(activation: Activation) -> list[str]:
         "    _cape_leave\n"
         "fi"
     ]
+
+
+def _hook_status(activation: Activation) -> list[str]:
+    """What the whole script gives: 1 after a failed hook."""
+    if activation.hook is None:
+        return []
+    return ["[[ -z ${_cape_failed-} ]] || { \\builtin unset -v _cape_failed; \\builtin false; }"]
 
 
 def _profile(activation: Activation) -> list[str]:

@@ -1,25 +1,30 @@
 # The part of every bash activation that is the same: how variables change, and how they change back.
 # Each step puts its undoing in front of `_cape_undo`; `_cape_end` pushes that text on `_CAPE_UNDO`, and
 # `cape deactivate` pops and runs it. Nothing depends on the shell's options, and nothing forks but what
-# says so. All names begin with `_cape_`; only `cape`, `_cape_leave`, `_cape_drop` and `_CAPE_UNDO` stay.
+# says so. `local` and `declare` stand bare: only then does bash read what follows as assignments.
+# All names begin with `_cape_`; only `cape`, `_cape_leave`, `_cape_drop` and `_CAPE_UNDO` stay.
 
 _cape_save() { # NAME: remember the variable's present state
-    \builtin local _cape_text
+    local -
+    \builtin set +eu
+    local _cape_text
     if \builtin eval "[[ -n \${$1+x} || -n \${$1[*]+x} ]]"; then
         \builtin eval "_cape_text=\${$1[@]@A}"
     else
         \builtin eval "_cape_text=\${$1@a}"
         # Declared without a value: rare, and only `declare -p` tells it exactly.
-        [[ -z $_cape_text ]] || _cape_text=$(\builtin declare -p "$1" 2>/dev/null)
+        [[ -z $_cape_text ]] || _cape_text=$(declare -p "$1" 2>/dev/null)
     fi
-    [[ $_cape_text != "declare "* ]] || _cape_text="\\builtin declare -g ${_cape_text#declare }"
+    [[ $_cape_text != "declare "* ]] || _cape_text="declare -g ${_cape_text#declare }"
     _cape_undo="\\builtin unset -v $1
 $_cape_text
 $_cape_undo"
 }
 
 _cape_may() { # NAME: whether it can be changed
-    \builtin local _cape_flags
+    local -
+    \builtin set +eu
+    local _cape_flags
     \builtin eval "_cape_flags=\${$1@a}"
     [[ $_cape_flags == *r* ]] || \builtin return 0
     \builtin printf 'cape: `%s` is read-only in this shell and stays as it is\n' "$1" >&2
@@ -27,13 +32,17 @@ _cape_may() { # NAME: whether it can be changed
 }
 
 _cape_set() { # NAME VALUE
+    local -
+    \builtin set +eu
     _cape_may "$1" || \builtin return 0
     _cape_save "$1"
     \builtin unset -v "$1"
-    \builtin declare -gx "$1=$2"
+    declare -gx "$1=$2"
 }
 
 _cape_unset() { # NAME
+    local -
+    \builtin set +eu
     \builtin eval "[[ -n \${$1+x} || -n \${$1@a} ]]" || \builtin return 0
     _cape_may "$1" || \builtin return 0
     _cape_save "$1"
@@ -41,7 +50,9 @@ _cape_unset() { # NAME
 }
 
 _cape_prepend() { # NAME VALUE SEPARATOR
-    \builtin local _cape_old=${!1-} _cape_new _cape_rest=$_cape_undo
+    local -
+    \builtin set +eu
+    local _cape_old=${!1-} _cape_new _cape_rest=$_cape_undo
     [[ $_cape_old != "$2" && $_cape_old != "$2$3"* ]] || \builtin return 0
     _cape_may "$1" || \builtin return 0
     _cape_new=$2${_cape_old:+$3$_cape_old}
@@ -55,10 +66,12 @@ _cape_drop $1 ${2@Q} ${3@Q}
 fi
 $_cape_rest"
     \builtin unset -v "$1"
-    \builtin declare -gx "$1=$_cape_new"
+    declare -gx "$1=$_cape_new"
 }
 
 _cape_prompt() { # PREFIX
+    local -
+    \builtin set +eu
     [[ -n ${PS1+x} ]] && _cape_may PS1 || \builtin return 0
     PS1=$1$PS1
     _cape_undo="[[ \${PS1-} != ${1@Q}* ]] || PS1=\${PS1#${1@Q}}
@@ -66,32 +79,31 @@ $_cape_undo"
 }
 
 _cape_drop() { # NAME VALUE SEPARATOR: take the first VALUE out of a list
-    \builtin local _cape_list=$3${!1-}$3
+    local _cape_list=$3${!1-}$3
     _cape_list=${_cape_list/"$3$2$3"/"$3"}
     _cape_list=${_cape_list#"$3"}
     \builtin printf -v "$1" %s "${_cape_list%"$3"}"
 }
 
 _cape_leave() {
-    \builtin local _cape_at=$((${#_CAPE_UNDO[@]} - 1)) _cape_text
+    local _cape_at=$((${#_CAPE_UNDO[@]} - 1)) _cape_text
     _cape_text=${_CAPE_UNDO[_cape_at]}
     \builtin unset -v "_CAPE_UNDO[$_cape_at]"
     \builtin eval "$_cape_text"
 }
 
-_cape_begin() { # PROJECT
+_cape_begin() {
+    local -
+    \builtin set +eu
     _cape_undo=
-    # A project that is entered again is left first, so that frames do not pile up.
-    if ((${#_CAPE_UNDO[@]})) && [[ ${CAPE_PROJECT-} == "$1" ]]; then
-        _cape_again=1
-    elif ((${#_CAPE_UNDO[@]} == 0)); then
+    if ((${#_CAPE_UNDO[@]} == 0)); then
         _cape_undo="\\builtin unset -f cape _cape_leave _cape_drop
 \\builtin unset -v _CAPE_UNDO
 "
-        if \builtin declare -F cape >/dev/null; then
-            _cape_undo+="$(\builtin declare -f cape)"
-            [[ $(\builtin declare -F -p cape 2>/dev/null) != "declare -"*x* ]] || _cape_undo+="
-\\builtin declare -fx cape"
+        if declare -F cape >/dev/null; then
+            _cape_undo+="$(declare -f cape)"
+            [[ $(declare -F -p cape 2>/dev/null) != "declare -"*x* ]] || _cape_undo+="
+\declare -fx cape"
         fi
     fi
 }
@@ -111,7 +123,7 @@ _cape_end() {
 # A profile may do anything, so around it the whole shell is looked at (two forks each time).
 
 _cape_names() { # all variables but the shell's own and ours, into `_cape_list`
-    \builtin local _cape_first _cape_name _cape_some
+    local _cape_first _cape_name _cape_some
     _cape_list=()
     for _cape_first in A B C D E F G H I J K L M N O P Q R S T U V W X Y Z _ \
         a b c d e f g h i j k l m n o p q r s t u v w x y z; do
@@ -127,20 +139,23 @@ _cape_names() { # all variables but the shell's own and ours, into `_cape_list`
 }
 
 _cape_functions() { # name, flags and text of every function, each with a NUL after it
-    \builtin local _cape_line _cape_name _cape_flags
+    local _cape_line _cape_name _cape_flags
     while IFS= \builtin read -r _cape_line; do
         _cape_flags=${_cape_line#declare -}
         _cape_flags=${_cape_flags%% *}
         _cape_name=${_cape_line#declare -* }
         case $_cape_name in cape | _cape_*) \builtin continue ;; esac
-        \builtin printf '%s\0%s\0%s\0' "$_cape_name" "$_cape_flags" "$(\builtin declare -f -- "$_cape_name")"
-    done < <(\builtin declare -F)
+        \builtin printf '%s\0%s\0%s\0' "$_cape_name" "$_cape_flags" "$(declare -f -- "$_cape_name")"
+    done < <(declare -F)
 }
 
 _cape_look() { # remember the shell as it is now
-    \builtin local _cape_list _cape_read _cape_name _cape_text
-    \builtin local -i _cape_at=0
-    \builtin declare -gA _cape_vars=() _cape_texts=() _cape_flags=() _cape_aliases=()
+    local -
+    \builtin set +eu
+    local _cape_list _cape_read _cape_name _cape_text
+    local -i _cape_at=0
+    declare -gA _cape_vars _cape_texts _cape_flags _cape_aliases
+    _cape_vars=() _cape_texts=() _cape_flags=() _cape_aliases=()
     _cape_names
     for _cape_name in "${_cape_list[@]}"; do
         \builtin eval "_cape_text=\${$_cape_name[@]@A}"
@@ -159,7 +174,7 @@ _cape_look() { # remember the shell as it is now
 }
 
 _cape_options() { # BEFORE AFTER ON OFF: undo changes of a list of options
-    \builtin local _cape_left=$1:
+    local _cape_left=$1:
     while [[ -n $_cape_left ]]; do
         [[ :$2: == *:"${_cape_left%%:*}":* ]] || _cape_undo="$3 ${_cape_left%%:*}
 $_cape_undo"
@@ -174,9 +189,11 @@ $_cape_undo"
 }
 
 _cape_compare() { # undo what differs from what `_cape_look` saw
-    \builtin local _cape_name _cape_text
-    \builtin local -A _cape_old=() _cape_old_texts=() _cape_old_flags=() _cape_old_aliases=()
-    \builtin local _cape_old_shopt=$_cape_shopt _cape_old_seto=$_cape_seto
+    local -
+    \builtin set +eu
+    local _cape_name _cape_text
+    local -A _cape_old _cape_old_texts _cape_old_flags _cape_old_aliases
+    local _cape_old_shopt=$_cape_shopt _cape_old_seto=$_cape_seto
     for _cape_name in "${!_cape_vars[@]}"; do _cape_old[$_cape_name]=${_cape_vars[$_cape_name]}; done
     for _cape_name in "${!_cape_texts[@]}"; do
         _cape_old_texts[$_cape_name]=${_cape_texts[$_cape_name]}
@@ -194,7 +211,7 @@ $_cape_undo"
     for _cape_name in "${!_cape_old[@]}"; do
         [[ ${_cape_vars[$_cape_name]-} != "${_cape_old[$_cape_name]}" ]] || \builtin continue
         _cape_text=${_cape_old[$_cape_name]}
-        [[ $_cape_text != "declare "* ]] || _cape_text="\\builtin declare -g ${_cape_text#declare }"
+        [[ $_cape_text != "declare "* ]] || _cape_text="declare -g ${_cape_text#declare }"
         _cape_undo="\\builtin unset -v $_cape_name
 $_cape_text
 $_cape_undo"
@@ -209,7 +226,7 @@ $_cape_undo"
             ${_cape_flags[$_cape_name]-} != "${_cape_old_flags[$_cape_name]}" ]] || \builtin continue
         _cape_undo="\\builtin unset -f -- ${_cape_name@Q}
 ${_cape_old_texts[$_cape_name]}
-\\builtin declare -${_cape_old_flags[$_cape_name]} -- ${_cape_name@Q}
+\declare -${_cape_old_flags[$_cape_name]} -- ${_cape_name@Q}
 $_cape_undo"
     done
     for _cape_name in "${!_cape_aliases[@]}"; do
