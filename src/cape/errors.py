@@ -23,7 +23,8 @@ class CapeError(Exception):
     """An error that a user can act on.
 
     `fact` says what was found, `where` names the place (`cape.toml:14:1`, a path, a registry), `hint`
-    what to do now. Literals stand in backticks; a one-sentence fact has no full stop.
+    what to do now. Literals stand in backticks; a one-sentence fact has no full stop. `also` holds other
+    errors that were found in the same place (all that is wrong with a manifest); this one is the first.
     """
 
     slug: ClassVar[str] = "error"
@@ -34,6 +35,7 @@ class CapeError(Exception):
         self.fact = fact
         self.where = where
         self.hint = hint
+        self.also: tuple[CapeError, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.where}: {self.fact}" if self.where else self.fact

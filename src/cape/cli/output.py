@@ -29,18 +29,21 @@ def show_error(error: CapeError, *, as_json: bool = False) -> None:
         print(f"  {paint('caused by', '33', sys.stderr)}: {cause}", file=sys.stderr)
     if error.hint:
         print(f"{paint('hint', '1;36', sys.stderr)}: {error.hint}", file=sys.stderr)
+    for other in error.also:
+        show_error(other)
     if as_json:
-        show_json(
-            {
-                "error": {
-                    "slug": error.slug,
-                    "fact": error.fact,
-                    "where": error.where,
-                    "hint": error.hint,
-                    "causes": list(error.causes()),
-                }
-            }
-        )
+        others = [_error_fields(other) for other in error.also]
+        show_json({"error": {**_error_fields(error), "also": others}})
+
+
+def _error_fields(error: CapeError) -> dict[str, object]:
+    return {
+        "slug": error.slug,
+        "fact": error.fact,
+        "where": error.where,
+        "hint": error.hint,
+        "causes": list(error.causes()),
+    }
 
 
 def show_json(fields: Mapping[str, object]) -> None:

@@ -15,10 +15,6 @@ class ManifestError(InputError):
 
     slug = "bad-manifest"
 
-    def __init__(self, fact: str, *, where: str | None = None, hint: str | None = None) -> None:
-        super().__init__(fact, where=where, hint=hint)
-        self.also: tuple[ManifestError, ...] = ()
-
 
 class ManifestSyntax(ManifestError):
     """The manifest is not TOML."""
