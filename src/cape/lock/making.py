@@ -165,7 +165,7 @@ def _told_elsewhere(error: UnknownPackage, sources: Mapping[str, Source]) -> Unk
     elsewhere = [
         f"{name}:{requirement.package}" for name in others if _has(sources[name], requirement.package)
     ]
-    return UnknownPackage(requirement, nearest=error.nearest, elsewhere=elsewhere)
+    return UnknownPackage(requirement, nearest=tuple(dict.fromkeys(error.nearest)), elsewhere=elsewhere)
 
 
 def _has(source: Source, package: str) -> bool:
