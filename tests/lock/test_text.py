@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,47 @@ def test_lock_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     with pytest.raises(LockNotWritable, match="cannot be written"):
         write_lock(path, Lock())
     assert path.read_bytes() == old
+
+
+def test_lock_that_meets_a_full_disk_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
+    """The disk is full after 64 bytes: the kernel's own limit, in a process of its own."""
+    path = tmp_path / "cape.lock"
+    write_lock(path, a_lock())
+    old = path.read_bytes()
+    code = (
+        "import resource, sys; from pathlib import Path; from cape.lock import *\n"
+        "path = Path(sys.argv[1]); lock = read_lock(path)\n"
+        "path.with_name('new').write_text(''); resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+        "try: write_lock(path.with_name('new'), lock); print('written')\n"
+        "except LockNotWritable as error: print(error.slug, *error.causes())\n"
+        "from cape.names import System\n"
+        "from dataclasses import replace\n"
+        "try: write_lock(path, replace(lock, suite='forky')); print('written')\n"
+        "except LockNotWritable as error: print(error.slug)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines() == ["lock-not-writable [Errno 27] File too large", "lock-not-writable"]
+    assert path.read_bytes() == old
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["cape.lock", "new"]
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+def test_lock_is_old_or_new_whichever_step_of_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "cape.lock"
+    write_lock(path, a_lock())
+    old = path.read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(LockNotWritable):
+        write_lock(path, Lock())
+    monkeypatch.undo()
+    assert path.read_bytes() == old
+    assert [each.name for each in tmp_path.iterdir()] == ["cape.lock"]
 
 
 def test_lockfile_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cape.lock.freshness import check_freshness
     from cape.lock.making import ALL, lock_manifest
     from cape.lock.model import Lock
-    from cape.lock.queries import artifacts_of, explain, identity, rows_for
+    from cape.lock.queries import artifacts_of, explain, identity, roots_for, rows_for
     from cape.lock.text import FORMAT, parse_lock, render_lock
     from cape.lock.wanted import IMPLICIT, wanted_requirements
 
@@ -54,6 +54,7 @@ __all__ = [
     "parse_lock",
     "read_lock",
     "render_lock",
+    "roots_for",
     "rows_for",
     "wanted_requirements",
     "write_lock",
@@ -75,7 +76,7 @@ _HOMES = {
     "freshness": ("check_freshness",),
     "making": ("ALL", "lock_manifest"),
     "model": ("Lock",),
-    "queries": ("artifacts_of", "explain", "identity", "rows_for"),
+    "queries": ("artifacts_of", "explain", "identity", "roots_for", "rows_for"),
     "text": ("FORMAT", "parse_lock", "render_lock"),
     "wanted": ("IMPLICIT", "wanted_requirements"),
 }

@@ -68,6 +68,8 @@ def compare_locks(old: Lock | None, new: Lock) -> LockChanges:
     kinds: dict[str, list[Change]] = defaultdict(list)
     for source, name in sorted(before.keys() | after.keys()):
         one, other = before.get((source, name), []), after.get((source, name), [])
+        if one == other:
+            continue
         change = Change(source=source, name=name, before=_versions(one), after=_versions(other))
         if kind := _kind(change, _artifacts(one) == _artifacts(other)):
             kinds[kind].append(change)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cape.errors import SourceError
+from cape.errors import CapeError
 from cape.lock.errors import SourceMissing
 from cape.lock.keeping import ALL, check_upgrade, is_unchanged, kept_rows
 from cape.lock.model import IMPLICIT_OPTION, Lock
@@ -172,7 +172,7 @@ def _has(source: Source, package: str) -> bool:
     """Whether a source has a package; one that cannot be asked is taken not to."""
     try:
         return source.has(package)
-    except SourceError:
+    except CapeError:
         return False
 
 
