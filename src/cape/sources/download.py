@@ -205,7 +205,10 @@ def shown_url(url: str) -> str:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of a full or unwritable disk into `StateError`s that name `path`."""
+    """Turn the kernel's refusals inside the block into errors that a user can act on.
+
+    Other `OSError`s pass: they are the block's own to handle, or bugs.
+    """
     try:
         yield
     except OSError as error:
@@ -215,7 +218,9 @@ def disk_errors(path: Path) -> Iterator[None]:
                 where=str(path),
                 hint="`cape gc` removes what is not used",
             ) from error
-        raise StateError(f"cannot write: {error.strerror}", where=str(path)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
+            raise StateError(f"cannot write: {error.strerror}", where=str(error.filename or path)) from error
+        raise
 
 
 class _Passing(Exception):

@@ -29,6 +29,14 @@ from cape.sources.tools import ToolFailed
 OLDEST_NPM = 9
 """The first release of npm that cape asks; older ones write other locks."""
 
+FETCHING: Mapping[str, str] = {
+    "fetch-retries": "3",
+    "fetch-retry-mintimeout": "400",
+    "fetch-retry-maxtimeout": "8000",
+    "fetch-timeout": "30000",
+}
+"""How long npm waits for a registry, in milliseconds, and how often it asks again."""
+
 _STRANGE_VARIABLES = re.compile(r"npm_.*|NODE_OPTIONS|NODE_PATH|NODE_ENV|INIT_CWD", re.IGNORECASE)
 
 
@@ -69,10 +77,7 @@ class Npm:
             "globalconfig": str(place / "no-npmrc"),
             "registry": registry,
             "cache": str(cache / "npm-cache"),
-            "fetch-retries": "3",
-            "fetch-retry-mintimeout": "400",
-            "fetch-retry-maxtimeout": "8000",
-            "fetch-timeout": "30000",
+            **FETCHING,
         }
         flags = (
             "install --package-lock-only --ignore-scripts --no-audit --no-fund --no-progress --no-color "

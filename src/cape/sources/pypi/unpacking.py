@@ -27,6 +27,9 @@ from cape.sources.download import disk_errors
 ENVIRONMENT = "/@cape-env@"
 """Stands for the environment's own path until an environment is made."""
 
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError)
+"""What damaged archives raise. (`ValueError` also from names that are no text.)"""
+
 _INTERPRETER = f"#!{ENVIRONMENT}/bin/python3"
 _LARGEST_MEMBER_BYTES = 8 << 30
 _THREADS = 2
@@ -84,8 +87,8 @@ def unpack_wheel(wheel: Path, into: Path, *, python: str) -> None:
     except DamagedWheel as error:
         error.where = error.where or str(wheel)
         raise
-    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError) as error:
-        raise DamagedWheel("the wheel cannot be read", where=str(wheel)) from error
+    except (*_UNREADABLE, OSError) as error:
+        raise DamagedWheel("the wheel cannot be read or laid out", where=str(wheel)) from error
 
 
 def file_names(wheel: Path) -> dict[str, int]:
@@ -115,7 +118,7 @@ def extract_member(wheel: Path, member: str, target: Path) -> None:
             with disk_errors(target), open(target, "wb") as output:
                 for piece in _inflated(stream.fileno(), info):
                     output.write(piece)
-    except (KeyError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError) as error:
+    except (KeyError, *_UNREADABLE, OSError) as error:
         raise DamagedWheel(f"`{member}` cannot be read from the wheel", where=str(wheel)) from error
 
 
