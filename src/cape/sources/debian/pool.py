@@ -52,7 +52,7 @@ class Pool:
         self._by_relation.clear()
 
     def providers(self, name: str) -> tuple[str, ...]:
-        """The names of packages that provide `name`, in the indices' order."""
+        """The names of packages that provide `name`, in the tables' order."""
         return tuple(dict.fromkeys(found for _, table in self._tables for found in table.providers(name)))
 
     @property
@@ -70,8 +70,8 @@ class Pool:
     def answering(self, relation: Relation) -> tuple[DebianPackage, ...]:
         """The candidates that answer one relation: the package itself, then providers, best first.
 
-        Among providers those that are essential or of a higher priority are better, then the first of
-        the index.
+        Among providers those that are essential or of a higher priority are better, then those that the
+        tables have first.
         """
         found = self._by_relation.get(relation)
         if found is None:

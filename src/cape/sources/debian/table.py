@@ -10,6 +10,7 @@ with the places of the records, so that a start reads only the records that a re
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 import sys
 import zlib
@@ -18,12 +19,12 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_MAGIC = b"capedeb1" if sys.byteorder == "little" else b"capedeB1"
+_MAGIC = b"capedeb2" if sys.byteorder == "little" else b"capedeB2"
 _HEADER = struct.Struct("=8sIIIIQQQQ")
 """Magic, checksum of the rest, number of records, of provided names, of essential bytes; four ends."""
 
 _KEPT = frozenset(
-    b"Package Version Architecture Multi-Arch Essential Priority Depends Pre-Depends Provides Conflicts "
+    b"Version Architecture Multi-Arch Essential Priority Depends Pre-Depends Provides Conflicts "
     b"Breaks Recommends Filename Size SHA256 Description Section Homepage Installed-Size".split()
 )
 
@@ -32,42 +33,75 @@ class BrokenTable(Exception):
     """A file that is not a table, or not a whole one. Never leaves this source: the table is rebuilt."""
 
 
+_MENTIONING = tuple(
+    b"Depends Pre-Depends Suggests Recommends Conflicts Breaks Replaces Enhances Provides".split()
+)
+"""Fields that name other packages, in the order in which apt reads them."""
+
+_READ = _KEPT.union(_MENTIONING, [b"Package"])
+
+_NAME = re.compile(rb"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
+
+
 def build(index: bytes) -> bytes:
     """The table of an index's text (stanzas parted by empty lines)."""
-    records: list[tuple[bytes, bytes]] = []
-    essentials: list[bytes] = []
-    providers: dict[bytes, list[bytes]] = {}
-    summaries: list[bytes] = []
+    builder = _Builder()
     for stanza in index.split(b"\n\n"):
-        name, summary = b"", b""
-        kept: list[bytes] = []
-        for line in stanza.split(b"\n"):
+        builder.add(stanza.split(b"\n"))
+    return builder.table()
+
+
+class _Builder:
+    """Collects what a table is made of.
+
+    Of providers that are equal otherwise, apt takes the one with the highest number, and it numbers names
+    as it meets them. So the providers of a name stand in a table in this order: the one whose first
+    mention is the last in the index comes first.
+    """
+
+    def __init__(self) -> None:
+        self._records: list[tuple[bytes, bytes]] = []
+        self._essentials: set[bytes] = set()
+        self._providers: dict[bytes, list[bytes]] = {}
+        self._summaries: list[bytes] = []
+        self._mentions: dict[bytes, int] = {}
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take in a stanza."""
+        fields: dict[bytes, bytes] = {}
+        for line in lines:
             field, colon, value = line.partition(b": ")
-            if not colon or field not in _KEPT:
-                continue
-            kept.append(line)
-            if field == b"Package":
-                name = value
-                kept.insert(0, kept.pop())
-            elif field == b"Provides":
-                _note_provides(providers, name, value)
-            elif field == b"Description":
-                summary = value
-            elif field == b"Essential" and value == b"yes":
-                essentials.append(name)
-        if name:
-            records.append((name, b"\n".join(kept)))
-            summaries.append(b"%b\t%b" % (name, summary))
-    records.sort(key=lambda item: item[0])
-    return _assemble([record for _, record in records], providers, sorted(set(essentials)), summaries)
+            if colon and field in _READ:
+                fields[field] = value
+        name = fields.get(b"Package")
+        if not name:
+            return
+        self._note_mentions(name, fields)
+        kept = [b"Package: " + name]
+        kept += [b"%b: %b" % item for item in fields.items() if item[0] in _KEPT]
+        self._records.append((name, b"\n".join(kept)))
+        self._summaries.append(b"%b\t%b" % (name, fields.get(b"Description", b"")))
+        if fields.get(b"Essential") == b"yes":
+            self._essentials.add(name)
+        if b"Provides" in fields:
+            for provided in dict.fromkeys(_NAME.findall(fields[b"Provides"])):
+                self._providers.setdefault(provided, []).append(name)
 
+    def _note_mentions(self, name: bytes, fields: dict[bytes, bytes]) -> None:
+        mentions = self._mentions
+        mentions.setdefault(name, len(mentions))
+        for field in _MENTIONING:
+            if field in fields:
+                for mentioned in _NAME.findall(fields[field]):
+                    mentions.setdefault(mentioned, len(mentions))
 
-def _note_provides(providers: dict[bytes, list[bytes]], name: bytes, value: bytes) -> None:
-    for piece in value.split(b","):
-        provided = piece.split(b"(", 1)[0].strip().split(b":", 1)[0]
-        names = providers.setdefault(provided, [])
-        if not names or names[-1] != name:
-            names.append(name)
+    def table(self) -> bytes:
+        """The file of what was taken in."""
+        self._records.sort(key=lambda item: item[0])
+        for names in self._providers.values():
+            names[:] = sorted(set(names), key=lambda name: -self._mentions[name])
+        records = [record for _, record in self._records]
+        return _assemble(records, self._providers, sorted(self._essentials), self._summaries)
 
 
 def _assemble(
@@ -131,7 +165,7 @@ class Table:
         return any(True for _ in self._records.of(name.encode()))
 
     def providers(self, name: str) -> list[str]:
-        """The names of the packages that provide `name` besides a package of that name itself."""
+        """The names of the packages that say to provide `name`, those that apt prefers first."""
         for row in self._provided.of(name.encode()):
             return row.partition(b"\n")[2].decode().split(" ")
         return []
