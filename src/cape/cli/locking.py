@@ -32,7 +32,9 @@ def _check(reasons: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     if as_json:
         show_json({"fresh": not reasons, "reasons": list(reasons)})
     elif reasons:
-        print("`cape.lock` is out of date:", *(f"  {reason}" for reason in reasons), sep="\n", file=sys.stderr)
+        print(
+            "`cape.lock` is out of date:", *(f"  {reason}" for reason in reasons), sep="\n", file=sys.stderr
+        )
         say("hint: run `cape lock`", quiet=quiet)
     else:
         say("`cape.lock` answers `cape.toml`", quiet=quiet)
@@ -144,9 +146,6 @@ def vendor(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        artifacts = count(vendored.artifacts, "artifact")
-        say(
-            f"`{vendored.destination}` holds {artifacts}, {size(vendored.size_bytes)} ({vendored.written} new)",
-            quiet=arguments.quiet,
-        )
+        amount = f"{count(vendored.artifacts, 'artifact')}, {size(vendored.size_bytes)}"
+        say(f"`{vendored.destination}` holds {amount} ({vendored.written} new)", quiet=arguments.quiet)
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cape.cli.output import count, say, show_json, size, table
-from cape.operations.project import Project, Workshop, find_project, held
+from cape.operations.project import Workshop, find_project, held
 
 if TYPE_CHECKING:
     from cape.lock import Lock
@@ -26,9 +26,7 @@ def install(arguments: argparse.Namespace) -> int:
     packages = [parse_package_argument(word) for word in arguments.packages]
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
-        result = editing.install(
-            project, workshop, packages, argv=sys.argv[1:], dry_run=arguments.dry_run
-        )
+        result = editing.install(project, workshop, packages, argv=sys.argv[1:], dry_run=arguments.dry_run)
     return _show_edit(result, arguments)
 
 
@@ -73,11 +71,10 @@ def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open_lock() -> tuple[Project, Lock]:
+def _open_lock() -> Lock:
     from cape.operations.inspecting import locked
 
-    project = find_project(Path.cwd())
-    return project, locked(project)
+    return locked(find_project(Path.cwd()))
 
 
 def list_packages(arguments: argparse.Namespace) -> int:
@@ -86,7 +83,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
     from cape.operations.inspecting import list_locked
     from cape.operations.syncing import current_digests
 
-    project, lock = _open_lock()
+    lock = _open_lock()
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
         digests = current_digests(lock, Workshop.open().store)
@@ -101,9 +98,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    rows = [
-        (row.requested_as or row.package.name, row.package.version, row.package.source) for row in listed
-    ]
+    rows = [(row.requested_as or row.package.name, row.package.version, row.package.source) for row in listed]
     if rows:
         print(table(rows))
     others = len(list_locked(lock, system=System.current(), everything=True)) - len(listed)
@@ -134,7 +129,7 @@ def show(arguments: argparse.Namespace) -> int:
 
     suite = None
     try:
-        _, lock = _open_lock()
+        lock = _open_lock()
         suite = lock.suite
         rows = rows_of(lock, arguments.package)
     except (NoProject, NotLocked, NotInLock):
@@ -202,7 +197,7 @@ def why(arguments: argparse.Namespace) -> int:
     """`cape why PACKAGE`."""
     from cape.operations.inspecting import why as chains_to
 
-    _, lock = _open_lock()
+    lock = _open_lock()
     chains = chains_to(lock, arguments.package)
     if arguments.json:
         show_json({"chains": [list(chain) for chain in chains]})

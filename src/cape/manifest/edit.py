@@ -2,8 +2,7 @@
 
 Owns putting characters in and taking them out at the places that the scanner found; all else of the
 text, comments, order, white space and line ends, stays as it is, byte for byte. A document model (tomlkit)
-was tried: it moves blank lines when a table grows, so that adding and removing did not give the text
-back. Each edit is checked: what it gives must parse to what was asked for.
+puts a table's new key behind the comment that introduces the next table. Each edit is checked: what it gives must parse to what was asked for.
 """
 
 from __future__ import annotations

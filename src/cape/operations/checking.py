@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cape.errors import CapeError
 from cape.names import System
-from cape.operations.project import NoProject, Project, Workshop, find_project
+from cape.operations.project import DEFAULT_SUITE, NoProject, Project, Workshop, find_project
+from cape.store import StoreObject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +21,7 @@ class Check:
     ok: bool
     found: str
     hint: str | None = None
+    exit_code: int = 0
 
 
 def examine(start: Path, workshop: Workshop, *, verify: bool) -> tuple[Check, ...]:
@@ -48,7 +51,7 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name=name, ok=True, found=look())
     except CapeError as error:
-        return Check(name=name, ok=False, found=str(error), hint=error.hint)
+        return Check(name=name, ok=False, found=str(error), hint=error.hint, exit_code=error.exit_code)
 
 
 def _store(workshop: Workshop) -> str:
@@ -63,14 +66,15 @@ def _store(workshop: Workshop) -> str:
 
 
 def _debian(workshop: Workshop) -> str:
-    from cape.sources.debian import find_mirrors
+    from cape.sources.debian.registry import places
 
-    mirrors = find_mirrors(workshop.configuration)
-    return f"{len(mirrors)} archive{'s' if len(mirrors) != 1 else ''} configured"
+    found = places(DEFAULT_SUITE, workshop.configuration)
+    origin = "settings" if workshop.configuration.many("debian.mirror") else "apt's sources"
+    return f"{len(found)} suites to look for, from {origin}"
 
 
 def _uv() -> str:
-    from cape.sources.pypi import uv_version
+    from cape.sources.pypi.tool import uv_version
 
     return uv_version()
 
@@ -101,12 +105,12 @@ def _generation(project: Project, workshop: Workshop) -> str:
 
 def _verified(workshop: Workshop) -> list[Check]:
     """One check per damaged object, or one that says how many are whole."""
-    damaged = []
-    whole = 0
-    for store_object in workshop.store.objects:
-        try:
-            store_object.verify()
-            whole += 1
-        except CapeError as error:
-            damaged.append(Check(name="object", ok=False, found=str(error), hint=error.hint))
+
+    def look(store_object: StoreObject) -> str:
+        store_object.verify()
+        return "whole"
+
+    checks = [_checked("object", partial(look, one)) for one in workshop.store.objects]
+    damaged = [check for check in checks if not check.ok]
+    whole = len(checks)
     return damaged or [Check(name="objects", ok=True, found=f"{whole} hashed again, all as they were made")]

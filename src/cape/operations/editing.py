@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cape.environment.generations import heal
 from cape.errors import InputError
 from cape.lock import ALL, read_lock
 from cape.manifest import (
@@ -48,6 +49,7 @@ def install(
     dry_run: bool = False,
 ) -> EditResult:
     """Add packages to the manifest (or change their constraint), lock, and make a generation."""
+    heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     text = add_requirements(manifest.text, packages)
     return _apply(project, workshop, manifest, text, argv=argv, dry_run=dry_run)
@@ -62,6 +64,7 @@ def uninstall(
     dry_run: bool = False,
 ) -> EditResult:
     """Remove packages from the manifest: all of them, or none. Raises `NotInManifest`."""
+    heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     keys = [_key_of(manifest, name) for name in names]
     text = remove_requirements(manifest.text, keys)
@@ -77,6 +80,7 @@ def upgrade(
     dry_run: bool = False,
 ) -> EditResult:
     """Let the named packages move within their constraints; all, when none is named."""
+    heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     free = frozenset(_key_of(manifest, name) for name in names) if names else ALL
     return _apply(project, workshop, manifest, manifest.text, argv=argv, dry_run=dry_run, free=free)
@@ -111,10 +115,11 @@ def _apply(
     dry_run: bool,
     free: frozenset[str] | None = None,
 ) -> EditResult:
+    """The caller holds the project and has finished a switch that was cut off."""
     edited = parse_manifest(text, path=project.manifest_path)
     locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)
-    prepared = prepare(project, workshop, locked)
-    synced = publish(project, workshop, prepared, argv=argv)
+    prepared = prepare(workshop, locked)
+    synced = publish(project, prepared, argv=argv)
     return EditResult(locked=locked, synced=synced, text=text)

@@ -72,7 +72,9 @@ def rows_of(lock: Lock, name: str) -> tuple[LockedPackage, ...]:
     if not rows:
         close = nearest(bare, {package.name for package in lock.packages})
         hint = "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
-        raise NotInLock(f"the lock has no package `{name}`", hint=hint or "`cape list --all` shows what it has")
+        raise NotInLock(
+            f"the lock has no package `{name}`", hint=hint or "`cape list --all` shows what it has"
+        )
     return rows
 
 
@@ -110,4 +112,3 @@ def describe(workshop: Workshop, name: str, *, suite: str | None) -> tuple[Candi
         hint = "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
         raise NotInLock(f"no source has a package `{name}`", hint=hint or f"`cape search {name}` looks wider")
     return exact
-

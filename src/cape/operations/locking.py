@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cape.environment.generations import heal
 from cape.lock import (
     Lock,
     LockChanges,
@@ -63,6 +64,7 @@ def lock_project(project: Project, workshop: Workshop, *, dry_run: bool = False)
 
     The caller holds the project. The lockfile is replaced atomically, and only if it changes.
     """
+    heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
     result = compute_lock(manifest, previous, workshop)

@@ -59,11 +59,11 @@ def _tell_git(directory: Path, *, dry_run: bool) -> bool:
 
 
 def _missing_registries(workshop: Workshop, suite: str) -> tuple[str, ...]:
-    from cape.sources.debian import find_mirrors
+    from cape.sources.debian.registry import places
     from cape.sources.protocol import RegistryUnknown
 
     try:
-        find_mirrors(workshop.configuration)
+        places(suite, workshop.configuration)
     except RegistryUnknown as error:
         return (f"{error.fact}; {error.hint}",)
     return ()

@@ -7,10 +7,10 @@ switches the project to a new generation. A failure in between leaves the projec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cape.environment.generations import Generation, current_generation, new_generation
+from cape.environment.generations import current_generation, heal, new_generation
 from cape.environment.objects import make_objects, plan_keys
 from cape.environment.plan import EnvironmentPlan, plan_environment
 from cape.environment.realisation import RealisedEnvironment, read_environment, realise
@@ -67,7 +67,7 @@ class SyncResult:
     unchanged: bool = False
     files: int = 0
     objects_made: int = 0
-    fetched: Fetched = Fetched()
+    fetched: Fetched = field(default_factory=Fetched)
     to_download: int = 0
     to_download_bytes: int = 0
     notes: tuple[str, ...] = ()
@@ -105,9 +105,7 @@ def current_digests(lock: Lock, store: Store) -> Digests:
     )
 
 
-def prepare(
-    project: Project, workshop: Workshop, locked: LockResult, *, only_from: Path | None = None
-) -> Prepared:
+def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = None) -> Prepared:
     """Make the environment of a lock for this machine: fetch, unpack and relocate, check, link.
 
     Raises what fetching, unpacking and the store raise, `SystemNotLocked`, `LibraryMissing`.
@@ -142,9 +140,7 @@ def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]
     ]
 
 
-def _realise(
-    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store
-) -> RealisedEnvironment:
+def _realise(plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store) -> RealisedEnvironment:
     from cape.environment.finishing import finish, read_control
     from cape.environment.relocation.redirect import redirect_library
 
@@ -178,9 +174,7 @@ def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tup
     return tuple(note for one in facts for note in one[1].notes)
 
 
-def publish(
-    project: Project, workshop: Workshop, prepared: Prepared, *, argv: Sequence[str]
-) -> SyncResult:
+def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> SyncResult:
     """Make a prepared environment the project's: manifest, lock, generation, in this order.
 
     A kill in between leaves files that the next command reads as "lock, then sync". Nothing is written
@@ -191,9 +185,8 @@ def publish(
     generation = new_generation(
         project.directory,
         prepared.environment,
-        store=workshop.store,
-        manifest=locked.manifest,
         lock_text=render_lock(locked.lock),
+        manifest_text=locked.manifest.text,
         argv=argv,
     )
     return SyncResult(
@@ -223,6 +216,7 @@ def sync_project(
 
     With `must_be_locked` or `only_from` a lock that is out of date is an error, `LockOutOfDate`.
     """
+    heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
     if must_be_locked or only_from is not None:
@@ -230,8 +224,8 @@ def sync_project(
     locked = compute_lock(manifest, previous, workshop)
     if dry_run:
         return _foresee(locked, workshop)
-    prepared = prepare(project, workshop, locked, only_from=only_from)
-    return publish(project, workshop, prepared, argv=argv)
+    prepared = prepare(workshop, locked, only_from=only_from)
+    return publish(project, prepared, argv=argv)
 
 
 def _require_fresh(manifest: Manifest, lock: Lock | None, project: Project) -> None:
@@ -255,16 +249,3 @@ def _foresee(locked: LockResult, workshop: Workshop) -> SyncResult:
         to_download_bytes=sum(package.artifact.size_bytes for package in lacking),
         dry_run=True,
     )
-
-
-__all__ = [
-    "Digests",
-    "Generation",
-    "Prepared",
-    "SyncResult",
-    "current_digests",
-    "plan_for",
-    "prepare",
-    "publish",
-    "sync_project",
-]

@@ -39,9 +39,7 @@ def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     """
     sources = workshop.sources(lock.suite)
     fetched = fetch(lock.packages, workshop, sources, snapshots=lock.snapshots)
-    unique: dict[str, Artifact] = {
-        package.artifact.digest.hex: package.artifact for package in lock.packages
-    }
+    unique: dict[str, Artifact] = {package.artifact.digest.hex: package.artifact for package in lock.packages}
     try:
         written = sum(_write(artifact, destination, workshop) for artifact in unique.values())
     except OSError as error:

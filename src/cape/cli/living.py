@@ -1,0 +1,75 @@
+"""`cape run`, `activate`, `deactivate` where the launcher left them to Python."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cape.errors import StateError, UsageError
+
+
+class NotActive(StateError):
+    """There is no environment to leave."""
+
+    slug = "not-active"
+
+
+class NoCommand(UsageError):
+    """`cape run` was not told what to run."""
+
+    slug = "no-command"
+
+
+class UnsupportedShell(UsageError):
+    """A shell that cape cannot enter in place yet."""
+
+    slug = "unsupported-shell"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`cape run -- COMMAND ...`; does not return."""
+    from cape.cli.progress import progress
+    from cape.operations import living
+    from cape.operations.project import Workshop, find_project
+
+    command = arguments.command
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise NoCommand("`cape run` wants a command", hint="for example `cape run -- python3 app.py`")
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    generation = living.ready_generation(project, workshop, argv=sys.argv[1:])
+    sys.stdout.flush()
+    living.become(living.inside(generation, command, pure=arguments.pure))
+    return 0
+
+
+def activate(arguments: argparse.Namespace) -> int:
+    """`cape activate`: a shell inside, or with `--shell` (or into a pipe) a line to evaluate."""
+    from cape.cli.progress import progress
+    from cape.operations import living
+    from cape.operations.project import Workshop, find_project
+
+    if arguments.shell not in (None, "bash"):
+        raise UnsupportedShell(
+            f"`{arguments.shell}` cannot be entered in place yet",
+            hint="`bash` can; `cape run -- CMD` works in all",
+        )
+    project = find_project(Path.cwd())
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    generation = living.ready_generation(project, workshop, argv=sys.argv[1:])
+    if arguments.shell or not sys.stdout.isatty():
+        print(living.activation_line(generation))
+        return 0
+    living.become(living.shell_inside(generation))
+    return 0
+
+
+def deactivate(arguments: argparse.Namespace) -> int:
+    """`cape deactivate` reaches Python only where no environment was entered in place."""
+    raise NotActive(
+        "no environment was entered in place in this shell",
+        hint="leave a shell that `cape activate` started with `exit`",
+    )
