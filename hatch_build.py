@@ -100,10 +100,13 @@ def compiler(machine: str) -> list[str] | None:
     """The command that builds for a processor: a C compiler, else zig's, or None."""
     if native := native_compiler(machine):
         return native
-    if importlib.util.find_spec("ziglang"):
-        zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.2.28"]
-        return [*zig, "-fno-sanitize=all"]
-    return None
+    return zig_compiler(machine) if importlib.util.find_spec("ziglang") else None
+
+
+def zig_compiler(machine: str) -> list[str]:
+    """The command of PyPI's `ziglang` that builds for a processor, with an old glibc's headers."""
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.2.28"]
+    return [*zig, "-fno-sanitize=all"]
 
 
 def _run(command: list[str]) -> None:

@@ -371,7 +371,7 @@ EXPORT int execvp(const char *name, char *const arguments[])
 }
 EXPORT int execveat(int directory, const char *path, char *const arguments[], char *const variables[], int flags)
 {
-    if (path[0] == '/' && !flags)
+    if (!flags && (directory == AT_FDCWD || path[0] == '/'))
         return execve(path, arguments, variables);
     return (int)syscall(SYS_execveat, directory, path, arguments, variables, flags);
 }

@@ -41,9 +41,8 @@ static APART const char *routed(const char *path)
     cape_route(&route, path, FOR_READING);
     if (route.area != AREA_USR)
         return path;
-    bool driver = route.steps[route.count - 1] == STEP_HOST && cape_is_driver(route.tail);
     const char *tree = cape_candidate(&route, STEP_TREE);
-    if (driver && !cape_exists(tree))
+    if (cape_is_driver(route.tail) && !cape_exists(tree))
         tree = path;
     errno = route.saved_errno;
     const char *kept = tree == path ? path : keep(tree);

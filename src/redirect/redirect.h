@@ -87,12 +87,15 @@ enum cape_step { STEP_HOST, STEP_TREE, STEP_OVERLAY };
 
 enum cape_area { AREA_ELSEWHERE, AREA_OWN, AREA_USR, AREA_ETC, AREA_VAR, AREA_RUN };
 
+enum cape_purpose { FOR_READING, FOR_LISTING, FOR_RUNNING };
+
 /* Where a path goes. `room` holds the normal form of the path with space before it for a prefix, so
  * that each file to try is written in place. */
 struct cape_route {
     const char *given;
     char *tail; /* the normal form, without its first slash; NULL when the path is not ours */
     enum cape_area area;
+    enum cape_purpose purpose;
     unsigned char steps[3];
     unsigned char count;
     unsigned char at;
@@ -101,11 +104,10 @@ struct cape_route {
     char room[PATH_MAX + 16];
 };
 
-enum cape_purpose { FOR_READING, FOR_LISTING, FOR_RUNNING };
-
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose);
 const char *cape_candidate(struct cape_route *route, enum cape_step step);
 const char *cape_next(struct cape_route *route);
+bool cape_has_more(struct cape_route *route);
 bool cape_again(struct cape_route *route);
 const char *cape_pick(struct cape_route *route);
 bool cape_has_dotdot(const char *path);

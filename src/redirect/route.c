@@ -93,6 +93,8 @@ static bool is_at_any(const char *tail, const char *const *table, size_t count)
 
 static bool is_merged(const char *component, size_t length)
 {
+    if (component[0] != 'b' && component[0] != 's' && component[0] != 'l')
+        return false;
     for (size_t i = 0; i < COUNT(merged); i++)
         if (strlen(merged[i]) == length && memcmp(component, merged[i], length) == 0)
             return true;
@@ -114,9 +116,9 @@ static bool push(char *start, char **end, const char *limit, const char *compone
     memcpy(*end, component, length);
     *end += length;
     **end = '\0';
-    if (strcmp(start, "var/run") == 0) /* as /var/run and /var/lock are links everywhere */
+    if (start[0] == 'v' && strcmp(start, "var/run") == 0) /* a link everywhere, as is /var/lock */
         *end = stpcpy(start, "run");
-    else if (strcmp(start, "var/lock") == 0)
+    else if (start[0] == 'v' && strcmp(start, "var/lock") == 0)
         *end = stpcpy(start, "run/lock");
     return true;
 }
@@ -136,9 +138,11 @@ static bool normalise(const char *path, char *start, const char *limit)
     bool directory = false;
     *end = '\0';
     while (*path) {
-        size_t slashes = strspn(path, "/");
-        path += slashes;
-        size_t length = strcspn(path, "/");
+        while (*path == '/')
+            path++;
+        size_t length = 0;
+        while (path[length] && path[length] != '/')
+            length++;
         directory = length == 0 || (path[0] == '.' && (length == 1 || (length == 2 && path[1] == '.')));
         if (length == 2 && path[0] == '.' && path[1] == '.')
             pop(start, &end);
@@ -193,11 +197,12 @@ static enum cape_area area_of(const char *tail)
         return AREA_USR;
     if (is_at(tail, "etc"))
         return tail[3] && is_machine_file(tail + 4) ? AREA_ELSEWHERE : AREA_ETC;
+    bool var = is_at(tail, "var");
+    if (!var && !is_at(tail, "run"))
+        return AREA_ELSEWHERE;
     if (is_at_any(tail, common_places, COUNT(common_places)))
         return AREA_ELSEWHERE;
-    if (is_at(tail, "var"))
-        return AREA_VAR;
-    return is_at(tail, "run") ? AREA_RUN : AREA_ELSEWHERE;
+    return var ? AREA_VAR : AREA_RUN;
 }
 
 /* Files that graphics drivers of the machine consist of; the only libraries that come from the host. */
@@ -248,9 +253,8 @@ static void add_step(struct cape_route *route, enum cape_step step)
 
 static void plan(struct cape_route *route, enum cape_purpose purpose)
 {
-    const char *tail = route->tail;
     bool overlay = cape_places.overlay.length && route->area != AREA_USR;
-    bool tree = route->area != AREA_RUN && !(route->area == AREA_VAR && is_empty_place(tail));
+    bool tree = route->area != AREA_RUN && !(route->area == AREA_VAR && is_empty_place(route->tail));
     bool tree_first = purpose == FOR_LISTING && route->area == AREA_ETC;
     if (overlay && !tree_first)
         add_step(route, STEP_OVERLAY);
@@ -258,8 +262,19 @@ static void plan(struct cape_route *route, enum cape_purpose purpose)
         add_step(route, STEP_TREE);
     if (overlay && tree_first)
         add_step(route, STEP_OVERLAY);
-    if (may_come_from_host(tail, purpose))
-        route->steps[route->count < 3 ? route->count++ : 2] = STEP_HOST;
+    add_step(route, STEP_HOST); /* whether it may is asked when it comes to that */
+}
+
+/* Whether there is one more file to try. */
+bool cape_has_more(struct cape_route *route)
+{
+    if (route->at >= route->count)
+        return false;
+    if (route->steps[route->at] != STEP_HOST || route->area != AREA_USR ||
+        may_come_from_host(route->tail, route->purpose))
+        return true;
+    route->count = route->at;
+    return false;
 }
 
 static void start(struct cape_route *route, const char *path)
@@ -284,9 +299,10 @@ static bool begins_with_ours(const char *path)
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose)
 {
     start(route, path);
+    route->purpose = purpose;
     if (settle_tail(route, path))
         route->area = area_of(route->tail);
-    if (route->tail && begins_with_ours(path) && cape_has_dotdot(path))
+    if (route->tail && cape_has_dotdot(path) && begins_with_ours(path))
         route->given = route->tail - 1; /* the host may lack a directory that the `..` leaves */
     if (route->area == AREA_ELSEWHERE || route->area == AREA_OWN)
         add_step(route, STEP_HOST);
@@ -308,7 +324,7 @@ const char *cape_candidate(struct cape_route *route, enum cape_step step)
 /* The next file to try, or NULL when all were tried. Clears errno, so that what a call leaves is its own. */
 const char *cape_next(struct cape_route *route)
 {
-    if (route->at >= route->count)
+    if (!cape_has_more(route))
         return NULL;
     errno = 0;
     return cape_candidate(route, (enum cape_step)route->steps[route->at++]);
@@ -318,14 +334,13 @@ const char *cape_next(struct cape_route *route)
 bool cape_again(struct cape_route *route)
 {
     route->blocked = route->blocked || errno == ENOTDIR;
-    if (route->at >= route->count) {
-        if (errno == ENOENT && route->blocked)
-            errno = ENOTDIR;
-        return false;
-    }
-    if (errno == ENOENT || errno == ENOTDIR)
+    bool missing = errno == ENOENT || errno == ENOTDIR ||
+                   (errno == ENAMETOOLONG && route->steps[route->at - 1] != STEP_HOST);
+    if (missing && cape_has_more(route))
         return true;
-    return errno == ENAMETOOLONG && route->steps[route->at - 1] != STEP_HOST;
+    if (errno == ENOENT && route->blocked)
+        errno = ENOTDIR;
+    return false;
 }
 
 bool cape_exists(const char *path)
@@ -344,7 +359,7 @@ const char *cape_pick(struct cape_route *route)
 {
     const char *path = route->given;
     while ((path = cape_next(route)))
-        if (route->at >= route->count || cape_exists(path))
+        if (!cape_has_more(route) || cape_exists(path))
             break;
     errno = route->saved_errno;
     return path ? path : route->given;

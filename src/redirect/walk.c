@@ -94,17 +94,14 @@ typedef int fails(const char *, int);
         cape_route(&route, literal, FOR_READING);                                                              \
         int result = GLOB_NOMATCH;                                                                             \
         for (const char *path; result == GLOB_NOMATCH && (path = cape_next(&route));) {                        \
-            bool last = route.at >= route.count;                                                               \
             bool host = route.steps[route.at - 1] == STEP_HOST;                                                \
             if (host || !tree_pattern(path, pattern + length, !(flags & GLOB_NOESCAPE), text, sizeof text))    \
                 strcpy(text, strlen(pattern) < sizeof text ? pattern : "");                                    \
-            int tried = last && host ? flags : flags & ~(GLOB_NOCHECK | GLOB_NOMAGIC);                         \
+            int tried = cape_has_more(&route) ? flags & ~(GLOB_NOCHECK | GLOB_NOMAGIC) : flags;                \
             result = BEHIND(name)(text, tried, fail, found);                                                   \
             if (result == 0 && !host)                                                                          \
                 strip_root(found->gl_pathv, found->gl_pathc + (flags & GLOB_DOOFFS ? found->gl_offs : 0));     \
         }                                                                                                      \
-        if (result == GLOB_NOMATCH && flags & (GLOB_NOCHECK | GLOB_NOMAGIC))                                   \
-            result = BEHIND(name)(pattern, flags, fail, found);                                                \
         errno = result == 0 ? route.saved_errno : errno;                                                       \
         return result;                                                                                         \
     }                                                                                                          \

@@ -296,7 +296,7 @@ ROW(system, int r = system(path); return done("status %d", r);)
 ROW(popen, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = pclose(f); return done("status %d %s", r, line);)
 ROW(fclose, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = fclose(f); return done("status %d %s", r, line);)
 ROW(popen_write, FILE *f = popen(path, "w"); if (!f) return failed(); fputs("given\n", f); int r = pclose(f); errno = UNTOUCHED; return done("status %d", r);)
-ROW(vfork, pid_t p = vfork(); if (!p) { execve(path, command, environ); _exit(9); } return waited(0, p);)
+ROW(vfork, pid_t p = vfork(); if (!p) { execve(path, command, environ); _exit(9); } errno = UNTOUCHED; return waited(0, p);)
 ROW(fork_open, pid_t p = fork(); if (!p) { int d = open(path, O_RDONLY); _exit(d < 0 ? 9 : 0); } return waited(0, p);)
 
 /* ---- lending and loading ---- */
