@@ -228,15 +228,16 @@ def _wish(model: Requirement, wheel: Requirement, pattern: str | None, part: str
 
 def _the_file(wish: _Wish, wheel: LockedPackage, files: Sequence[str]) -> str:
     """The one file that the pattern names, by its whole path or by its last part."""
+    own = [file for file in files if ".dist-info/" not in file]
     fitting = [
         file
-        for file in files
+        for file in own
         if fnmatch.fnmatchcase(file, wish.pattern)
         or fnmatch.fnmatchcase(file.rpartition("/")[2], wish.pattern)
     ]
     if len(fitting) == 1:
         return fitting[0]
-    shown = fitting or [file for file in files if ".dist-info/" not in file and not file.endswith(".py")]
+    shown = fitting or [file for file in own if not file.endswith(".py")]
     count = "several files" if fitting else "no file"
     raise NoSuchModelFile(
         f"`{wish.pattern}` names {count} of `{wheel.name}` {wheel.version}",
