@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def package(
     data = json.dumps({"name": name, "version": version, "files": dict(files)}).encode()
     digest = Digest.of(data)
     if not store.artifacts.has(digest):
-        file = store.artifacts.partial(digest)
+        file = store.artifacts.partial(digest).with_suffix(f".{os.getpid()}")
         file.write_bytes(data)
         store.artifacts.admit(digest, file, size_bytes=len(data))
     return LockedPackage(

@@ -24,13 +24,17 @@ from cape.environment.shells.quoting import quoted
 from cape.manifest import parse_manifest
 
 # What any two moments of one shell differ in, or what tells which script is running.
-STATE = r"""
-state() {
-    {
-        declare -p | grep -v -E '^declare -[^ ]+ (BASHPID|BASH_(ALIASES|CMDS|ARGC|ARGV|LINENO|SOURCE|COMMAND|SUBSHELL|ARGV0)|EPOCH.*|FUNCNAME|LINENO|PIPESTATUS|RANDOM|SECONDS|SRANDOM|_|OLDPWD)(=|$)'
+VOLATILE = (
+    "BASHPID|BASH_(ALIASES|CMDS|ARGC|ARGV|LINENO|SOURCE|COMMAND|SUBSHELL|ARGV0)|EPOCH.*|FUNCNAME|LINENO"
+    "|PIPESTATUS|RANDOM|SECONDS|SRANDOM|_|OLDPWD"
+)
+STATE = f"""
+state() {{
+    {{
+        declare -p | grep -v -E '^declare -[^ ]+ ({VOLATILE})(=|$)'
         declare -f; declare -F; alias -p; shopt -p; set +o; trap -p
-    } > "$1" 2>&1
-}
+    }} > "$1" 2>&1
+}}
 """
 
 
@@ -129,8 +133,9 @@ def test_bash_is_as_before_whatever_its_options(tmp_path: Path, options: tuple[s
 def test_leaving_undoes_what_a_profile_did(tmp_path: Path) -> None:
     profile = "\n".join(
         [
-            "alias g=git ll='ls -l'", "greet() { echo hi; }", "taken() { echo new; }", "declare -A table=([a]=1)",
-            "shopt -s extglob", "set -o noglob", "VALUE+=more", "unset GONE", "export -f taken", "PS1='new '",
+            "alias g=git ll='ls -l'", "greet() { echo hi; }", "taken() { echo new; }",
+            "declare -A table=([a]=1)", "shopt -s extglob", "set -o noglob",
+            "VALUE+=more", "unset GONE", "export -f taken", "PS1='new '",
         ]
     )  # fmt: skip
     before = "\n".join(

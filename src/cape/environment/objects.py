@@ -166,7 +166,7 @@ class _Maker:
         artifact = package.artifact
         try:
             self._unpack(package, self.store.artifacts.path(artifact.digest), tree)
-        except (CapeError, OSError):
+        except Exception:
             self._blame_artifact(package)
             raise
         facts = dict(self._relocate(tree, self._system, loader))

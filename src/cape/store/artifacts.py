@@ -53,6 +53,8 @@ class Artifacts:
         """
         final = self.path(digest)
         with disk_errors(final):
+            if not file.exists() and final.exists():
+                return final  # another process was quicker with the same file
             problem = _problem(file, digest, size_bytes)
             if problem:
                 file.unlink()

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,12 @@ class Objects:
             for name in sorted(os.listdir(self.root)):
                 with contextlib.suppress(ValueError):
                     yield Digest(name)
+
+    def __iter__(self) -> Iterator[StoreObject]:
+        """All objects, by key. Raises `StoreRecordUnreadable` at one whose record is damaged."""
+        for key in self.all():
+            if found := self.get(key):
+                yield found
 
     def discard(self, key: Digest) -> None:
         """Remove an object. First it is renamed, so that no reader sees half of it."""
@@ -288,8 +294,3 @@ def _rename(directory: Path, final: Path) -> None:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         # Only where the file system has no locks: another process made the same object meanwhile.
-
-
-def keys_hex(objects: Sequence[StoreObject]) -> list[str]:
-    """The keys of objects as text, for a record."""
-    return [one.key.hex for one in objects]

@@ -28,7 +28,6 @@ class Store:
     def __init__(self, root: Path, *, elsewhere: tuple[Path, ...] = ()) -> None:
         self.root = Path(os.path.realpath(root))
         self._elsewhere = elsewhere
-        self._guard: int | None = None
 
     @classmethod
     def default(cls, configuration: Configuration, environment: Mapping[str, str] = os.environ) -> Store:
@@ -69,23 +68,24 @@ class Store:
 
     def announce(self) -> None:
         """Keep the collector out from now until this process ends: what is made now has no root yet."""
-        if self._guard is None:
-            self._guard = self._open_guard()
+        if self.root not in _GUARDS:
+            _GUARDS[self.root] = self._open_guard()
             with contextlib.suppress(OSError):
-                fcntl.flock(self._guard, fcntl.LOCK_SH)
+                fcntl.flock(_GUARDS[self.root], fcntl.LOCK_SH)
 
     @contextlib.contextmanager
     def alone(self, *, patience_s: float = 10.0) -> Iterator[None]:
-        """Hold the store with no maker in it. Raises `StoreInUse` after `patience_s`."""
-        guard = self._guard if self._guard is not None else self._open_guard()
+        """Hold the store with no other process making something in it.
+
+        Raises `StoreInUse` after `patience_s`.
+        """
+        self.announce()
+        guard = _GUARDS[self.root]
         try:
             self._take_alone(guard, time.monotonic() + patience_s)
             yield
         finally:
-            if guard == self._guard:
-                fcntl.flock(guard, fcntl.LOCK_SH)
-            else:
-                os.close(guard)
+            fcntl.flock(guard, fcntl.LOCK_SH)
 
     def _take_alone(self, guard: int, until: float) -> None:
         while True:
@@ -106,3 +106,7 @@ class Store:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o755)
             return os.open(self.root / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+_GUARDS: dict[Path, int] = {}
+"""The guards that this process holds, by the store's root; the kernel lets go of them at its end."""
