@@ -53,8 +53,11 @@ def finish(
     *,
     order: Sequence[str],
     system: System | None = None,
+    final: Path | None = None,
 ) -> tuple[str, ...]:
     """Make the generated files of an environment's root; sentences about what could not be made.
+
+    `final` is where the root will lie when it is renamed into place; without one it stays where it is.
 
     `order` are the packages that the manifest names, in its order: of alternatives with equal priority,
     the first one's wins. `system` is this machine's unless given. Programs of the tree are run, so the
@@ -63,8 +66,9 @@ def finish(
     from cape.environment.finishing.alternatives import link_alternatives, parse_call
     from cape.environment.finishing.caches import make_caches
     from cape.environment.finishing.certificates import install_certificates
+    from cape.environment.finishing.compilers import configure_compilers
     from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
-    from cape.environment.finishing.libraries import link_configured_libraries
+    from cape.environment.finishing.libraries import answer_ldconfig, link_configured_libraries
     from cape.environment.relocation.loader import triplet
 
     system = system or System.current()
@@ -75,7 +79,9 @@ def finish(
     link_alternatives(root, filter(None, candidates), order)
     install_certificates(root)
     link_configured_libraries(root, triplet(system))
-    return make_caches(root, triplet(system))
+    answer_ldconfig(root, final or root, system)
+    notes = configure_compilers(root, final or root, system)
+    return notes + make_caches(root, triplet(system))
 
 
 def _calls(

@@ -35,6 +35,8 @@ class Cache:
     program: str
     reads: str
     arguments: tuple[str, ...] = ("{scratch}",)
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables, in which `{scratch}` is replaced too."""
     output: str = ""
     pattern: str = "*"
     """What must be in `reads` for the cache to be wanted."""
@@ -66,6 +68,14 @@ CACHES: tuple[Cache, ...] = (
         program="usr/bin/update-mime-database",
         reads="usr/share/mime",
         pattern="packages/*.xml",
+    ),
+    Cache(
+        name="graphviz's formats",
+        program="usr/sbin/libgvc6-config-update",
+        reads="{lib}/graphviz",
+        arguments=("-c",),
+        variables=(("GVBINDIR", "{scratch}"),),
+        pattern="libgvplugin_*",
     ),
 )
 
@@ -107,7 +117,9 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_TIME_LIMIT_S,
-            env=_ENVIRONMENT | {"PATH": f"{root}/usr/bin", "HOME": directory},
+            env=_ENVIRONMENT
+            | {"PATH": f"{root}/usr/bin", "HOME": directory}
+            | {name: value.format(scratch=scratch) for name, value in cache.variables},
         )
         if output:
             put_file(root, output, done.stdout)

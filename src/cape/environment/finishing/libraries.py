@@ -1,15 +1,24 @@
-"""Library directories beyond the loader's two, as `ld.so.conf.d` names them.
+"""Libraries without a cache: directories that `ld.so.conf.d` names, and the answer of `ldconfig -p`.
 
-Owns the links that make their libraries found without a cache. Executables' search paths are equal in
-all environments, so a directory that only some packages bring cannot stand there.
+Owns the links that make libraries of further directories found (executables' search paths are equal in
+all environments, so a directory that only some packages bring cannot stand there), and a stand-in for
+`ldconfig`, which is static and would answer with the machine's libraries.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from cape.environment.finishing.place import put_link
+from cape.environment.finishing.place import put_file, put_link
+from cape.environment.relocation.loader import triplet
 from cape.environment.relocation.paths import in_root
+from cape.environment.relocation.scripts import PLACEHOLDER, personalise
+from cape.names import System
+
+_LDCONFIG = "usr/sbin/ldconfig"
+_NAME = re.compile(r"\.so(\.[\w.]+)?\Z")
+_LABELS = {System.X86_64_LINUX: "libc6,x86-64", System.AARCH64_LINUX: "libc6,AArch64"}
 
 
 def link_configured_libraries(root: Path, triplet: str) -> None:
@@ -34,3 +43,45 @@ def _configured(root: Path) -> list[str]:
             if inside is not None and (root / inside).is_dir():
                 found.append(inside)
     return found
+
+
+def answer_ldconfig(root: Path, final: Path, system: System) -> None:
+    """Put a script in place of `ldconfig` that lists the environment's libraries; other calls do nothing.
+
+    Python's `find_library` asks it, among others. Does nothing in a root without `ldconfig`. The script
+    is a file of this environment alone, so it holds the path `final` where the root will lie.
+    """
+    if not (root / _LDCONFIG).exists():
+        return
+    lines = [f"\t{name} ({_LABELS[system]}) => {final}/{path}" for name, path in _libraries(root, system)]
+    text = "\n".join([f"{len(lines)} libs found in the environment", *lines]).replace("'", "'\\''")
+    script = b"#!" + PLACEHOLDER + b"/root/usr/bin/sh\n" + _ANSWER % text.encode()
+    put_file(root, _LDCONFIG, personalise(script, final.parent), mode=0o755)
+
+
+_ANSWER = b"""for word; do
+case "$word" in
+-p|--print-cache) printf '%%s\\n' '%s' ;;
+esac
+done
+"""
+
+
+def _libraries(root: Path, system: System) -> list[tuple[str, str]]:
+    """(name, path) of each library that the loader finds by itself, newest name first as in the cache.
+
+    A file that a link beside it points to goes by the link's name, which is its soname, only.
+    """
+    found: dict[str, str] = {}
+    for directory in (f"usr/lib/{triplet(system)}", "usr/lib"):
+        libraries = [path for path in (root / directory).glob("*.so*") if _NAME.search(path.name)]
+        linked = {str(path.readlink()) for path in libraries if path.is_symlink()}
+        for library in libraries:
+            if library.is_file() and (library.is_symlink() or library.name not in linked):
+                found.setdefault(library.name, f"{directory}/{library.name}")
+    return sorted(found.items(), key=lambda row: _natural(row[0]), reverse=True)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
