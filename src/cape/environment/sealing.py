@@ -17,7 +17,8 @@ from cape.environment.shells import render_bash, render_bashrc, render_run
 from cape.names import write_atomically
 
 STAMPED = ("cape.toml", "cape.lock")
-_RACY_S = 2.0
+RACY = "racy.stamp"
+_RACY_NS = 2_000_000_000
 
 
 def seal_scripts(project: Path, directory: Path, final: Path, environment: Path) -> None:
@@ -59,17 +60,22 @@ def _write(file: Path, text: str) -> None:
 
 def seal_stamps(project: Path, directory: Path) -> None:
     """Give each stamp its file's time, if the file holds what the generation does; else remove it."""
-    for name in STAMPED:
-        file, stamp = project / name, directory / f"{name}.stamp"
-        try:
-            before = file.stat()
-            same = file.read_bytes() == (directory / name).read_bytes()
-        except FileNotFoundError:
-            same = False
-        if not same:
-            stamp.unlink(missing_ok=True)
-            continue
-        _stamp(stamp, _stamp_time(before.st_mtime_ns, stamp))
+    times = [_stamped(project / name, directory / name, directory / f"{name}.stamp") for name in STAMPED]
+    _mark_racy(directory / RACY, [time_ns for time_ns in times if time_ns is not None])
+
+
+def _stamped(file: Path, kept: Path, stamp: Path) -> int | None:
+    """The time that the stamp now carries; None when the file is another and the stamp is gone."""
+    try:
+        time_ns = file.stat().st_mtime_ns
+        same = file.read_bytes() == kept.read_bytes()
+    except FileNotFoundError:
+        same = False
+    if not same:
+        stamp.unlink(missing_ok=True)
+        return None
+    _stamp(stamp, time_ns)
+    return time_ns
 
 
 def _stamp(stamp: Path, time_ns: int) -> None:
@@ -80,30 +86,16 @@ def _stamp(stamp: Path, time_ns: int) -> None:
     os.replace(temporary, stamp)
 
 
-def _stamp_time(file_ns: int, stamp: Path) -> int:
-    """The file's time; a second less where a shell could miss an edit made within the same second.
+def _mark_racy(marker: Path, times_ns: list[int]) -> None:
+    """Say whether a file was changed just now, when a second change may carry the same second.
 
-    Some shells compare whole seconds. For a file that was changed just now such a shell must look
-    closer once more, and the file is sealed with its true time then.
+    Some shells and file systems know whole seconds only. The marker's time differs from the first
+    stamp's by less than a second: a shell that cannot tell them apart must ask Python, until a later
+    sealing takes the marker away.
     """
-    is_racy = abs(time.time() - file_ns / 1e9) < _RACY_S
-    if is_racy and not _shell_tells_fractions(stamp.parent):
-        return file_ns - 1_000_000_000
-    return file_ns
-
-
-def _shell_tells_fractions(directory: Path) -> bool:
-    """Whether `/bin/sh` compares times more finely than seconds."""
-    import subprocess
-
-    older, newer = (directory / f".probe.{name}.{os.getpid()}" for name in ("older", "newer"))
-    try:
-        for file, time_ns in ((older, 10**18), (newer, 10**18 + 10**6)):
-            _stamp(file, time_ns)
-        test = ["/bin/sh", "-c", '[ "$1" -nt "$2" ]', "probe", str(newer), str(older)]
-        return subprocess.run(test, check=False, stdin=subprocess.DEVNULL).returncode == 0
-    except OSError:
-        return False
-    finally:
-        older.unlink(missing_ok=True)
-        newer.unlink(missing_ok=True)
+    now_ns = time.time_ns()
+    if not any(abs(now_ns - time_ns) < _RACY_NS for time_ns in times_ns):
+        marker.unlink(missing_ok=True)
+        return
+    seconds, fraction = divmod(times_ns[0], 1_000_000_000)
+    _stamp(marker, seconds * 1_000_000_000 + (fraction + 500_000_000) % 1_000_000_000)

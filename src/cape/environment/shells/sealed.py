@@ -23,7 +23,7 @@ def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[
     """The sealed script of a generation. `stamps` are files and the stamps that carry their times."""
     return _HEAD + "\n".join(
         [
-            _freshness(activation, stamps),
+            _freshness(activation, generation, stamps),
             _modes(activation, generation),
             *_hook_before(activation),
             *(_operation(operation) for operation in activation.operations),
@@ -34,7 +34,7 @@ def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[
     )
 
 
-def _freshness(activation: Activation, stamps: Sequence[tuple[Path, Path]]) -> str:
+def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
     marker = activation.environment / "environment.json"
     switching = activation.project / ".cape" / "switching"
     tests = [
@@ -50,6 +50,8 @@ def _freshness(activation: Activation, stamps: Sequence[tuple[Path, Path]]) -> s
             f"[ ! {one} -nt {other} ]",
             f"[ ! {one} -ot {other} ]",
         ]
+    racy, first = quoted(str(generation / "racy.stamp")), quoted(str(stamps[0][1]))
+    tests.append(f"{{ [ ! -e {racy} ] || [ {racy} -nt {first} ] || [ {racy} -ot {first} ]; }}")
     return " &&\n    ".join(tests) + " || return 0"
 
 
