@@ -147,7 +147,7 @@ class _Translation:
                     involved.update(dict.fromkeys(self._asking_for(info.solvable)))
                 if info.othersolvable is not None:
                     involved.update(dict.fromkeys(self._asking_for(info.othersolvable)))
-        return Unsolvable(tuple(sentences), tuple(involved))
+        return Unsolvable(tuple(sentences), [one for one in self._wanted if one in involved])
 
     def _asking_for(self, solvable: Any) -> Iterator[Wanted]:
         package = self._packages.get(solvable.id)

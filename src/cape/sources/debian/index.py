@@ -93,7 +93,11 @@ class Indices:
         )
 
     def _first(self, suite: str) -> Archive | None:
-        """The suite from the first mirror that answers. A mirror's silence counts if no other has it."""
+        """The suite from the first mirror that has it; None when all that were asked say that they do not.
+
+        A mirror's silence is an error if no other has the suite: security fixes must not be left out
+        because their mirror is down.
+        """
         silent: RegistryUnreachable | None = None
         for place in self._places:
             if place.suite != suite:
@@ -103,7 +107,7 @@ class Indices:
                     return archive
             except RegistryUnreachable as error:
                 silent = silent or error
-        if silent is not None and suite == self._suite:
+        if silent is not None:
             raise silent
         return None
 

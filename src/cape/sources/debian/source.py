@@ -277,12 +277,12 @@ class _Rows:
     """Locked packages of several systems; those with the same artifact become one row."""
 
     def __init__(self) -> None:
-        self._rows: dict[Digest, tuple[DebianPackage, dict[System, None], dict[str, None]]] = {}
+        self._rows: dict[tuple[str, Digest], tuple[DebianPackage, dict[System, None], dict[str, None]]] = {}
 
     def add(self, system: System, selection: Selection) -> None:
         for package in selection.packages():
             digest = Digest(package.fields["SHA256"])
-            _, systems, dependencies = self._rows.setdefault(digest, (package, {}, {}))
+            _, systems, dependencies = self._rows.setdefault((package.name, digest), (package, {}, {}))
             systems[system] = None
             for group in package.depends:
                 answer = selection.answer(group)
@@ -290,7 +290,7 @@ class _Rows:
                     dependencies[answer.name] = None
 
     def merged(self) -> tuple[LockedPackage, ...]:
-        rows = [_locked(digest, *row) for digest, row in self._rows.items()]
+        rows = [_locked(digest, *row) for (_, digest), row in self._rows.items()]
         return tuple(sorted(rows, key=lambda row: row.key))
 
 
