@@ -146,8 +146,10 @@ def _realise(plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store
 
     order = [name for source, name in plan.roots if source == "debian"]
 
+    final = store.environment_path(plan.identity) / "root"
+
     def finish_root(root: Path) -> None:
-        finish(root, read_control(root), order=order, system=plan.system)
+        finish(root, read_control(root), order=order, system=plan.system, final=final)
 
     redirect = redirect_library(plan.system) if plan.libc else None
     return realise(plan, objects, store, finish=finish_root, redirect=redirect)
