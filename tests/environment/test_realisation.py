@@ -274,3 +274,17 @@ def test_a_full_disk_while_linking_leaves_no_environment(tmp_path: Path) -> None
         assert os.listdir(store.environments) == []
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_the_redirecting_library_comes_from_an_object_of_its_own(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    library = tmp_path / "libcape-redirect.so"
+    library.write_bytes(b"\x7fELF library")
+    library.chmod(0o644)
+    made = plan(package(store, "libc6", {"root/usr/lib/libc.so.6": "c"}))
+    environment = make(store, made, redirect=library)
+    placed = environment.root / "usr/lib/libcape-redirect.so"
+    assert placed.read_bytes() == library.read_bytes()
+    assert not os.path.samefile(placed, library), "a new build of cape does not reach into environments"
+    assert library.stat().st_mode & 0o777 == 0o644
+    assert len(json.loads((environment.path / "environment.json").read_text())["objects"]) == 2

@@ -199,7 +199,7 @@ def activated(activation: Activation, outside: Mapping[str, str], *, pure: bool 
 
     With `pure` only what a person is remains of those, and PATH has every program of the closure.
     """
-    inside = {name: value for name, value in outside.items() if not pure or _is_personal(name)}
+    inside = personal(outside) if pure else dict(outside)
     for operation in activation.operations:
         _apply(operation, inside)
     if pure:
@@ -218,8 +218,9 @@ _PERSONAL = frozenset(
 )
 
 
-def _is_personal(name: str) -> bool:
-    return name in _PERSONAL or name.startswith("LC_")
+def personal(outside: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say who and where a person is: all that a pure process inherits."""
+    return {name: value for name, value in outside.items() if name in _PERSONAL or name.startswith("LC_")}
 
 
 def _apply(operation: Operation, inside: dict[str, str]) -> None:

@@ -87,6 +87,7 @@ def realise(
 
     One process makes it, others wait for it. An environment that is there is not changed; one without
     its marker is made anew. Whatever fails, nothing is left under its name.
+    `redirect` is the redirecting library, for an environment with system packages.
     Raises `FileConflict`, `DiskFull`, `StoreNotWritable`, and what `finish` raises.
     """
     path = store.environment_path(plan.identity)
@@ -99,7 +100,21 @@ def realise(
             if found := read_environment(path):
                 return found
             _sweep(store, path.name)
-            return _Realisation(plan, objects, store, finish, redirect).run()
+            library = redirect_object(redirect, store) if redirect is not None else None
+            return _Realisation(plan, objects, store, finish, library).run()
+
+
+def redirect_object(library: Path, store: Store) -> StoreObject:
+    """The object that holds the redirecting library: environments link to it, not to cape's own file."""
+    data = library.read_bytes()
+
+    def build(tree: Path) -> dict[str, Any]:
+        target = tree / REDIRECT_LIBRARY
+        target.parent.mkdir(parents=True)
+        target.write_bytes(data)
+        return {"package": {"source": "cape", "name": "redirect", "version": Digest.of(data).short}}
+
+    return store.objects.obtain(Digest.of_lines(["redirecting library", Digest.of(data).hex]), build)
 
 
 def _sweep(store: Store, name: str) -> None:
@@ -119,7 +134,7 @@ class _Realisation:
         objects: Sequence[StoreObject],
         store: Store,
         finish: Finish | None,
-        redirect: Path | None,
+        redirect: StoreObject | None,
     ) -> None:
         self._plan = plan
         self._objects = objects
@@ -161,9 +176,9 @@ class _Realisation:
                 os.symlink(f"usr/{name}", root / name)
         if not os.path.lexists(root / "lib64") and (root / "usr" / "lib").is_dir():
             os.symlink("usr/lib", root / "lib64")
-        if self._redirect is not None and self._plan.libc is not None:
+        if self._redirect is not None:
             (root / "usr" / "lib").mkdir(parents=True, exist_ok=True)
-            place(self._redirect, self._building / REDIRECT_LIBRARY)
+            place(self._redirect.tree / REDIRECT_LIBRARY, self._building / REDIRECT_LIBRARY)
         _make_virtual_environment(self._building, self._final, self._plan)
 
     def _record(self, merged: Merged, before: dict[str, int], programs: Sequence[str]) -> dict[str, Any]:
@@ -179,7 +194,7 @@ class _Realisation:
             "packages": len(self._plan.packages),
             "files": sum(1 for entry in entries if entry.kind != "d"),
             "programs": list(programs),
-            "objects": sorted({one.key.hex for one in self._objects}),
+            "objects": sorted({one.key.hex for one in (*self._objects, self._redirect) if one}),
             "shadowed": [list(one) for one in merged.shadowed],
         }
 

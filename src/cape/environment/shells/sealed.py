@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.activation import Activation, Operation, Prepend, Set, Unset, pure_path
 from cape.environment.shells.quoting import quoted, quoted_value
 
 _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
 # The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run`, `print`
-# or `enter`) and the command in "$@". Where something may be stale it returns, and Python looks closer.
+# or `enter`; from Python also `pure`) and the command in "$@". It returns where something may be stale.
 """
 
 
@@ -27,6 +27,7 @@ def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[
             _modes(activation, generation),
             *_hook_before(activation),
             *(_operation(operation) for operation in activation.operations),
+            _pure(activation),
             *_hook(activation),
             'exec "$@"',
             "",
@@ -93,6 +94,11 @@ def _guarded(operation: Set, setting: str) -> str:
     tests += [f"[ ! -e {quoted(file)} ]" for file in operation.unless_host_has]
     body = "\n".join(f"    {line}" for line in setting.splitlines())
     return f"if {' && '.join(tests)}; then\n{body}\nfi"
+
+
+def _pure(activation: Activation) -> str:
+    """With `cape_mode=pure` PATH has the whole closure and nothing else; Python cleared the rest."""
+    return f"[ $cape_mode != pure ] || PATH={quoted(':'.join(pure_path(activation.environment)))}"
 
 
 def _hook_before(activation: Activation) -> list[str]:
