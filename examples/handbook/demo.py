@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
     ("python3 with pandas from PyPI", ["python3", "programs/revenue.py"], "Nordics=867"),
     ("node from npm", ["node", "-p", "'node ' + process.version"], "node v22"),
     ("typescript from npm", ["tsc", "--version"], "Version 5."),
-    ("the model file", ["sh", "-c", 'wc -c < "$CAPE_ENV"/models/embedder/*.onnx'], ""),
+    ("the model file", ["sh", "-c", 'cd "$CAPE_ENV/models" && wc -c */*.onnx'], ".onnx"),
 )
 
 
