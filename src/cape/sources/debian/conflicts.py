@@ -137,40 +137,41 @@ class _Translation:
         return self._solver_pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE_ONE_OF, what)
 
     def _explanation(self, problem: Any) -> Unsolvable:
-        involved: dict[Wanted, None] = {}
-        sentences: dict[str, None] = {}
-        for rule in problem.findallproblemrules():
-            for info in rule.allinfos():
-                if sentence := self._sentence(info):
-                    sentences[sentence] = None
-                if info.solvable is not None:
-                    involved.update(dict.fromkeys(self._asking_for(info.solvable)))
-                if info.othersolvable is not None:
-                    involved.update(dict.fromkeys(self._asking_for(info.othersolvable)))
-        return Unsolvable(tuple(sentences), [one for one in self._wanted if one in involved])
-
-    def _asking_for(self, solvable: Any) -> Iterator[Wanted]:
-        package = self._packages.get(solvable.id)
-        return (one for one in self._wanted if package in one.packages)
+        """The proof in words: what is wanted first, then what that needs, then what cannot be."""
+        infos = [info for rule in problem.findallproblemrules() for info in rule.allinfos()]
+        subjects = {
+            self._packages.get(solvable.id)
+            for info in infos
+            for solvable in (info.solvable, info.othersolvable)
+            if solvable is not None
+        }
+        involved = [one for one in self._wanted if not subjects.isdisjoint(one.packages)]
+        asked = {package for one in involved for package in one.packages}
+        steps: dict[str, tuple[bool, bool]] = {}
+        for info in infos:
+            if sentence := self._sentence(info):
+                is_need = info.type == self._solv.Solver.SOLVER_RULE_PKG_REQUIRES
+                steps.setdefault(sentence, (not is_need, self._packages.get(info.solvable.id) not in asked))
+        return Unsolvable(sorted(steps, key=lambda sentence: (steps[sentence], sentence)), involved)
 
     def _sentence(self, info: Any) -> str | None:
         """One step of a proof in words; None for steps that say nothing to people."""
-        solv = self._solv
-        subject = self._shown(info.solvable)
-        if info.type == solv.Solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP:
-            return f"{subject} needs `{info.dep}`, which no package answers"
-        if info.type == solv.Solver.SOLVER_RULE_PKG_REQUIRES:
-            return f"{subject} needs `{info.dep}`"
-        if info.type == solv.Solver.SOLVER_RULE_PKG_CONFLICTS:
-            text = str(info.dep).removeprefix("!")
-            return f"{subject} cannot be with `{text}`, which is {self._shown(info.othersolvable)}"
-        if info.type == solv.Solver.SOLVER_RULE_PKG_SAME_NAME:
-            return f"{subject} cannot be with {self._shown(info.othersolvable)}"
+        solver = self._solv.Solver
+        if info.type == solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP:
+            return f"{self._shown(info.solvable)} needs `{info.dep}`, which no package answers"
+        if info.type == solver.SOLVER_RULE_PKG_REQUIRES:
+            return f"{self._shown(info.solvable)} needs `{info.dep}`"
+        if info.type == solver.SOLVER_RULE_PKG_SAME_NAME:
+            return f"{self._shown(info.solvable)} cannot be with {self._shown(info.othersolvable)}"
+        if info.type == solver.SOLVER_RULE_PKG_CONFLICTS:
+            refused, other = str(info.dep).removeprefix("!"), self._packages[info.othersolvable.id]
+            means = f"`{refused}`, which is " if refused != other.name else ""
+            return f"{self._shown(info.solvable)} cannot be with {means}{self._shown(info.othersolvable)}"
         return None
 
     def _shown(self, solvable: Any) -> str:
-        package = self._packages.get(solvable.id) if solvable is not None else None
-        return f"`{package.name}` {package.version}" if package else "a wanted package"
+        package = self._packages[solvable.id]
+        return f"`{package.name}` {package.version}"
 
 
 def _all_answering(pool: Pool, group: Group) -> Iterator[DebianPackage]:
