@@ -43,7 +43,8 @@ int main(int count, char **arguments) {
         }
     }
     clock_gettime(CLOCK_MONOTONIC, &after);
-    printf("%f %d\n", ((after.tv_sec - before.tv_sec) * 1e9 + (after.tv_nsec - before.tv_nsec)) / times, wrong);
+    double taken = (after.tv_sec - before.tv_sec) * 1e9 + (after.tv_nsec - before.tv_nsec);
+    printf("%f %d\n", taken / times, wrong);
     return count < 4;
 }
 """
@@ -98,7 +99,9 @@ def fastest(loop: Path, call: str, plain: str, redirected: str, library: Path) -
 
 def once(loop: Path, call: str, path: str, library: Path | None) -> float:
     variables = dict(os.environ) | ({"LD_PRELOAD": str(library)} if library else {})
-    done = subprocess.run([loop, call, path, "20000"], env=variables, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [loop, call, path, "20000"], env=variables, capture_output=True, text=True, check=True
+    )
     nanoseconds, wrong = done.stdout.split()
     assert wrong == "0", f"{call} {path} failed"
     return float(nanoseconds)

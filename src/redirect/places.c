@@ -14,10 +14,29 @@ EXPORT const char cape_redirect_source[] = "cape-redirect-source:" CAPE_REDIRECT
 
 struct cape_places cape_places;
 
+/* Functions that libc has in several versions, and the newest: before glibc 2.36, dlsym(RTLD_NEXT) gave
+ * the oldest one (glibc's bug 14932). */
+static const struct {
+    const char *name, *version;
+} versions[] = {
+    {"realpath", "GLIBC_2.3"}, {"posix_spawn", "GLIBC_2.15"}, {"nftw", "GLIBC_2.3.3"},
+    {"nftw64", "GLIBC_2.3.3"}, {"glob", "GLIBC_2.27"},        {"glob64", "GLIBC_2.27"},
+};
+
+static void *newest(const char *name)
+{
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
+        if (strcmp(versions[i].name, name) == 0)
+            return dlvsym(RTLD_NEXT, name, versions[i].version);
+    return NULL;
+}
+
 void *cape_behind(const char *name)
 {
     int saved = errno;
-    void *found = dlsym(RTLD_NEXT, name);
+    void *found = newest(name);
+    if (!found)
+        found = dlsym(RTLD_NEXT, name);
     if (!found)
         dlerror(); /* or the program would see our miss as its own */
     errno = saved;

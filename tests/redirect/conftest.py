@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -65,21 +66,34 @@ def library(
 def compile_c(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Compiles a C file, or text, into a program or library of a given name."""
 
-    def run(source: Path | str, *flags: str, name: str) -> Path:
+    def run(source: Path | str, *flags: str, name: str, command: Sequence[str] = compiler) -> Path:
         target = tmp_path_factory.mktemp("compiled") / name
         if isinstance(source, str):
             text, source = source, target.with_suffix(".source.c")
             source.write_text(text)
-        command = [*compiler, "-O1", "-w", "-o", str(target), str(source), *flags]
-        subprocess.run(command, check=True, capture_output=True)
+        words = [*command, "-O1", "-w", "-o", str(target), str(source), *flags]
+        subprocess.run(words, check=True, capture_output=True)
         return target
 
     return run
 
 
 @pytest.fixture(scope="session")
-def driver(compile_c: Compile) -> Path:
-    return compile_c(HERE / "driver.c", "-lpthread", "-ldl", name="driver")
+def for_driver(build: ModuleType, machine: str, compiler: list[str]) -> list[str]:
+    """The compiler of what runs on the driver's libc."""
+    return list(build.zig_compiler(machine)) if os.environ.get("CAPE_TEST_LIBC") else compiler
+
+
+@pytest.fixture(scope="session")
+def driver(compile_c: Compile, for_driver: list[str]) -> Path:
+    """The driver; with $CAPE_TEST_LIBC, a directory with another glibc and its loader, run on that one."""
+    other = os.environ.get("CAPE_TEST_LIBC")
+    program = compile_c(HERE / "driver.c", "-lpthread", "-ldl", name="driver", command=for_driver)
+    if not other:
+        return program
+    loader = next(Path(other).glob("ld-linux-*"))
+    words = f'exec "{loader}" --library-path "{other}" "{program}" "$@"'
+    return write(program.with_name("other"), f"#!/bin/sh\n{words}\n", 0o755)
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +141,12 @@ class House:
         return kept | more
 
     def call(
-        self, *words: str | Path, inside: bool = True, state: bool = False, cwd: Path | None = None, **more: str
+        self,
+        *words: str | Path,
+        inside: bool = True,
+        state: bool = False,
+        cwd: Path | None = None,
+        **more: str,
     ) -> str:
         """What the driver prints for a function and its paths."""
         done = subprocess.run(
@@ -175,10 +194,8 @@ def house(tmp_path: Path, library: Path, driver: Path, teller: Path) -> House:
     write(made.project / "script", "#! /usr/bin/teller\n", 0o755)
     (made.root / "usr/lib").mkdir(exist_ok=True)
     shutil.copy2(library, made.library)
-    try:
+    with contextlib.suppress(OSError):  # a file system without attributes: the calls then fail alike
         os.setxattr(share / "file", "user.cape", b"tree")
-    except OSError:
-        pass  # a file system without attributes: the calls then fail alike
     return made
 
 
@@ -190,5 +207,3 @@ def snapshot(top: Path) -> dict[str, tuple[int, int, bytes]]:
         body = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         found[str(path)] = (status.st_mode, status.st_mtime_ns, body)
     return found
-
-

@@ -174,6 +174,10 @@ ROW(nftw64, return nftw64(path, nnote64, 8, FTW_PHYS) < 0 ? failed() : (errno = 
 #define FTS_ROW(name, stream, entry, read) ROW(name, char *list[] = {(char *)path, NULL}; stream *s = name(list, FTS_PHYSICAL | FTS_NOCHDIR, NULL); \
     if (!s) return failed(); for (entry *x; (x = read(s));) if (x->fts_info == FTS_NS) { errno = x->fts_errno; return failed(); } \
     else if (x->fts_info != FTS_DP) strcat(strcat(found, x->fts_path), " "); errno = UNTOUCHED; return done("%s", found);)
+/* Some compilers' headers leave these out. */
+extern FTS64 *fts64_open(char *const *, int, int (*)(const FTSENT64 **, const FTSENT64 **));
+extern FTSENT64 *fts64_read(FTS64 *);
+typedef int adding_chdir(posix_spawn_file_actions_t *, const char *);
 FTS_ROW(fts_open, FTS, FTSENT, fts_read)
 FTS_ROW(fts64_open, FTS64, FTSENT64, fts64_read)
 
@@ -291,7 +295,7 @@ ROW(posix_spawnp, pid_t p; return waited(posix_spawnp(&p, path, NULL, NULL, comm
 ROW(posix_spawn_file_actions_addopen, pid_t p; posix_spawn_file_actions_t a; posix_spawn_file_actions_init(&a);
     posix_spawn_file_actions_addopen(&a, 0, other, O_RDONLY, 0); return waited(posix_spawn(&p, path, &a, NULL, command, environ), p);)
 ROW(posix_spawn_file_actions_addchdir_np, pid_t p; posix_spawn_file_actions_t a; posix_spawn_file_actions_init(&a);
-    posix_spawn_file_actions_addchdir_np(&a, other); return waited(posix_spawn(&p, path, &a, NULL, command, environ), p);)
+    BY_NAME(adding_chdir *, posix_spawn_file_actions_addchdir_np)(&a, other); errno = UNTOUCHED; return waited(posix_spawn(&p, path, &a, NULL, command, environ), p);)
 ROW(system, int r = system(path); return done("status %d", r);)
 ROW(popen, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = pclose(f); return done("status %d %s", r, line);)
 ROW(fclose, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = fclose(f); return done("status %d %s", r, line);)

@@ -138,7 +138,9 @@ def test_own_files_are_changed_as_ever(house: House, function: str) -> None:
 # ---- the overlay ----
 
 
-@pytest.mark.parametrize("path", ["/etc/cape/new", "/var/lib/cape/new", "/run/cape/new", "/var/none/deep/new"])
+@pytest.mark.parametrize(
+    "path", ["/etc/cape/new", "/var/lib/cape/new", "/run/cape/new", "/var/none/deep/new"]
+)
 @pytest.mark.parametrize("function", MAKERS)
 def test_new_name_is_made_in_the_overlay(house: House, function: str, path: str) -> None:
     assert house.call(function, path, state=True).startswith("ok")

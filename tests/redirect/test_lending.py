@@ -96,7 +96,7 @@ def plugin(compile_c: Compile) -> Path:
 
 
 @pytest.fixture(scope="session")
-def opener(compile_c: Compile) -> Path:
+def opener(compile_c: Compile, for_driver: list[str]) -> Path:
     """A library with a search path of its own, that opens another by its bare name."""
     source = """
     #include <dlfcn.h>
@@ -105,7 +105,15 @@ def opener(compile_c: Compile) -> Path:
         const char *(*who)(void) = found ? dlsym(found, "whoami") : 0;
         return who ? who() : dlerror();
     }"""
-    return compile_c(source, "-shared", "-fPIC", "-ldl", "-Wl,-rpath,$ORIGIN/private", name="libcapeopener.so")
+    return compile_c(
+        source,
+        "-shared",
+        "-fPIC",
+        "-ldl",
+        "-Wl,-rpath,$ORIGIN/private",
+        name="libcapeopener.so",
+        command=for_driver,
+    )
 
 
 @pytest.mark.parametrize("function", ["dlopen", "dlmopen"])

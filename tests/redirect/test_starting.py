@@ -58,7 +58,9 @@ def test_interpreter_may_be_a_script(house: House, function: str) -> None:
 @pytest.mark.parametrize("function", EVERY)
 def test_interpreters_in_a_circle_end(house: House, function: str) -> None:
     write(house.root / "usr/bin/circle", "#!/usr/bin/circle\n", 0o755)
-    assert house.call(function, "/usr/bin/circle") == ("ok status 2304" if function == "vfork" else "errno 40")
+    assert house.call(function, "/usr/bin/circle") == (
+        "ok status 2304" if function == "vfork" else "errno 40"
+    )
 
 
 @pytest.mark.parametrize("function", BY_NAME)
@@ -140,7 +142,10 @@ def test_long_argument_lists_arrive(house: House, compile_c: Callable[..., Path]
 def test_program_whose_loader_the_host_lacks_starts_with_the_trees(house: House, teller: Path) -> None:
     """The teller with another directory in its loader's path, as on a host without glibc."""
     data = teller.read_bytes()
-    loader = next((name for name in (b"/lib64/ld-linux-x86-64.so.2", b"/lib/ld-linux-aarch64.so.1") if name in data), None)
+    loader = next(
+        (name for name in (b"/lib64/ld-linux-x86-64.so.2", b"/lib/ld-linux-aarch64.so.1") if name in data),
+        None,
+    )
     if loader is None:
         pytest.skip("the compiler's programs have no usual loader")
     foreign = house.project / "foreign"
