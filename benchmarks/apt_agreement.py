@@ -58,6 +58,8 @@ class Apt:
             "APT::Install-Recommends=false",
             "Acquire::Languages=none",
             "APT::Sandbox::User=root",
+            "Dir::Cache::pkgcache=pkgcache.bin",
+            "Dir::Cache::srcpkgcache=srcpkgcache.bin",
             "Debug::NoLocking=true",
         ]
         for directory in (
