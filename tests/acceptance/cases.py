@@ -101,14 +101,14 @@ class Laboratory:
     def run_on_host(self, case: Case) -> Outcome:
         """The case's script inside its environment, on this machine as it is."""
         work = self.workplace(case, "host")
-        command = [str(CAPE), "-C", str(self.project(case)), "run", "--", "sh", "-c", case.script]
+        command = [str(CAPE), "run", "-C", str(self.project(case)), "--", "sh", "-c", case.script]
         return _run(command, work, {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
 
     def run_strict(self, case: Case) -> Outcome:
         """The same in a file system without the host's programs and libraries."""
         work = self.workplace(case, "strict")
         jail = self._jail()
-        inner = [str(CAPE), "-C", str(self.project(case)), "run", "--pure", "--", "sh", "-c", case.script]
+        inner = [str(CAPE), "run", "-C", str(self.project(case)), "--pure", "--", "sh", "-c", case.script]
         mounts = [self.directory, CAPE.parent]
         script = ["set -e"]
         for path in mounts:

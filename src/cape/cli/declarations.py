@@ -168,7 +168,8 @@ COMMANDS: tuple[Command, ...] = (
         arguments=(
             Argument(
                 flags=("--pure",),
-                help="a clean environment, with every program of the closure on PATH",
+                help="every program of the closure and nothing of the machine on PATH; variables that lead "
+                "programs to the machine's files are dropped",
             ),
             Argument(flags=("command",), nargs="...", help="the command, after `--`"),
         ),

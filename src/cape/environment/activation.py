@@ -197,9 +197,10 @@ def _variable(name: str, text: str, manifest: Manifest) -> Set:
 def activated(activation: Activation, outside: Mapping[str, str], *, pure: bool = False) -> dict[str, str]:
     """The variables of a process inside, started from one with the variables `outside`.
 
-    With `pure` only what a person is remains of those, and PATH has every program of the closure.
+    With `pure` those that lead to the host are dropped, and PATH has every program of the closure.
     """
-    inside = personal(outside) if pure else dict(outside)
+    dropped = LEADING_TO_THE_HOST if pure else ()
+    inside = {name: value for name, value in outside.items() if name not in dropped}
     for operation in activation.operations:
         _apply(operation, inside)
     if pure:
@@ -213,14 +214,22 @@ def pure_path(environment: Path) -> tuple[str, ...]:
     return tuple(str(environment / place) for place in own)
 
 
-_PERSONAL = frozenset(
-    {"HOME", "TERM", "COLORTERM", "NO_COLOR", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "SHELL"}
-)
+_LEADING_TO_THE_HOST = """
+ACLOCAL_PATH BASH_ENV CLASSPATH CMAKE_PREFIX_PATH COMPILER_PATH CPATH CPLUS_INCLUDE_PATH
+CURL_CA_BUNDLE C_INCLUDE_PATH ENV FONTCONFIG_FILE FONTCONFIG_PATH GCC_EXEC_PREFIX GCONV_PATH
+GDK_PIXBUF_MODULE_FILE GEM_HOME GEM_PATH GHC_PACKAGE_PATH GIO_MODULE_DIR GIT_EXEC_PATH
+GIT_TEMPLATE_DIR GI_TYPELIB_PATH GOROOT GSETTINGS_SCHEMA_DIR GTK_PATH GUILE_LOAD_COMPILED_PATH
+GUILE_LOAD_PATH INFOPATH JAVA_HOME JAVA_TOOL_OPTIONS LD_AUDIT LD_BIND_NOW LD_DEBUG LD_LIBRARY_PATH
+LD_PRELOAD LIBRARY_PATH LOCPATH LUA_CPATH LUA_PATH MAGICK_CONFIGURE_PATH MANPATH NLSPATH
+NODE_EXTRA_CA_CERTS NODE_OPTIONS NODE_PATH PERL5LIB PERL5OPT PERLLIB PKG_CONFIG_LIBDIR
+PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSTARTUP
+PYTHONUSERBASE QML2_IMPORT_PATH QT_PLUGIN_PATH REQUESTS_CA_BUNDLE RUBYLIB RUBYOPT R_HOME R_LIBS
+R_LIBS_SITE R_LIBS_USER SSL_CERT_DIR SSL_CERT_FILE TCLLIBPATH TERMINFO TERMINFO_DIRS TZDIR
+XDG_CONFIG_DIRS XDG_DATA_DIRS
+"""
 
-
-def personal(outside: Mapping[str, str]) -> dict[str, str]:
-    """The variables that say who and where a person is: all that a pure process inherits."""
-    return {name: value for name, value in outside.items() if name in _PERSONAL or name.startswith("LC_")}
+LEADING_TO_THE_HOST = tuple(_LEADING_TO_THE_HOST.split())
+"""Variables that lead programs to files of the machine: a pure run starts without them."""
 
 
 def _apply(operation: Operation, inside: dict[str, str]) -> None:

@@ -261,26 +261,30 @@ def _private_paths(merged: Merged, objects: Sequence[StoreObject]) -> set[str]:
 def _inodes(top: Path) -> dict[str, int]:
     """The inode of every file below `top`, by its relative path."""
     found: dict[str, int] = {}
-    for path, entry in _walk(str(top), ""):
+    for path, entry in _walk(str(top)):
         if not entry.is_dir(follow_symlinks=False):
             found[path] = entry.inode()
     return found
 
 
-def _walk(directory: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(directory) as children:
-        for child in children:
-            path = prefix + child.name
-            yield path, child
-            if child.is_dir(follow_symlinks=False):
-                yield from _walk(child.path, path + "/")
+def _walk(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every entry below `top` with its relative path; links are not followed."""
+    waiting = [("", top)]
+    while waiting:
+        prefix, directory = waiting.pop()
+        with os.scandir(directory) as children:
+            for child in children:
+                path = prefix + child.name
+                yield path, child
+                if child.is_dir(follow_symlinks=False):
+                    waiting.append((path + "/", child.path))
 
 
 def _entries_now(
     top: Path, merged: Merged, private: set[str], before: dict[str, int], hasher: ContentHasher
 ) -> Iterator[Entry]:
     """The environment as it is: what objects gave by their listings, all else hashed."""
-    for path, child in _walk(str(top), ""):
+    for path, child in _walk(str(top)):
         placed = merged.placed.get(path)
         if child.is_symlink():
             yield Entry(

@@ -1,8 +1,9 @@
 """Edits of a manifest's text: requirements added and removed, single values set.
 
 Owns putting characters in and taking them out at the places that the scanner found; all else of the
-text, comments, order, white space and line ends, stays as it is, byte for byte. A document model (tomlkit)
-puts a table's new key behind the comment that introduces the next table. Each edit is checked: what it gives must parse to what was asked for.
+text, comments, order, white space and line ends, stays as it is, byte for byte. A document model
+(tomlkit) puts a table's new key behind the comment that introduces the next table. Each edit is checked:
+what it gives must parse to what was asked for.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cape.environment.activation import personal
 from cape.environment.generations import (
     Generation,
     NoGeneration,
@@ -58,7 +57,7 @@ def inside(generation: Generation, command: Sequence[str], *, pure: bool) -> Ins
     mode = "pure" if pure else "run"
     starter = 'cape_mode=$1 cape_project=$2 cape_script=$3; shift 3; . "$cape_script"; exit 70'
     words = ("/bin/sh", "-c", starter, "cape", mode, str(generation.project), str(script), *command)
-    return Inside(words=words, variables=personal(os.environ) if pure else dict(os.environ))
+    return Inside(words=words, variables=dict(os.environ))
 
 
 def become(process: Inside) -> None:

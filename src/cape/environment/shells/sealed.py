@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cape.environment.activation import Activation, Operation, Prepend, Set, Unset, pure_path
+from cape.environment.activation import (
+    LEADING_TO_THE_HOST,
+    Activation,
+    Operation,
+    Prepend,
+    Set,
+    Unset,
+    pure_path,
+)
 from cape.environment.shells.quoting import quoted, quoted_value
 
 _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
 # The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run`, `print`
-# or `enter`; from Python also `pure`) and the command in "$@". It returns where something may be stale.
+# `enter` or `pure`) and the command in "$@". It returns where something may be stale.
 """
 
 
@@ -25,6 +33,7 @@ def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[
         [
             _freshness(activation, generation, stamps),
             _modes(activation, generation),
+            _clean(),
             *_hook_before(activation),
             *(_operation(operation) for operation in activation.operations),
             _pure(activation),
@@ -96,8 +105,13 @@ def _guarded(operation: Set, setting: str) -> str:
     return f"if {' && '.join(tests)}; then\n{body}\nfi"
 
 
+def _clean() -> str:
+    """With `cape_mode=pure` what leads programs to the machine's files is taken away first."""
+    return f"[ $cape_mode != pure ] || unset {' '.join(LEADING_TO_THE_HOST)}"
+
+
 def _pure(activation: Activation) -> str:
-    """With `cape_mode=pure` PATH has the whole closure and nothing else; Python cleared the rest."""
+    """With `cape_mode=pure` PATH has the whole closure and nothing else."""
     return f"[ $cape_mode != pure ] || PATH={quoted(':'.join(pure_path(activation.environment)))}"
 
 
