@@ -62,14 +62,20 @@ class ContentHasher:
 
     def digests(self, path: str) -> tuple[str, str]:
         """The SHA-256 of a file's bytes, and of its content: equal where no place is in it."""
-        with open(path, "rb") as stream:
-            if os.fstat(stream.fileno()).st_size == 0:
-                return (_EMPTY, _EMPTY)
+        with open(path, "rb", buffering=0) as stream:
+            if os.fstat(stream.fileno()).st_size < _SMALL_BYTES:
+                return self._digests_of(stream.read())
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 exact = hashlib.sha256(data).hexdigest()
                 if data.find(self._store) < 0:
                     return (exact, exact)
                 return (exact, hashlib.sha256(self.normalised(data[:])).hexdigest())
+
+    def _digests_of(self, data: bytes) -> tuple[str, str]:
+        exact = hashlib.sha256(data).hexdigest()
+        if self._store not in data:
+            return (exact, exact)
+        return (exact, hashlib.sha256(self.normalised(data)).hexdigest())
 
     def normalised(self, data: bytes) -> bytes:
         """`data` with the places replaced."""
@@ -86,7 +92,8 @@ def _placeholder(found: re.Match[bytes]) -> bytes:
     return STORE_PLACEHOLDER + (b"/objects/@" if found[1] else b"")
 
 
-_EMPTY = hashlib.sha256(b"").hexdigest()
+_SMALL_BYTES = 1 << 20
+"""Below this, reading a file costs less than mapping it."""
 
 
 def seal_tree(tree: Path, hasher: ContentHasher) -> list[Entry]:
