@@ -26,6 +26,7 @@ from cape.sources.protocol import (
     Resolution,
     ResolveContext,
     UnknownPackage,
+    UnknownVersion,
 )
 from cape.sources.pypi.index import IndexChoice, choose_index
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, marker_of, no_wheel
@@ -147,6 +148,10 @@ class PypiSource:
             wanted = error.requirement
             met.discard(_canonical(wanted.package))
             return UnknownPackage(wanted, nearest=nearest(_canonical(wanted.package), sorted(met)))
+        if isinstance(error, UnknownVersion) and error.hint is None:
+            wanted = next(r for r in requirements if f"`{r.package}`" in error.fact)
+            newest = self._glance(wanted.package)
+            error.hint = f"the newest is `{newest[0].version}`" if newest and newest[0].version else None
         return error
 
     def _row(

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cape.errors import IntegrityError
 from cape.sources.download import disk_errors
@@ -164,8 +164,8 @@ def _placed(info: zipfile.ZipInfo, layout: _Layout) -> _Member:
 
 
 def _check_path(name: str) -> None:
-    parts = PurePosixPath(name).parts
-    if not name or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or not parts:
+    parts = name.split("/")
+    if not name.strip("./") or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise DamagedWheel(f"the wheel has a path that escapes, `{name}`")
 
 
@@ -184,8 +184,9 @@ def _write_members(members: list[_Member], descriptor: int, into: Path) -> None:
     base = os.fspath(into)
 
     def write(part: list[_Member]) -> None:
-        for member in part:
-            _write_member(member, descriptor, base)
+        with disk_errors(into):
+            for member in part:
+                _write_member(member, descriptor, base)
 
     parts = _shares(members, _THREADS)
     if len(parts) == 1:
@@ -196,15 +197,25 @@ def _write_members(members: list[_Member], descriptor: int, into: Path) -> None:
 
 
 def _shares(members: list[_Member], count: int) -> list[list[_Member]]:
-    """The members in `count` shares of about equal work; one share when there is little to do."""
+    """The members in `count` shares of about equal work; one share when there is little to do.
+
+    A directory's members stay together: the kernel makes files in one directory one after another.
+    """
     if sum(member.info.file_size for member in members) < 1 << 20:
         return [members]
+    by_directory: dict[str, list[_Member]] = {}
+    for member in members:
+        by_directory.setdefault(os.path.dirname(member.target), []).append(member)
+    costs = {
+        directory: sum(member.info.file_size + 30_000 for member in group)
+        for directory, group in by_directory.items()
+    }
     loads = [0] * count
     shares: list[list[_Member]] = [[] for _ in range(count)]
-    for member in sorted(members, key=lambda member: -member.info.file_size):
+    for directory in sorted(costs, key=lambda directory: (-costs[directory], directory)):
         lightest = loads.index(min(loads))
-        shares[lightest].append(member)
-        loads[lightest] += member.info.file_size + 20_000
+        shares[lightest] += by_directory[directory]
+        loads[lightest] += costs[directory]
     return [share for share in shares if share]
 
 
@@ -213,9 +224,7 @@ def _write_member(member: _Member, descriptor: int, base: str) -> None:
     pieces = _inflated(descriptor, member.info)
     if member.is_script:
         pieces = iter([_with_interpreter(b"".join(pieces))])
-    path = f"{base}/{member.target}"
-    with disk_errors(Path(path)):
-        _write_file(path, pieces, 0o755 if runnable else 0o644)
+    _write_file(f"{base}/{member.target}", pieces, 0o755 if runnable else 0o644)
 
 
 def _write_file(path: str, pieces: Iterable[bytes], mode: int) -> None:
@@ -369,4 +378,5 @@ def _record(
 
 
 def _from_site(target: str, layout: _Layout) -> str:
-    return os.path.relpath(target, layout.site)
+    inside = f"{layout.site}/"
+    return target[len(inside) :] if target.startswith(inside) else os.path.relpath(target, layout.site)
