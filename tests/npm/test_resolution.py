@@ -305,6 +305,12 @@ def test_what_comes_from_no_registry_is_refused(source: NpmSource, constraint: s
     assert isinstance(failure(source, want("app", constraint)), BadConstraint)
 
 
+def test_credentials_in_the_registrys_url_are_never_shown(tmp_path: Path) -> None:
+    source = source_of(unused_url().replace("http://", "http://me:s3cret@"), tmp_path)
+    error = failure(source, want("app"))
+    assert "s3cret" not in f"{error} {error.hint} {list(error.causes())}"
+
+
 def test_a_registry_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     error = failure(source_of(unused_url(), tmp_path), want("app"))
     assert isinstance(error, RegistryUnreachable) and error.exit_code == 4

@@ -283,6 +283,12 @@ def test_python_packages_without_an_interpreter_are_refused(source: PypiSource) 
     assert isinstance(failure(source, want("app"), within=ResolveContext(systems=(X86,))), NoInterpreter)
 
 
+def test_credentials_in_the_indexs_url_are_never_shown(tmp_path: Path) -> None:
+    url = unused_url().replace("http://", "http://me:s3cret@")
+    error = failure(source_of(f"{url}/simple", tmp_path), want("app"))
+    assert "s3cret" not in f"{error} {error.hint} {list(error.causes())}"
+
+
 def test_an_index_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     error = failure(source_of(f"{unused_url()}/simple", tmp_path), want("app"))
     assert isinstance(error, RegistryUnreachable) and error.exit_code == 4

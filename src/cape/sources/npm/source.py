@@ -19,7 +19,14 @@ from urllib.parse import quote, urlsplit
 
 from cape.configuration import Configuration
 from cape.names import Digest, System, nearest, write_atomically
-from cape.sources.download import FileNotServed, Published, fetch_bytes, measure_all, offer_credentials
+from cape.sources.download import (
+    FileNotServed,
+    Published,
+    fetch_bytes,
+    measure_all,
+    offer_credentials,
+    shown_url,
+)
 from cape.sources.npm import semver
 from cape.sources.npm.bootstrap import npm_from_python_index, npm_from_registry
 from cape.sources.npm.registry import read_settings, with_slash
@@ -175,7 +182,7 @@ class NpmSource:
 
     def _explained(self, failure: NpmFailure, requirements: Sequence[Requirement]) -> Exception:
         """The error for npm's, with the names or versions that there are."""
-        error = explain(failure, requirements, self.registry)
+        error = explain(failure, requirements, shown_url(self.registry))
         if isinstance(error, UnknownPackage):
             return self._unknown(error.requirement)
         if isinstance(error, UnknownVersion):
@@ -243,7 +250,7 @@ class NpmSource:
             return json.loads(body)
         except ValueError as error:
             raise RegistryGarbage(
-                "the npm registry answered with something that is no JSON", where=url.split("?")[0]
+                "the npm registry answered with something that is no JSON", where=shown_url(url)
             ) from error
 
     def _published(self, position: Position) -> Published:
@@ -307,7 +314,7 @@ class NpmSource:
         if version is None:
             raise RegistryUnknown(
                 f"the npm registry has no `{package}` `{wanted}` to resolve with",
-                where=self.registry,
+                where=shown_url(self.registry),
                 hint="install node and npm on this machine",
             )
         return _published_release(package, version, releases)

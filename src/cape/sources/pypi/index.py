@@ -140,7 +140,7 @@ def _pip_settings(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        _log.warning("`%s` cannot be read and is passed over: %s", file, error)
+        _log.warning("`%s` cannot be read and is passed over (%s)", file, type(error).__name__)
         return {}
     found: dict[str, str] = {}
     for section in ("global", "install"):
