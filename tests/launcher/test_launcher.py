@@ -152,7 +152,7 @@ def test_an_edit_is_seen_at_once(scene: Scene, shell: list[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("run",), ("run", "--pure", "tool"), ("run", "--help"), ("run", "-C"), ("run", "-C", "no", "tool"),
+        ("run",), ("run", "--help"), ("run", "-C"), ("run", "-C", "no", "tool"),
         ("lock",), ("--version",), (), ("activate", "--shell", "zsh"), ("activate", "--help"),
     ],
 )  # fmt: skip

@@ -90,8 +90,8 @@ def _mark_racy(marker: Path, times_ns: list[int]) -> None:
     """Say whether a file was changed just now, when a second change may carry the same second.
 
     Some shells and file systems know whole seconds only. The marker's time differs from the first
-    stamp's by less than a second: a shell that cannot tell them apart must ask Python, until a later
-    sealing takes the marker away.
+    stamp's by less than a second: a shell that cannot tell them apart reads the manifest itself, until a
+    later sealing takes the marker away. The lock is not read: people do not edit it.
     """
     now_ns = time.time_ns()
     if not any(abs(now_ns - time_ns) < _RACY_NS for time_ns in times_ns):

@@ -26,21 +26,37 @@ _HEAD = """\
 # `enter` or `pure`) and the command in "$@". It returns where something may be stale.
 """
 
+_SAME = """\
+cape_same() { # FILE OTHER: whether they hold the same lines; the shell itself reads them
+    while :; do
+        cape_left=0 cape_right=0
+        IFS= read -r cape_line <&8 || cape_left=1
+        IFS= read -r cape_other <&9 || cape_right=1
+        [ "$cape_left$cape_line" = "$cape_right$cape_other" ] || return 1
+        [ $cape_left = 0 ] || return 0
+    done
+} 8<"$1" 9<"$2"
+"""
+
 
 def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
     """The sealed script of a generation. `stamps` are files and the stamps that carry their times."""
-    return _HEAD + "\n".join(
-        [
-            _freshness(activation, generation, stamps),
-            _modes(activation, generation),
-            _clean(),
-            *_hook_before(activation),
-            *(_operation(operation) for operation in activation.operations),
-            _pure(activation),
-            *_hook(activation),
-            'exec "$@"',
-            "",
-        ]
+    return (
+        _HEAD
+        + _SAME
+        + "\n".join(
+            [
+                _freshness(activation, generation, stamps),
+                _modes(activation, generation),
+                _clean(),
+                *_hook_before(activation),
+                *(_operation(operation) for operation in activation.operations),
+                _pure(activation),
+                *_hook(activation),
+                'exec "$@"',
+                "",
+            ]
+        )
     )
 
 
@@ -61,7 +77,8 @@ def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[
             f"[ ! {one} -ot {other} ]",
         ]
     racy, first = quoted(str(generation / "racy.stamp")), quoted(str(stamps[0][1]))
-    tests.append(f"{{ [ ! -e {racy} ] || [ {racy} -nt {first} ] || [ {racy} -ot {first} ]; }}")
+    same = f"cape_same {quoted(str(stamps[0][0]))} {quoted(str(generation / stamps[0][0].name))}"
+    tests.append(f"{{ [ ! -e {racy} ] || [ {racy} -nt {first} ] || [ {racy} -ot {first} ] || {same}; }}")
     return " &&\n    ".join(tests) + " || return 0"
 
 
