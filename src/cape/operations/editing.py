@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cape.environment.generations import heal
-from cape.errors import InputError
 from cape.lock import ALL, read_lock
 from cape.manifest import (
     Manifest,
     PackageArgument,
+    UnknownRequirement,
     add_requirements,
     parse_manifest,
     read_manifest,
@@ -23,12 +23,6 @@ from cape.manifest import (
 from cape.operations.locking import LockResult, compute_lock
 from cape.operations.project import Project, Workshop
 from cape.operations.syncing import SyncResult, prepare, publish
-
-
-class NotInManifest(InputError):
-    """A package that the manifest does not name."""
-
-    slug = "not-in-manifest"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +57,7 @@ def uninstall(
     argv: Sequence[str],
     dry_run: bool = False,
 ) -> EditResult:
-    """Remove packages from the manifest: all of them, or none. Raises `NotInManifest`."""
+    """Remove packages from the manifest: all of them, or none. Raises `UnknownRequirement`."""
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     keys = [_key_of(manifest, name) for name in names]
@@ -96,12 +90,12 @@ def _key_of(manifest: Manifest, name: str) -> str:
         if bare in names and (not source or source == requirement.source):
             return requirement.name
     close = nearest(bare, [requirement.name for requirement in manifest.requirements])
-    raise NotInManifest(
-        f"the manifest does not name `{name}`",
+    raise UnknownRequirement(
+        f"the manifest has no package `{name}`",
         where=str(manifest.path),
         hint="did you mean " + ", ".join(f"`{one}`" for one in close) + "?"
         if close
-        else "`cape list` shows what it names",
+        else "`cape list` shows what it asks for",
     )
 
 

@@ -6,9 +6,10 @@ switches the project to a new generation. A failure in between leaves the projec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cape.environment.generations import current_generation, heal, new_generation
 from cape.environment.objects import make_objects, plan_keys
@@ -24,6 +25,11 @@ from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop
 from cape.sources.protocol import LockedPackage
 from cape.store import Store, StoreObject
+
+if TYPE_CHECKING:
+    from cape.analysis.closure import MissingLibrary
+
+_NOTES_SHOWN = 5
 
 
 class LockOutOfDate(StateError):
@@ -125,11 +131,15 @@ def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = 
     notes = _check_closure(plan, objects)
     workshop.progress.start("linking", 0)
     try:
-        environment = _realise(plan, objects, workshop.store)
+        environment, unfinished = _realise(plan, objects, workshop.store)
     finally:
         workshop.progress.finish()
     return Prepared(
-        locked=locked, environment=environment, fetched=fetched, objects_made=len(lacking), notes=notes
+        locked=locked,
+        environment=environment,
+        fetched=fetched,
+        objects_made=len(lacking),
+        notes=(*notes, *unfinished),
     )
 
 
@@ -140,19 +150,23 @@ def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]
     ]
 
 
-def _realise(plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store) -> RealisedEnvironment:
+def _realise(
+    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store
+) -> tuple[RealisedEnvironment, tuple[str, ...]]:
+    """The environment, and sentences about generated files that could not be made."""
     from cape.environment.finishing import finish, read_control
     from cape.environment.relocation.redirect import redirect_library
 
     order = [name for source, name in plan.roots if source == "debian"]
 
     final = store.environment_path(plan.identity) / "root"
+    notes: list[str] = []
 
     def finish_root(root: Path) -> None:
-        finish(root, read_control(root), order=order, system=plan.system, final=final)
+        notes.extend(finish(root, read_control(root), order=order, system=plan.system, final=final))
 
     redirect = redirect_library(plan.system) if plan.libc else None
-    return realise(plan, objects, store, finish=finish_root, redirect=redirect)
+    return realise(plan, objects, store, finish=finish_root, redirect=redirect), tuple(notes)
 
 
 def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tuple[str, ...]:
@@ -173,7 +187,14 @@ def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tup
             f"{first}{more}",
             hint=f"find the package that has `{first.library}` and `cape install` it",
         )
-    return tuple(note for one in facts for note in one[1].notes)
+    return (*(note for one in facts for note in one[1].notes), *_first_of(report.notes))
+
+
+def _first_of(missing: Sequence[MissingLibrary]) -> Iterator[str]:
+    """The first few, a sentence each, and how many more there are: plug-ins often lack a dozen."""
+    yield from (str(one) for one in missing[:_NOTES_SHOWN])
+    if len(missing) > _NOTES_SHOWN:
+        yield f"and {len(missing) - _NOTES_SHOWN} more files that need a library that is not there"
 
 
 def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> SyncResult:
