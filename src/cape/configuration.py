@@ -82,6 +82,16 @@ SETTINGS: tuple[Setting, ...] = (
         variable="CAPE_NPM_REGISTRY",
         meaning="base URL of an npm registry; otherwise npm's setting",
     ),
+    Setting(
+        key="network.silence",
+        variable="CAPE_NETWORK_SILENCE",
+        meaning="seconds without a byte after which a registry counts as stalled; otherwise 30",
+    ),
+    Setting(
+        key="network.attempts",
+        variable="CAPE_NETWORK_ATTEMPTS",
+        meaning="how often in a row a registry is asked in vain before cape gives up; otherwise 5",
+    ),
 )
 
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
@@ -133,6 +143,19 @@ class Configuration:
     def many(self, key: str) -> tuple[str, ...]:
         """The values of a setting that holds a list; empty when it is not set."""
         return self.values.get(setting(key).key, ())
+
+    def number(self, key: str, otherwise: float) -> float:
+        """The value of a setting that holds a number above 0. Raises `BadConfiguration`."""
+        text = self.one(key)
+        if text is None:
+            return otherwise
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < 1e9:
+            raise BadConfiguration(f"`{key}` is a number above 0, not `{text}`", where=self.origins.get(key))
+        return number
 
 
 def _read_file(file: Path) -> dict[str, tuple[str, ...]]:

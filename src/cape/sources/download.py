@@ -79,7 +79,14 @@ class Patience:
         return float(min(self.longest_pause_s, self.pause_s * 2 ** (failures - 1)))
 
 
-PATIENCE = Patience()
+def usual_patience() -> Patience:
+    """What the settings `network.silence` and `network.attempts` say. Raises `BadConfiguration`."""
+    from cape.configuration import Configuration
+
+    usual, configuration = Patience(), Configuration.read()
+    silence_s = configuration.number("network.silence", usual.silence_s)
+    attempts = max(1, int(configuration.number("network.attempts", usual.attempts)))
+    return Patience(connect_s=min(silence_s, usual.connect_s), silence_s=silence_s, attempts=attempts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +105,7 @@ def download_all(
     *,
     connections: int = 6,
     progress: Progress = NO_PROGRESS,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
 ) -> None:
     """Bring every artifact that `artifacts` does not have.
 
@@ -117,7 +124,7 @@ def download_all(
         return
     progress.start("downloading", sum(item.size_bytes for item in wanted.values()), unit="B")
     try:
-        _Crew(artifacts, progress, patience).bring(list(wanted.values()), connections)
+        _Crew(artifacts, progress, patience or usual_patience()).bring(list(wanted.values()), connections)
     finally:
         progress.finish()
 
@@ -127,7 +134,7 @@ def fetch_bytes(
     *,
     limit_bytes: int = 256 << 20,
     headers: Mapping[str, str] | None = None,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
 ) -> bytes:
     """The whole answer to a GET of an index, with retries.
 
@@ -136,6 +143,7 @@ def fetch_bytes(
         RegistryUnreachable: it did not answer, or answered with an error, after all attempts.
         RegistryGarbage: the answer is larger than `limit_bytes`.
     """
+    patience = patience or usual_patience()
     failures = 0
     while True:
         try:
@@ -166,13 +174,14 @@ def measure_all(
     artifacts: ArtifactLookup,
     *,
     connections: int = 6,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
 ) -> tuple[tuple[Digest, int], ...]:
     """Digest and size in bytes of each file, in the order given; the files are then in `artifacts`.
 
     Raises `FileNotServed`, `RegistryUnreachable`, `DiskFull`, and `IntegrityError` when a file is not
     what the registry itself tells.
     """
+    patience = patience or usual_patience()
     found: dict[Published, tuple[Digest, int]] = {}
     crew = _Crew(artifacts, NO_PROGRESS, patience)
 

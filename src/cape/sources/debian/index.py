@@ -15,7 +15,7 @@ import lzma
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from cape.sources.debian.errors import IndexAltered, SignatureWrong, SuiteMissin
 from cape.sources.debian.registry import Place
 from cape.sources.debian.release import IndexFile, Release, verified_detached, verified_inline
 from cape.sources.debian.table import BrokenTable, Table, build
-from cape.sources.download import FileNotServed, Patience, disk_errors, fetch_bytes, shown_url
+from cape.sources.download import FileNotServed, disk_errors, fetch_bytes, shown_url, usual_patience
 from cape.sources.protocol import RegistryGarbage, RegistryUnreachable
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ _log = logging.getLogger(__name__)
 FRESH_S = 3600.0
 """How long a `Release` is used without asking its mirror again."""
 
-_PROBE = Patience(connect_s=10.0, attempts=2)
 _RELEASE_LIMIT_BYTES = 64 << 20
 
 
@@ -179,7 +178,9 @@ def _is_fresh(*files: Path) -> bool:
 
 
 def _fetch_small(url: str) -> bytes:
-    return fetch_bytes(url, limit_bytes=_RELEASE_LIMIT_BYTES, patience=_PROBE)
+    usual = usual_patience()
+    probing = replace(usual, connect_s=min(usual.connect_s, 10.0), attempts=min(usual.attempts, 2))
+    return fetch_bytes(url, limit_bytes=_RELEASE_LIMIT_BYTES, patience=probing)
 
 
 def _fetch_signature(base: str, where: str) -> bytes:
