@@ -116,7 +116,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="write `cape.lock` for every system of the manifest",
         description=(
             "Answers every requirement of the manifest with exact packages, for all its systems. Rows whose "
-            "requirement did not change stay as they are."
+            "requirement did not change stay as they are. A first lock lists what the manifest names, a "
+            "later one each change."
         ),
         handler="locking:lock",
         arguments=(
@@ -221,7 +222,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         name="search",
         summary="search the sources for packages",
-        description="Searches names and summaries of system packages, and exact names elsewhere.",
+        description=(
+            "Searches names and summaries of system packages, and exact names elsewhere. Exit code 1: "
+            "nothing was found."
+        ),
         handler="packages:search",
         arguments=(
             Argument(flags=("text",), help="what to look for; `SOURCE:TEXT` asks one source"),

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cape.cli.output import count, say, show_json, size
+from cape.cli.output import clock, count, duration, say, show_json, size
 from cape.cli.progress import progress
 from cape.operations.locking import LockResult, check_lock, lock_project
 from cape.operations.project import Workshop, find_project, held
@@ -24,7 +24,7 @@ def lock(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(lock_fields(result) | {"dry_run": arguments.dry_run})
     else:
-        show_lock(result, quiet=arguments.quiet, dry_run=arguments.dry_run)
+        show_lock(result, quiet=arguments.quiet, seconds=clock(), dry_run=arguments.dry_run)
     return 0
 
 
@@ -51,18 +51,32 @@ def lock_fields(result: LockResult) -> dict[str, object]:
     }
 
 
-def show_lock(result: LockResult, *, quiet: bool, dry_run: bool = False) -> None:
-    """The changes of a lock, a line each, and a sentence."""
-    lines = result.changes.lines()
-    for line in lines:
-        print(line)
+def show_changes(result: LockResult, *, quiet: bool) -> None:
+    """Every change of a lock, a line each; of a first lock, those that the manifest names."""
+    from cape.operations.inspecting import list_locked
+
+    changes = result.changes.all
+    if result.previous is None:
+        rows = [row.package for row in list_locked(result.lock, system=None, everything=False)]
+        named = {(package.source, package.name) for package in rows}
+        changes = tuple(change for change in changes if (change.source, change.name) in named)
+    for change in changes:
+        print(change.line())
+    if others := len(result.changes) - len(changes):
+        say(f"... and {count(others, 'package')} that these need", quiet=quiet)
+
+
+def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool = False) -> None:
+    """The changes of a lock, and a sentence."""
+    show_changes(result, quiet=quiet)
     packages = count(len(result.lock.packages), "package")
     systems = count(len(result.lock.systems), "system")
     if not result.reasons:
         say(f"`cape.lock` answers `cape.toml`: {packages} for {systems}", quiet=quiet)
     else:
         verb = "would lock" if dry_run else "locked"
-        say(f"{verb} {packages} for {systems} ({len(lines)} changed)", quiet=quiet)
+        changed = "" if result.previous is None else f" ({len(result.changes)} changed)"
+        say(f"{verb} {packages} for {systems}{changed} in {duration(seconds)}", quiet=quiet)
     for note in result.lock.notes:
         say(f"note: {note}", quiet=quiet)
 
@@ -84,7 +98,7 @@ def sync(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(sync_fields(result))
     else:
-        show_sync(result, quiet=arguments.quiet)
+        show_sync(result, quiet=arguments.quiet, seconds=clock())
     return 0
 
 
@@ -107,10 +121,9 @@ def sync_fields(result: SyncResult) -> dict[str, object]:
     }
 
 
-def show_sync(result: SyncResult, *, quiet: bool) -> None:
+def show_sync(result: SyncResult, *, quiet: bool, seconds: float) -> None:
     """What a sync did, in a sentence or two."""
-    for line in result.locked.changes.lines():
-        print(line)
+    show_changes(result.locked, quiet=quiet)
     for note in result.notes:
         say(f"note: {note}", quiet=quiet)
     packages = count(result.packages, "package")
@@ -124,8 +137,11 @@ def show_sync(result: SyncResult, *, quiet: bool) -> None:
         parts.append(f"{size(result.fetched.downloaded_bytes)} downloaded")
     if result.objects_made:
         parts.append(f"{count(result.objects_made, 'object')} made")
-    verb = "is" if result.unchanged else "is now"
-    say(f"generation {result.generation} {verb} current: {'; '.join(parts)}", quiet=quiet)
+    if result.unchanged:
+        say(f"generation {result.generation} is current: {'; '.join(parts)}", quiet=quiet)
+    else:
+        what = f"generation {result.generation} is now current: {'; '.join(parts)}"
+        say(f"{what}; {duration(seconds)}", quiet=quiet)
 
 
 def vendor(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,8 +25,35 @@ class BadUsage(UsageError):
 
 
 class _Parser(argparse.ArgumentParser):
+    """argparse in our words: its errors are raised, and say what is known instead."""
+
     def error(self, message: str) -> NoReturn:
-        raise BadUsage(message, hint=f"`{self.prog} --help` shows how it is used")
+        fact, hint = _reworded(message, self)
+        raise BadUsage(fact, hint=hint or f"`{self.prog} --help` shows how it is used")
+
+
+def _reworded(message: str, parser: argparse.ArgumentParser) -> tuple[str, str | None]:
+    """The fact and hint of one of argparse's messages."""
+    kind, _, what = message.partition(": ")
+    if kind == "unrecognized arguments":
+        word = what.split()[0]
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        noun = "option" if word.startswith("-") else "argument"
+        hint = did_you_mean(word, flags) if noun == "option" else None
+        return f"`{parser.prog}` has no {noun} `{word}`", hint
+    if kind == "the following arguments are required":
+        return f"`{parser.prog}` wants {what.upper()}", None
+    if kind.startswith("argument ") and what == "expected one argument":
+        return f"`{kind.removeprefix('argument ')}` wants a value", None
+    return message, None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest known words; None when nothing is near."""
+    from cape.names import nearest
+
+    close = nearest(word, known)
+    return "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
 
 
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
@@ -74,7 +101,9 @@ def _split(words: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if word in ("-C", "--directory") and rest:
+        if word in ("-C", "--directory"):
+            if not rest:
+                raise BadUsage(f"`{word}` wants a directory")
             before += [word, rest.pop(0)]
         elif word.startswith("-"):
             before.append(word)
@@ -89,11 +118,8 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     if name is None:
         raise BadUsage("no command is named", hint="`cape --help` lists them")
     if name not in BY_NAME:
-        from cape.names import nearest
-
-        close = nearest(name, BY_NAME)
-        hint = "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
-        raise BadUsage(f"there is no command `{name}`", hint=hint or "`cape --help` lists them")
+        hint = did_you_mean(name, BY_NAME) or "`cape --help` lists them"
+        raise BadUsage(f"there is no command `{name}`", hint=hint)
     command = BY_NAME[name]
     parser = command_parser(command)
     arguments = parser.parse_args([*before, *after])
@@ -115,14 +141,17 @@ def _enter(directory: str | None) -> None:
         try:
             os.chdir(directory)
         except OSError as error:
-            raise BadUsage(f"cannot work in `{directory}`: {error.strerror}") from error
+            raise BadUsage(f"cannot work in `{directory}`: {error.strerror}") from None
 
 
 def _dispatch(words: Sequence[str]) -> int:
-    if list(words) in (["--help"], ["-h"], ["help"]):
+    if words and words[0] == "help":
+        words = [*words[1:], "--help"]
+    before, name, _ = _split(words)
+    if name is None and {"--help", "-h"} & {*before}:
         print(overview())
         return 0
-    if list(words) == ["--version"]:
+    if name is None and "--version" in before:
         from cape import __version__
 
         print(f"cape {__version__}")
@@ -137,12 +166,18 @@ def _dispatch(words: Sequence[str]) -> int:
     return int(code or 0)
 
 
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether errors are JSON too; the words of a command that `cape run` runs are not cape's."""
+    command = next((word for word in words if word in BY_NAME), None)
+    return command != "run" and "--json" in words
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code. Never raises."""
     from cape.cli.output import show_error
 
     words = sys.argv[1:] if words is None else words
-    json = "--json" in words
+    json = _wants_json(words)
     try:
         code = _dispatch(words)
         sys.stdout.flush()

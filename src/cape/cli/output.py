@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from cape.errors import CapeError
 
 SCHEMA_VERSION = 1
+_STARTED = time.monotonic()
 
 
 def colours_wanted(stream: TextIO) -> bool:
@@ -89,3 +91,16 @@ def size(size_bytes: int) -> str:
 def count(number: int, thing: str) -> str:
     """`1 package`, `3 packages`."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def clock() -> float:
+    """Seconds since the command started."""
+    return time.monotonic() - _STARTED
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: `0.3 s`, `41 s`, `2 min 5 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cape.cli.output import count, say, show_json, size, table
+from cape.cli.output import clock, count, say, show_json, size, table
 from cape.operations.project import Workshop, find_project, held
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
         fields = sync_fields(result.synced) if result.synced else lock_fields(result.locked)
         show_json({**fields, "dry_run": result.synced is None})
     elif result.synced is None:
-        show_lock(result.locked, quiet=arguments.quiet, dry_run=True)
+        show_lock(result.locked, quiet=arguments.quiet, seconds=clock(), dry_run=True)
     else:
-        show_sync(result.synced, quiet=arguments.quiet)
+        show_sync(result.synced, quiet=arguments.quiet, seconds=clock())
     return 0
 
 
@@ -151,7 +151,9 @@ def _show_candidates(candidates: tuple[Candidate, ...], arguments: argparse.Name
         show_json({"locked": [], "available": [_candidate_fields(one) for one in candidates]})
         return 0
     for one in candidates:
-        print(f"{one.source}:{one.name} {one.version}\n  {one.summary}")
+        print(f"{one.source}:{one.name} {one.version}")
+        if one.summary:
+            print(f"  {one.summary}")
     return 0
 
 
@@ -188,6 +190,8 @@ def search(arguments: argparse.Namespace) -> int:
         width = 100
         rows = [(f"{one.source}:{one.name}", one.version, one.summary[:width]) for one in found.candidates]
         print(table(rows))
+    else:
+        say(f"nothing is called `{arguments.text}`, or like it", quiet=arguments.quiet)
     for failure in found.failures:
         say(f"note: {failure}", quiet=arguments.quiet)
     return 0 if found.candidates else 1

@@ -203,6 +203,6 @@ def _list_settings(configuration: Configuration, *, as_json: bool) -> int:
     for one in SETTINGS:
         values = " ".join(configuration.many(one.key)) or "not set"
         origin = configuration.origins.get(one.key)
-        print(f"{one.key} = {values}" + (f"  ({origin})" if origin else ""))
-        print(f"    {one.meaning} (${one.variable})")
+        print(f"{one.key} = {values}" + (f"  (from {origin})" if origin else ""))
+        print(f"    {one.meaning} (${one.variable} wins)")
     return 0

@@ -36,7 +36,11 @@ def start_project(
     """Write `cape.toml` and a line of `.gitattributes`. Raises `AlreadyProject`."""
     path = directory / MANIFEST
     if path.exists():
-        raise AlreadyProject(f"`{MANIFEST}` is there already", where=str(directory))
+        raise AlreadyProject(
+            f"`{MANIFEST}` is there already",
+            where=str(directory),
+            hint="edit it, or let `cape install` add packages to it",
+        )
     word = name or re.sub(r"[^A-Za-z0-9._-]+", "-", directory.name).strip("-") or "project"
     systems = (System.X86_64_LINUX, System.AARCH64_LINUX)
     told_git = _tell_git(directory, dry_run=dry_run)
