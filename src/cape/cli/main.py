@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -12,16 +13,29 @@ from pathlib import Path
 from typing import NoReturn
 
 from cape.cli.declarations import BY_NAME, COMMANDS, GLOBAL, Argument, Command
-from cape.errors import CapeError, UsageError
+from cape.errors import CapeError, StateError, UsageError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+_REFUSALS = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
+    errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+})  # fmt: skip
+"""What a kernel says about its machine, not about our code."""
 
 
 class BadUsage(UsageError):
     """The words of the command line are not a command."""
 
     slug = "bad-usage"
+
+
+class MachineRefused(StateError):
+    """The operating system refused something that every command may need: room, rights, memory."""
+
+    slug = "machine-refused"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,6 +180,21 @@ def _dispatch(words: Sequence[str]) -> int:
     return int(code or 0)
 
 
+def _guarded(words: Sequence[str]) -> int:
+    """`_dispatch`; what the machine refused and no room foresaw becomes `MachineRefused`."""
+    try:
+        return _dispatch(words)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise MachineRefused(
+            f"the machine refused: {error.strerror}",
+            where=str(error.filename) if error.filename else None,
+            hint="`cape gc` removes what no project needs" if full else None,
+        ) from error
+
+
 def _wants_json(words: Sequence[str]) -> bool:
     """Whether errors are JSON too; the words of a command that `cape run` runs are not cape's."""
     command = next((word for word in words if word in BY_NAME), None)
@@ -179,7 +208,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     json = _wants_json(words)
     try:
-        code = _dispatch(words)
+        code = _guarded(words)
         sys.stdout.flush()
         return code
     except CapeError as error:

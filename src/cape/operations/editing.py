@@ -7,7 +7,7 @@ new environment is made, and the switch to it comes last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cape.environment.generations import heal
 from cape.lock import ALL, read_lock
@@ -99,6 +99,15 @@ def _key_of(manifest: Manifest, name: str) -> str:
     )
 
 
+def _as_placed(edited: Manifest, manifest: Manifest) -> Manifest:
+    """The edited manifest with the places of the file as it is: none for what the file does not hold."""
+    places = {requirement.name: requirement.where for requirement in manifest.requirements}
+    return replace(
+        edited,
+        requirements=tuple(replace(one, where=places.get(one.name)) for one in edited.requirements),
+    )
+
+
 def _apply(
     project: Project,
     workshop: Workshop,
@@ -110,7 +119,7 @@ def _apply(
     free: frozenset[str] | None = None,
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
-    edited = parse_manifest(text, path=project.manifest_path)
+    edited = _as_placed(parse_manifest(text, path=project.manifest_path), manifest)
     locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)

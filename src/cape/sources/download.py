@@ -227,7 +227,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 where=str(path),
                 hint="`cape gc` removes what is not used",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR):
             raise StateError(f"cannot write: {error.strerror}", where=str(error.filename or path)) from error
         raise
 

@@ -109,7 +109,7 @@ class Objects:
         path = self.root / key.hex
         try:
             record = json.loads((path / _RECORD).read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise StoreRecordUnreadable(
