@@ -14,7 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "names": {"errors"},
     "configuration": FOUNDATION,
     "sources.protocol": FOUNDATION,
-    "sources.download": FOUNDATION | {"sources.protocol"},
+    "sources.download": FOUNDATION | {"configuration", "sources.protocol"},
     "sources.contract": FOUNDATION | {"sources.protocol"},
     "sources.tools": FOUNDATION,
     "sources.debian": FOUNDATION | {"configuration", "sources.protocol", "sources.download"},
