@@ -12,6 +12,7 @@ Nothing here reaches the internet, and nothing of the machine's own settings rea
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import stat
@@ -32,7 +33,7 @@ from tests.mirrors.pypi import PythonIndex, python_index
 
 CAPE = Path(sys.prefix) / "bin" / "cape"
 SYSTEMS = '["x86_64-linux", "aarch64-linux"]'
-PATIENCE = {"CAPE_NETWORK_SILENCE": "1", "CAPE_NETWORK_ATTEMPTS": "2", "UV_HTTP_RETRIES": "0"}
+PATIENCE = {"CAPE_NETWORK_SILENCE": "0.5", "CAPE_NETWORK_ATTEMPTS": "2", "UV_HTTP_RETRIES": "0"}
 
 INPUT = STATE = NO = 1
 USAGE = 2
@@ -182,6 +183,11 @@ def script(text: str) -> bytes:
     return f"#!/proc/self/root/bin/sh\n{text}\n".encode()
 
 
+def noise(size_bytes: int) -> bytes:
+    """Bytes that no compression makes fewer; equal for equal sizes."""
+    return random.Random(size_bytes).randbytes(size_bytes)
+
+
 def add_program(archive: DebianMirror, name: str, version: str = "1.0-1", **more: Any) -> None:
     """Add a package for all systems with one program of its name, which says its name and version."""
     files = {f"usr/bin/{name}": script(f"echo {name} {version}"), **more.pop("files", {})}
@@ -234,10 +240,7 @@ class World:
 
         A value that starts with `{` stands as it is, another is a string; `_` in a name is `-`.
         """
-        rows = [
-            f"{key.replace('_', '-')} = {_value(value)}\n"
-            for key, value in packages.items()
-        ]
+        rows = [f"{key.replace('_', '-')} = {_value(value)}\n" for key, value in packages.items()]
         manifest = (
             f'# A project of a test.\nschema = 1\n\n[environment]\nname = "test"\nsystems = {SYSTEMS}\n'
             f'debian = "trixie"\n\n[packages]   # what it needs\n{"".join(rows)}{text}'

@@ -12,14 +12,31 @@ WRONG = {
     "a value that is none": ('hello = "*"', "hello = @", "cape.toml:10:9: ", "hint: "),
     "an unknown table": ("[packages]", "[pakages]", "cape.toml:9:2: ", "did you mean `packages`?"),
     "an unknown key": ("name =", "nmae =", "cape.toml:5:1: ", "did you mean `name`?"),
-    "an integer for a constraint": ('hello = "*"', "hello = 3", "cape.toml:10:9: ", 'hint: put it in quotes: `"3"`'),
+    "an integer for a constraint": (
+        'hello = "*"',
+        "hello = 3",
+        "cape.toml:10:9: ",
+        'hint: put it in quotes: `"3"`',
+    ),
     "a later schema": ("schema = 1", "schema = 7", "cape.toml:2:10: ", "hint: "),
-    "an unknown system": ('"x86_64-linux"', '"x86_64-linus"', "cape.toml:6:12: ", "did you mean `x86_64-linux`?"),
+    "an unknown system": (
+        '"x86_64-linux"',
+        '"x86_64-linus"',
+        "cape.toml:6:12: ",
+        "did you mean `x86_64-linux`?",
+    ),
     "a package twice": ('hello = "*"', 'hello = "*"\nhello = "1"', "cape.toml:11:1: ", "first at line 10"),
     "an unknown source": ('"*"', '{ pipy = "*" }', "cape.toml:10:11: ", "did you mean `pypi`?"),
     "a control character": ('"*"', '"\x01"', "cape.toml:10:10: ", "a character that TOML does not"),
 }
-COMMANDS = (("sync",), ("lock",), ("lock", "--check"), ("run", "--", "hello"), ("install", "tool"), ("upgrade",))
+COMMANDS = (
+    ("sync",),
+    ("lock",),
+    ("lock", "--check"),
+    ("run", "--", "hello"),
+    ("install", "tool"),
+    ("upgrade",),
+)
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -68,7 +85,14 @@ def test_a_manifest_that_is_a_directory_is_no_project(stocked: World) -> None:
 
 def test_outside_a_project_commands_say_how_to_start_one(stocked: World) -> None:
     project = Project(directory=stocked.directory(), environment=stocked.variables())
-    for words in (("sync",), ("run", "--", "true"), ("install", "hello"), ("list",), ("history",), ("activate",)):
+    for words in (
+        ("sync",),
+        ("run", "--", "true"),
+        ("install", "hello"),
+        ("list",),
+        ("history",),
+        ("activate",),
+    ):
         project.cape(*words).failed(NO, "`cape init` writes one here")
     assert list(project.directory.iterdir()) == []
 

@@ -19,7 +19,11 @@ def pythonic(world: World) -> World:
         files={"usr/bin/python3.13": script('echo "python $*"')},
     )
     world.archive.add(
-        "python3", "3.13.5-1", architecture="all", depends="python3.13", links={"usr/bin/python3": "python3.13"}
+        "python3",
+        "3.13.5-1",
+        architecture="all",
+        depends="python3.13",
+        links={"usr/bin/python3": "python3.13"},
     )
     world.archive.add("libstdc++6", "14.2.0-19", architecture="all", depends="libc6")
     world.archive.add("libc6", "2.41-12", architecture="all")
@@ -38,7 +42,9 @@ def test_an_unknown_package_names_the_nearest_and_where_it_exists(stocked: World
     stocked.index.add_wheel("helo", "1.0")
     stocked.npm.publish("helo", "1.0.0")
     before = project.state()
-    done = project.cape("install", "helo").failed(INPUT, "`debian` has no package `helo`", "did you mean `hello`")
+    done = project.cape("install", "helo").failed(
+        INPUT, "`debian` has no package `helo`", "did you mean `hello`"
+    )
     assert "it exists as `pypi:helo`, `npm:helo`" in done.stderr
     assert project.state() == before
 

@@ -6,6 +6,7 @@ switches the project to a new generation. A failure in between leaves the projec
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from cape.environment.objects import make_objects, plan_keys
 from cape.environment.plan import EnvironmentPlan, plan_environment
 from cape.environment.realisation import RealisedEnvironment, read_environment, realise
 from cape.environment.relocation import TreeFacts
-from cape.errors import StateError
+from cape.errors import IntegrityError, StateError
 from cape.lock import Lock, read_lock, render_lock
 from cape.manifest import Manifest, read_manifest
 from cape.names import Digest, System
@@ -125,7 +126,8 @@ def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = 
     fetched = fetch(lacking, workshop, sources, snapshots=locked.lock.snapshots, only_from=only_from)
 
     def unpack(package: LockedPackage, artifact: Path, into: Path) -> None:
-        sources[package.source].unpack(package, artifact, into)
+        with _naming(package):
+            sources[package.source].unpack(package, artifact, into)
 
     objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
     notes = _check_closure(plan, objects)
@@ -141,6 +143,17 @@ def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = 
         objects_made=len(lacking),
         notes=(*notes, *unfinished),
     )
+
+
+@contextlib.contextmanager
+def _naming(package: LockedPackage) -> Iterator[None]:
+    """Let an error about an artifact's inside say which package it is: its file is named by a digest."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.fact = f"`{package.name}` {package.version}: {error.fact}"
+        error.hint = error.hint or "its registry publishes it so: leave the package out, and report it there"
+        raise
 
 
 def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]:

@@ -108,6 +108,12 @@ def _date(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+_KEYRING_HINT = (
+    "`cape config debian.keyring FILE` names a file with the archive's keys "
+    "(the package `debian-archive-keyring` has it)"
+)
+
+
 class Keyring:
     """The keys that may sign an archive's indices."""
 
@@ -123,8 +129,7 @@ class Keyring:
             raise KeyringMissing(
                 "there are no keys to verify Debian's indices with",
                 where=", ".join(str(source) for source in self._sources if isinstance(source, Path)) or None,
-                hint="`cape config debian.keyring FILE` names a file with the archive's keys "
-                "(the package `debian-archive-keyring` has it)",
+                hint=_KEYRING_HINT,
             )
         return found
 
@@ -141,10 +146,14 @@ def _certificates(source: Path | bytes) -> list[Cert]:
         data = source if isinstance(source, bytes) else source.read_bytes()
         return list(Cert.split_bytes(data))
     except OSError as error:
-        raise KeyringMissing(f"the keyring cannot be read: {error.strerror}", where=str(source)) from error
+        raise KeyringMissing(
+            f"the keyring cannot be read: {error.strerror}", where=str(source), hint=_KEYRING_HINT
+        ) from None
     except Exception as error:  # noqa: BLE001 - pysequoia raises RuntimeError and its own
         place = str(source) if isinstance(source, Path) else "Signed-By"
-        raise KeyringMissing("the keyring holds no OpenPGP keys", where=place) from _plain(error)
+        raise KeyringMissing(
+            "the keyring holds no OpenPGP keys", where=place, hint=_KEYRING_HINT
+        ) from _plain(error)
 
 
 def verified_inline(document: bytes, keyring: Keyring, *, where: str) -> bytes:
