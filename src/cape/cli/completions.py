@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cape.cli.declarations import COMMANDS, GLOBAL, Argument, Command
+from cape.cli.declarations import BY_NAME, COMMANDS, GLOBAL, Argument, Command
 from cape.errors import InputError
 
 
@@ -49,8 +49,12 @@ def bash() -> str:
         "    done",
         "    case $command in",
         f"        '') COMPREPLY=($(compgen -W '{names} --help' -- \"$word\")) ;;",
-        '        run) ((i++)); [[ ${COMP_WORDS[i]} == -- ]] && ((i++)); _command_offset "$i" 2>/dev/null ||',
-        '            COMPREPLY=($(compgen -c -- "$word")) ;;',
+        "        run) while ((++i < COMP_CWORD)) && [[ ${COMP_WORDS[i]} == -* ]]; do",
+        "                [[ ${COMP_WORDS[i]} != -- ]] || { ((i++)); break; }",
+        "            done",
+        "            if [[ $word == -* && $i -eq $COMP_CWORD && ${COMP_WORDS[i-1]} != -- ]]; then",
+        f"                COMPREPLY=($(compgen -W '{' '.join(_flags(BY_NAME['run']))} --' -- \"$word\"))",
+        '            else _command_offset "$i" 2>/dev/null || COMPREPLY=($(compgen -c -- "$word")); fi ;;',
     ]
     for command in COMMANDS:
         if command.name == "run":

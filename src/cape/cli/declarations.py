@@ -38,6 +38,15 @@ class Command:
     examples: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variable:
+    """An environment variable that is no setting: one that cape sets inside, or one that it obeys."""
+
+    name: str
+    meaning: str
+    set_inside: bool = False
+
+
 JSON = Argument(flags=("--json",), help="print JSON for machines")
 DRY_RUN = Argument(flags=("--dry-run",), help="say what would change, and change nothing")
 PACKAGES = Argument(
@@ -314,6 +323,45 @@ COMMANDS: tuple[Command, ...] = (
             Argument(flags=("shell",), complete=("bash", "zsh", "fish"), help="`bash`, `zsh` or `fish`"),
         ),
         examples=('eval "$(cape completions bash)"',),
+    ),
+)
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(name="CAPE_ENV", set_inside=True, meaning="the environment; programs cannot write to it"),
+    Variable(name="CAPE_ROOT", set_inside=True, meaning="its tree of system packages, `$CAPE_ENV/root`"),
+    Variable(
+        name="CAPE_STATE",
+        set_inside=True,
+        meaning="a directory of the project that programs may write to (mode 0700); also what they write "
+        "below `/var` and `/run` lies there",
+    ),
+    Variable(name="CAPE_PROJECT", set_inside=True, meaning="the directory of the manifest"),
+    Variable(
+        name="PATH",
+        set_inside=True,
+        meaning="has `$CAPE_ENV/bin` in front; with `--pure`, nothing of the machine",
+    ),
+    Variable(name="VIRTUAL_ENV", set_inside=True, meaning="`$CAPE_ENV`, where the environment has a Python"),
+    Variable(
+        name="PYTHONPYCACHEPREFIX",
+        set_inside=True,
+        meaning="`$CAPE_STATE/pycache`, where the environment has a Python: it is read-only itself",
+    ),
+    Variable(
+        name="CAPE_SCRIPT",
+        set_inside=True,
+        meaning="for a moment, between a script whose interpreter's path is too long for its first line and "
+        "that interpreter",
+    ),
+    Variable(name="XDG_DATA_HOME", meaning="the store is in `cape` below it, unless it is set"),
+    Variable(name="XDG_CONFIG_HOME", meaning="settings are in `cape/config.toml` below it"),
+    Variable(name="NO_COLOR", meaning="when it is not empty, no colours"),
+    Variable(name="TERM", meaning="`dumb`: no colours and no progress bars"),
+    Variable(name="HTTPS_PROXY", meaning="the proxy to download through; also `HTTP_PROXY` and `NO_PROXY`"),
+    Variable(
+        name="SSL_CERT_FILE",
+        meaning="certificates to trust for downloads; also `SSL_CERT_DIR`. Set inside where the environment "
+        "has a bundle, the machine has none, and you did not set it",
     ),
 )
 

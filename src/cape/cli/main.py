@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from cape.cli.declarations import BY_NAME, COMMANDS, GLOBAL, Argument, Command
+from cape.cli.declarations import BY_NAME, GLOBAL, Argument, Command
 from cape.errors import CapeError, StateError, UsageError
 
 EXIT_BUG = 70
@@ -39,7 +39,17 @@ class MachineRefused(StateError):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse in our words: its errors are raised, and say what is known instead."""
+    """argparse in our words: its errors are raised, and its help is written from the declarations."""
+
+    command: Command
+
+    def format_help(self) -> str:
+        import shutil
+
+        from cape.cli.help import command_help
+
+        columns = shutil.get_terminal_size(fallback=(100, 24)).columns
+        return command_help(self.command, columns=max(60, min(columns, 100)))
 
     def error(self, message: str) -> NoReturn:
         fact, hint = _reworded(message, self)
@@ -73,40 +83,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.is_positional:
         nargs = argparse.REMAINDER if argument.nargs == "..." else argument.nargs
-        parser.add_argument(argument.flags[0], nargs=nargs, help=argument.help)
+        parser.add_argument(argument.flags[0], nargs=nargs)
     elif argument.value is None:
-        parser.add_argument(
-            *argument.flags, action="store_true", default=argparse.SUPPRESS, help=argument.help
-        )
+        parser.add_argument(*argument.flags, action="store_true", default=argparse.SUPPRESS)
     else:
-        parser.add_argument(
-            *argument.flags, metavar=argument.value, default=argparse.SUPPRESS, help=argument.help
-        )
+        parser.add_argument(*argument.flags, metavar=argument.value, default=argparse.SUPPRESS)
 
 
 def command_parser(command: Command) -> argparse.ArgumentParser:
     """The parser of one command's own arguments."""
-    epilog = "examples:\n" + "\n".join(f"  {line}" for line in command.examples) if command.examples else None
-    parser = _Parser(
-        prog=f"cape {command.name}",
-        description=command.description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = _Parser(prog=f"cape {command.name}", allow_abbrev=False)
+    parser.command = command
     for argument in (*command.arguments, *GLOBAL):
         _add(parser, argument)
     return parser
-
-
-def overview() -> str:
-    """The text of `cape --help`."""
-    width = max(len(command.name) for command in COMMANDS)
-    lines = ["usage: cape [-C DIR] COMMAND ...", "", "One manifest and one lock, from libc to answer.", ""]
-    lines += [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
-    lines += ["", "options of every command:"]
-    lines += [f"  {', '.join(argument.flags):<{width + 4}}  {argument.help}" for argument in GLOBAL]
-    return "\n".join([*lines, "", "`cape COMMAND --help` tells more of one."])
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
@@ -163,6 +153,8 @@ def _dispatch(words: Sequence[str]) -> int:
         words = [*words[1:], "--help"]
     before, name, _ = _split(words)
     if name is None and {"--help", "-h"} & {*before}:
+        from cape.cli.help import overview
+
         print(overview())
         return 0
     if name is None and "--version" in before:

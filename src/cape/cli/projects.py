@@ -128,6 +128,9 @@ def gc(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
+    if not (collected.environments or collected.objects or collected.artifacts):
+        say("nothing to remove: every environment, object and artifact is needed", quiet=arguments.quiet)
+        return 0
     verb = "would remove" if arguments.dry_run else "removed"
     parts = [
         count(len(collected.environments), "environment"),
@@ -176,8 +179,10 @@ def config(arguments: argparse.Namespace) -> int:
     values = configuration.many(known.key)
     if arguments.json:
         show_json({"key": known.key, "values": list(values), "origin": configuration.origins.get(known.key)})
+    elif values:
+        print("\n".join(values))
     else:
-        print("\n".join(values) if values else f"`{known.key}` is not set: {known.meaning}")
+        say(f"`{known.key}` is not set: {known.meaning}", quiet=arguments.quiet)
     return 0
 
 

@@ -9,19 +9,12 @@ from pathlib import Path
 
 from cape.environment.generations import (
     Generation,
-    NoGeneration,
     current_generation,
     heal,
     is_up_to_date,
     seal,
 )
 from cape.operations.project import Project, Workshop, held
-
-
-class CommandMissing(NoGeneration):
-    """`cape run` without a command."""
-
-    slug = "command-missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from cape.lock import (
 )
 from cape.manifest import Manifest, read_manifest
 from cape.operations.project import Project, Workshop
+from cape.sources.protocol import Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +55,19 @@ def compute_lock(
         lock = previous
     else:
         sources = workshop.sources(manifest.debian)
+        if upgrade is not None and manifest.debian is not None:
+            _ask_anew(sources["debian"])
         lock = lock_manifest(manifest, sources, previous, upgrade=upgrade, progress=workshop.progress)
     changes = compare_locks(previous, lock)
     return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
+
+
+def _ask_anew(debian: Source) -> None:
+    """Who upgrades wants what is there now, not what was there when the index was last read."""
+    from cape.sources.debian import DebianSource
+
+    if isinstance(debian, DebianSource):
+        debian.refresh()
 
 
 def lock_project(project: Project, workshop: Workshop, *, dry_run: bool = False) -> LockResult:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import StateError
-from cape.manifest import new_manifest
+from cape.manifest import new_manifest, parse_manifest
 from cape.names import System, write_atomically
 from cape.operations.project import LOCKFILE, MANIFEST, Workshop
 
@@ -33,7 +33,10 @@ class Started:
 def start_project(
     directory: Path, workshop: Workshop, *, name: str | None, suite: str, dry_run: bool = False
 ) -> Started:
-    """Write `cape.toml` and a line of `.gitattributes`. Raises `AlreadyProject`."""
+    """Write `cape.toml` and a line of `.gitattributes`.
+
+    Raises `AlreadyProject`, and `ManifestError` for a name or suite that is none, before it writes.
+    """
     path = directory / MANIFEST
     if path.exists():
         raise AlreadyProject(
@@ -41,11 +44,13 @@ def start_project(
             where=str(directory),
             hint="edit it, or let `cape install` add packages to it",
         )
-    word = name or re.sub(r"[^A-Za-z0-9._-]+", "-", directory.name).strip("-") or "project"
+    word = name or re.sub(r"[^A-Za-z0-9._-]+", "-", directory.name).strip("-._") or "project"
     systems = (System.X86_64_LINUX, System.AARCH64_LINUX)
+    text = new_manifest(word, systems, suite)
+    parse_manifest(text, path=path)
     told_git = _tell_git(directory, dry_run=dry_run)
     if not dry_run:
-        write_atomically(path, new_manifest(word, systems, suite).encode())
+        write_atomically(path, text.encode())
     return Started(
         manifest_path=path, name=word, told_git=told_git, warnings=_missing_registries(workshop, suite)
     )

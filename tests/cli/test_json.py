@@ -1,0 +1,146 @@
+"""`--json`: one object on stdout, `schema_version` first, and every field always there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cape.cli.declarations import COMMANDS
+from tests.end_to_end.harness import Project, World
+
+LOCK = {"packages": int, "systems": list, "changes": list, "reasons": list, "dry_run": bool}
+SYNC = {
+    "dry_run": bool,
+    "changes": list,
+    "generation": (int, type(None)),
+    "identity": str,
+    "content": (str, type(None)),
+    "packages": int,
+    "files": int,
+    "objects_made": int,
+    "downloaded": int,
+    "downloaded_bytes": int,
+    "to_download": int,
+    "to_download_bytes": int,
+    "notes": list,
+}
+SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "lock": (("lock",), LOCK),
+    "lock dry": (("lock", "--dry-run"), LOCK),
+    "lock check": (("lock", "--check"), {"fresh": bool, "reasons": list}),
+    "sync": (("sync",), SYNC),
+    "sync dry": (("sync", "--dry-run"), SYNC),
+    "install": (("install", "tool", "--dry-run"), LOCK),
+    "uninstall": (("uninstall", "hello", "--dry-run"), LOCK),
+    "upgrade": (("upgrade", "--dry-run"), LOCK),
+    "list": (("list",), {"lock": str, "identity": str, "content": str, "packages": list}),
+    "show locked": (("show", "hello"), {"locked": list, "available": list}),
+    "show available": (("show", "tool"), {"locked": list, "available": list}),
+    "search": (("search", "debian:greet"), {"packages": list, "failures": list}),
+    "why": (("why", "words"), {"chains": list}),
+    "history": (("history",), {"current": int, "generations": list}),
+    "gc": (
+        ("gc", "--dry-run"),
+        {
+            "environments": list,
+            "objects": list,
+            "artifacts": list,
+            "forgotten_projects": list,
+            "freed_bytes": int,
+            "dry_run": bool,
+        },
+    ),
+    "doctor": (("doctor",), {"checks": list}),
+    "config": (("config",), {"settings": list}),
+    "config key": (("config", "store"), {"key": str, "values": list, "origin": (str, type(None))}),
+}
+PACKAGE = {
+    "source",
+    "name",
+    "version",
+    "systems",
+    "digest",
+    "size_bytes",
+    "location",
+    "dependencies",
+    "placement",
+    "attributes",
+}
+GENERATION = {"number", "created_s", "argv", "identity", "content", "previous"}
+ROWS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
+    "list": (("list", "--all"), "packages", PACKAGE | {"requested_as"}),
+    "show": (("show", "hello"), "locked", PACKAGE),
+    "show available": (("show", "tool"), "available", {"source", "name", "version", "summary"}),
+    "search": (("search", "debian:greet"), "packages", {"source", "name", "version", "summary"}),
+    "history": (("history",), "generations", GENERATION),
+    "doctor": (("doctor",), "checks", {"name", "ok", "found", "hint"}),
+    "config": (("config",), "settings", {"key", "values", "origin", "variable", "meaning"}),
+}
+
+
+def read(project: Project, *words: str) -> dict[str, Any]:
+    found = json.loads(project.cape(*words, "--json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_fields_are_all_there_and_the_schema_version_is_first(name: str, project: Project) -> None:
+    words, shape = SHAPES[name]
+    found = read(project, *words)
+    assert next(iter(found)) == "schema_version"
+    assert found.pop("schema_version") == 1
+    assert list(found) == list(shape) or set(found) == set(shape)
+    for field, kind in shape.items():
+        assert isinstance(found[field], kind), field
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_lists_are_objects_with_equal_fields(name: str, project: Project) -> None:
+    words, field, fields = ROWS[name]
+    rows = read(project, *words)[field]
+    assert rows
+    assert all(set(row) == fields for row in rows)
+
+
+def test_every_command_with_json_is_covered() -> None:
+    covered = {words[0] for words, _ in SHAPES.values()}
+    declared = {
+        command.name
+        for command in COMMANDS
+        if any("--json" in argument.flags for argument in command.arguments)
+    }
+    assert declared - covered == {"rollback", "vendor"}, "these two change something: see below"
+
+
+def test_vendor_and_rollback_report_what_they_did(world: World) -> None:
+    project = world.project(name="reporting", hello="*")
+    project.cape("sync").succeeded()
+    project.cape("install", "tool").succeeded()
+    assert set(read(project, "vendor", "vendored")) == {
+        "schema_version",
+        "destination",
+        "artifacts",
+        "size_bytes",
+        "written",
+    }
+    rolled = read(project, "rollback")
+    assert (rolled["generation"], rolled["dry_run"]) == (1, False)
+    assert read(project, "history")["current"] == 1
+
+
+def test_an_error_is_an_object_with_its_slug(project: Project) -> None:
+    done = project.cape("install", "hallo", "--json").failed(1, "has no package `hallo`")
+    assert json.loads(done.stdout) == {
+        "schema_version": 1,
+        "error": {
+            "slug": "unknown-package",
+            "fact": "`debian` has no package `hallo`",
+            "where": None,
+            "hint": "did you mean `hello`?",
+            "causes": [],
+            "also": [],
+        },
+    }
