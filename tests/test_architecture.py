@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources.download": FOUNDATION | {"configuration", "sources.protocol"},
     "sources.contract": FOUNDATION | {"sources.protocol"},
     "sources.tools": FOUNDATION,
-    "sources.debian": FOUNDATION | {"configuration", "sources.protocol", "sources.download"},
+    "sources.debian": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.tools"},
     "sources.pypi": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.tools"},
     "sources.npm": FOUNDATION
     | {"configuration", "sources.protocol", "sources.download", "sources.pypi", "sources.tools"},

@@ -60,6 +60,12 @@ class StateError(CapeError):
     slug = "state-error"
 
 
+class DiskFull(StateError):
+    """A file system has no room, or the user's quota is used up."""
+
+    slug = "disk-full"
+
+
 class UsageError(CapeError):
     """The command line does not say a command."""
 

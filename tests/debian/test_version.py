@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cape.sources.debian.errors import BadConstraint
 from cape.sources.debian.version import Constraint, compare, related, sort_key, split
+from cape.sources.tools import BadConstraint
 
 UPSTREAM = st.from_regex(r"[0-9][0-9a-zA-Z.+~]{0,8}", fullmatch=True)
 REVISION = st.from_regex(r"[0-9a-zA-Z.+~]{1,6}", fullmatch=True)

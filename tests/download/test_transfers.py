@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from cape.errors import IntegrityError
+from cape.errors import DiskFull, IntegrityError
 from cape.names import Digest
 from cape.sources.download import (
-    DiskFull,
     Download,
     FileNotServed,
     Patience,

@@ -14,7 +14,8 @@ import pytest
 from cape.environment.merging import FileConflict
 from cape.environment.objects import WorkerDied, make_objects, plan_keys
 from cape.environment.realisation import read_environment, realise
-from cape.store import ArtifactDamaged, DiskFull, Store
+from cape.errors import DiskFull
+from cape.store import ArtifactDamaged, Store
 from tests.environment.builders import make, package, plan, relocate, unpack
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from cape.errors import DiskFull
 from cape.names import Digest
-from cape.store import Batch, DiskFull, ObjectDamaged, Store
+from cape.store import Batch, ObjectDamaged, Store
 
 KEY = Digest.of(b"one")
 OTHER = Digest.of(b"other")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from cape.errors import CapeError, IntegrityError, StateError
+from cape.errors import CapeError, DiskFull, IntegrityError, StateError
 from cape.names import Digest
 from cape.sources.protocol import (
     NO_PROGRESS,
@@ -45,12 +45,6 @@ _LARGEST_MEASURED_BYTES = 2 << 30
 _GONE = frozenset({404, 410})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that another attempt may cure."""
-
-
-class DiskFull(StateError):
-    """A file system has no room, or the user's quota is used up."""
-
-    slug = "disk-full"
 
 
 class FileNotServed(RegistryUnreachable):

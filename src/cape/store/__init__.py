@@ -11,7 +11,6 @@ from cape.store.artifacts import Artifacts
 from cape.store.collection import ABSENT_DAYS, Collected, collect, generations_reach
 from cape.store.errors import (
     ArtifactDamaged,
-    DiskFull,
     ObjectDamaged,
     StoreInUse,
     StoreNotWritable,
@@ -38,7 +37,6 @@ __all__ = [
     "Build",
     "Collected",
     "ContentHasher",
-    "DiskFull",
     "Entry",
     "KnownProject",
     "ObjectDamaged",

@@ -7,13 +7,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from cape.errors import IntegrityError, StateError
-
-
-class DiskFull(StateError):
-    """A file system has no room, or the user's quota is used up."""
-
-    slug = "disk-full"
+from cape.errors import DiskFull, IntegrityError, StateError
 
 
 class StoreNotWritable(StateError):

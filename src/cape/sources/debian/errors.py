@@ -5,14 +5,8 @@ Owns the leaves of the error tree that only this source raises. Nothing that fin
 
 from __future__ import annotations
 
-from cape.errors import InputError, IntegrityError, SourceError, StateError
+from cape.errors import IntegrityError, SourceError, StateError
 from cape.sources.protocol import RegistryUnknown
-
-
-class BadConstraint(InputError):
-    """A version constraint that is none."""
-
-    slug = "bad-constraint"
 
 
 class KeyringMissing(StateError):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cape.sources.debian.errors import BadConstraint
+from cape.sources.tools import BadConstraint
 
 _PIECE = re.compile(r"(\D*)(\d*)")
 _END = "\x02"
