@@ -39,6 +39,7 @@ LARGE_TEXT = """git vim python3 perl ruby php-cli ffmpeg imagemagick graphviz po
 LARGE = LARGE_TEXT.split()
 BUDGETS = {
     "warm `cape run -- true`, p95": ("20 ms", 0.020),
+    "in-shell activation, warm, p50": ("5 ms", 0.005),
     "`cape --help`, p50": ("100 ms", 0.100),
     "`cape list`, p50": ("100 ms", 0.100),
     "lock 50 packages of 3 sources, one row changed, warm index": ("1 s", 1.0),
@@ -87,11 +88,11 @@ class Bench:
         environment = {**os.environ, "CAPE_STORE": str(self.directory / store)}
         started = time.perf_counter()
         done = subprocess.run(
-            [CAPE, *words], cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=False
+            [CAPE, *words], cwd=project, env=environment, capture_output=True, text=True, check=False
         )
         seconds = time.perf_counter() - started
         if done.returncode:
-            raise SystemExit(f"`cape {' '.join(words)}` gave {done.returncode}\n{done.stdout}")
+            raise SystemExit(f"`cape {' '.join(words)}` gave {done.returncode}\n{done.stderr}")
         return done.stdout, seconds
 
     def times(self, project: Path, words: list[str], count: int, store: str = "store") -> list[float]:
@@ -164,6 +165,7 @@ def measure_handbook(bench: Bench) -> None:
     bench.add("warm `cape run -- true`, p95", ms(quantile(runs, 0.95)), quantile(runs, 0.95))
     bare = sorted(timed(lambda: subprocess.run(["/bin/true"], check=True)) for _ in range(200))
     bench.add("`true` alone, p50", ms(statistics.median(bare)), note="the same way of starting it")
+    measure_activation(bench, project)
     for words in (["--help"], ["list"]):
         runs = bench.times(project, words, 30)
         bench.add(
@@ -173,6 +175,31 @@ def measure_handbook(bench: Bench) -> None:
             f"p95 {ms(quantile(runs, 0.95))}",
         )
     second_environment(bench, project)
+
+
+ACTIVATIONS = """
+for i in {1..100}; do
+    before=$EPOCHREALTIME
+    eval "$("$CAPE" activate --shell bash)"
+    after=$EPOCHREALTIME
+    cape deactivate
+    echo $((${after/./} - ${before/./}))
+done
+"""
+
+
+def measure_activation(bench: Bench, project: Path) -> None:
+    environment = {**os.environ, "CAPE_STORE": str(bench.directory / "store"), "CAPE": str(CAPE)}
+    output = subprocess.check_output(
+        ["bash", "--norc", "-c", ACTIVATIONS], cwd=project, env=environment, text=True
+    )
+    times = sorted(int(line) / 1e6 for line in output.split())
+    bench.add(
+        "in-shell activation, warm, p50",
+        ms(statistics.median(times)),
+        statistics.median(times),
+        f"100 times in one bash; p95 {ms(quantile(times, 0.95))}",
+    )
 
 
 def timed(work: Callable[[], object]) -> float:
