@@ -15,7 +15,7 @@ from cape.lock import (
     write_lock,
 )
 from cape.manifest import Manifest, read_manifest
-from cape.operations.project import Project, Workshop
+from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import Source
 
 
@@ -80,7 +80,8 @@ def lock_project(project: Project, workshop: Workshop, *, dry_run: bool = False)
     previous = read_lock(project.lock_path)
     result = compute_lock(manifest, previous, workshop)
     if not dry_run and result.reasons:
-        write_lock(project.lock_path, result.lock)
+        with project_files(project.directory):
+            write_lock(project.lock_path, result.lock)
     return result
 
 

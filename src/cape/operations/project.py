@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.configuration import Configuration
-from cape.errors import StateError
+from cape.errors import DiskFull, StateError
 from cape.sources.protocol import NO_PROGRESS, Progress, Source
 from cape.store import Store
 
@@ -35,6 +36,31 @@ class DirectoryNotWritable(StateError):
     """The project's directory cannot hold cape's files."""
 
     slug = "directory-not-writable"
+
+
+@contextlib.contextmanager
+def project_files(directory: Path) -> Iterator[None]:
+    """Turn the kernel's refusals to write the project's files into errors that a user can act on.
+
+    Raises `DiskFull`, `DirectoryNotWritable`.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or directory)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "there is no room left for the project's files",
+                where=where,
+                hint="make room on its file system, then run the command again",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DirectoryNotWritable(
+                f"the project's files cannot be written: {error.strerror}",
+                where=where,
+                hint="make the project's directory writable for you",
+            ) from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +109,8 @@ class Workshop:
         return cls(configuration, Store.default(configuration), progress)
 
     def sources(self, suite: str | None) -> Mapping[str, Source]:
-        """The real sources, by name, opened when they are first asked for."""
+        """The real sources, by name, opened when they are first asked for. Raises `StoreNotWritable`."""
+        self.store.check_writable()
         return _Sources(self, suite or DEFAULT_SUITE)
 
 

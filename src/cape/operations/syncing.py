@@ -23,7 +23,7 @@ from cape.manifest import Manifest, read_manifest
 from cape.names import Digest, System
 from cape.operations.fetching import Fetched, fetch, missing
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
-from cape.operations.project import Project, Workshop
+from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import LockedPackage
 from cape.store import Store, StoreObject
 
@@ -218,13 +218,14 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
     """
     locked = prepared.locked
     current = current_generation(project.directory)
-    generation = new_generation(
-        project.directory,
-        prepared.environment,
-        lock_text=render_lock(locked.lock),
-        manifest_text=locked.manifest.text,
-        argv=argv,
-    )
+    with project_files(project.directory):
+        generation = new_generation(
+            project.directory,
+            prepared.environment,
+            lock_text=render_lock(locked.lock),
+            manifest_text=locked.manifest.text,
+            argv=argv,
+        )
     return SyncResult(
         locked=locked,
         identity=prepared.environment.identity,

@@ -13,7 +13,7 @@ from pathlib import Path
 from cape.configuration import Configuration
 from cape.names import Digest
 from cape.store.artifacts import Artifacts
-from cape.store.errors import StoreInUse, disk_errors
+from cape.store.errors import StoreInUse, StoreNotWritable, disk_errors
 from cape.store.leases import Lease
 from cape.store.objects import Objects
 from cape.store.projects import Projects
@@ -58,6 +58,21 @@ class Store:
     def environment_path(self, identity: Digest) -> Path:
         """Where the environment of that identity is, or would be."""
         return self.environments / identity.hex[:32]
+
+    def check_writable(self) -> None:
+        """Raise `StoreNotWritable` where nothing can be put in, before work is done in vain."""
+        existing = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
+        if not existing.is_dir():
+            fact = "the store cannot be here: this is no directory"
+        elif not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+            fact = "the store cannot be written by this user"
+        else:
+            return
+        raise StoreNotWritable(
+            fact,
+            where=str(existing),
+            hint="give the directory to your user, or set another: `cape config store DIR`",
+        )
 
     def lease(self, name: str) -> Lease:
         """The lease for making the thing of that name."""
