@@ -41,7 +41,9 @@ def package(
         name=name,
         version=version,
         systems=(System.X86_64_LINUX,),
-        artifact=Artifact(digest=digest, size_bytes=len(data), registry=source, location=f"pool/{name}"),
+        artifact=Artifact(
+            digest=digest, size_bytes=len(data), registry=source, location=f"pool/{name}/{name}.deb"
+        ),
         dependencies=dependencies,
         attributes=attributes or {},
     )

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from cape.environment.merging import FileConflict
 from cape.environment.objects import WorkerDied, make_objects, plan_keys
 from cape.environment.realisation import read_environment, realise
 from cape.errors import DiskFull
+from cape.sources.protocol import LockedPackage
 from cape.store import ArtifactDamaged, Store
 from tests.environment.builders import make, package, plan, relocate, unpack
 
 
-def test_an_environment_is_hard_links_links_and_private_copies(tmp_path: Path) -> None:
+def test_links_and_private_copies(tmp_path: Path) -> None:
     store = Store(tmp_path)
     tool = package(
         store,
@@ -75,6 +77,27 @@ def test_only_programs_of_named_packages_come_on_path(tmp_path: Path) -> None:
     environment = make(store, made)
     assert environment.programs == ("perl", "play", "pod", "rmt", "tsc")
     assert (environment.path / "libexec/dep").exists()
+
+
+def test_direct_dependencies_of_the_same_source_keep_a_packages_programs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def built(source: str, made: LockedPackage) -> LockedPackage:
+        location = f"pool/{source}/{made.name}.deb"
+        return replace(made, artifact=replace(made.artifact, location=location))
+
+    essential = {"essential": "yes"}
+    jre = package(store, "jre", {"root/usr/bin/java*": "x"}, dependencies=("jre-data", "ldd"))
+    made = plan(
+        built("jdk", package(store, "jdk", {"root/usr/bin/javac*": "x"}, dependencies=("jre", "cat", "lib"))),
+        built("jdk", jre),
+        built("jdk", package(store, "cat", {"root/usr/bin/cat*": "x"}, attributes=essential)),
+        built("jdk", package(store, "lib", {"root/usr/lib/x": "x"}, dependencies=("far",))),
+        package(store, "far", {"root/usr/bin/far*": "x"}),
+        package(store, "ldd", {"root/usr/bin/ldd*": "x"}),
+        roots=("jdk",),
+    )
+    assert make(store, made).programs == ("java", "javac")
 
 
 def test_alternatives_that_finishing_made_are_exposed(tmp_path: Path) -> None:

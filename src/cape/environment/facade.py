@@ -7,7 +7,7 @@ packages are placed by `merging`; what `finishing` made of alternatives is only 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from cape.environment.merging import PROGRAMS, Merged
@@ -79,25 +79,50 @@ def speaking_packages(plan: EnvironmentPlan, owners: Set[int]) -> set[int]:
     """The indices of system packages whose programs are exposed; `owners` are those that have any.
 
     Those are the roots, and for each of them the dependencies that carry its programs: all direct ones
-    of a package that has none itself (`default-jdk`, `imagemagick`), and those that are named after it
-    (`perl` keeps its program in `perl-base`, `python3` in `python3-minimal`).
+    of a package that only leads to others (`default-jdk`, `imagemagick`), those that are named after it
+    (`perl` keeps its program in `perl-base`, `python3` in `python3-minimal`), and those that are built
+    from its source (`openjdk-21-jdk-headless` leaves `java` to `openjdk-21-jre-headless`).
     """
     index = {one.name: at for at, one in enumerate(plan.packages) if one.source == "debian"}
+    roots = {index[name] for source, name in plan.roots if source == "debian" and name in index}
+    leaders = _leaders(plan, index, roots, owners)
     speakers: set[int] = set()
-    waiting = [index[name] for source, name in plan.roots if source == "debian" and name in index]
+    waiting = sorted(roots | leaders)
     while waiting:
         at = waiting.pop()
         if at in speakers:
             continue
         speakers.add(at)
-        waiting += _deputies(plan.packages[at], index, has_programs=at in owners)
+        below = [index[name] for name in plan.packages[at].dependencies if name in index]
+        waiting += [
+            one for one in below if at in leaders or _is_deputy(plan.packages[one], plan.packages[at])
+        ]
     return speakers
 
 
-def _deputies(package: LockedPackage, index: Mapping[str, int], *, has_programs: bool) -> Sequence[int]:
-    named = f"{package.name}-"
-    return [
-        index[dependency]
-        for dependency in package.dependencies
-        if dependency in index and (not has_programs or dependency.startswith(named))
-    ]
+def _leaders(plan: EnvironmentPlan, index: Mapping[str, int], roots: Set[int], owners: Set[int]) -> set[int]:
+    """The roots without programs, and what they lead to that has none either, libraries apart."""
+    leaders: set[int] = set()
+    waiting = sorted(roots - owners)
+    while waiting:
+        at = waiting.pop()
+        leaders.add(at)
+        below = [index[name] for name in plan.packages[at].dependencies if name in index]
+        waiting += [
+            one
+            for one in below
+            if one not in owners and one not in leaders and not plan.packages[one].name.startswith("lib")
+        ]
+    return leaders
+
+
+def _is_deputy(other: LockedPackage, package: LockedPackage) -> bool:
+    """Whether it keeps a part of a package's programs. Essential ones are of the system, not of a package."""
+    if other.name.startswith(f"{package.name}-"):
+        return True
+    return _built_from(other) == _built_from(package) and "essential" not in other.attributes
+
+
+def _built_from(package: LockedPackage) -> str:
+    """The source package: the archive's pool has a directory for each."""
+    return package.artifact.location.rpartition("/")[0].rpartition("/")[2]
