@@ -63,7 +63,8 @@ class Laboratory:
         """Lock and sync the case's environment."""
         project = self.project(case)
         project.mkdir(parents=True, exist_ok=True)
-        lines = ["schema = 1", "[environment]", f'name = "{case.packages[0].rstrip(chr(43))}"', "systems = [SYSTEM]"]
+        name = case.packages[0].rstrip("+")
+        lines = ["schema = 1", "[environment]", f'name = "{name}"', "systems = [SYSTEM]"]
         lines += ['debian = "trixie"', "[packages]", *(f'"{name}" = "*"' for name in case.packages)]
         from cape.names import System
 
