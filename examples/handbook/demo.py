@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +25,10 @@ CAPE = TOP / ".venv" / "bin" / "cape"
 PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
     ("ripgrep, a system package", ["rg", "--no-heading", "allowance", "notes"], "45 euros"),
     ("jq", ["jq", "-n", "-c", "{answer: (6 * 7)}"], '"answer":42'),
-    ("sqlite3", ["sqlite3", ":memory:", "select 'sqlite ' || sqlite_version()"], "sqlite 3"),
+    ("sqlite3", ["sqlite3", "--version"], "3."),
     ("git", ["git", "--version"], "git version"),
     ("python3 with pandas from PyPI", ["python3", "programs/revenue.py"], "Nordics=867"),
-    ("node from npm", ["node", "-p", "'node ' + process.version"], "node v22"),
+    ("node from npm", ["node", "--version"], "v22."),
     ("typescript from npm", ["tsc", "--version"], "Version 5."),
     ("the model file", ["sh", "-c", 'cd "$CAPE_ENV/models" && wc -c */*.onnx'], ".onnx"),
 )
@@ -50,17 +50,27 @@ class Demo:
     def print_table(self) -> None:
         width = max(len(what) for what, _, _ in self.rows)
         print(f"\n{'what was done':<{width}}  {'seconds':>8}  numbers")
+        print(f"{'-' * width}  {'-' * 8}  {'-' * 40}")
         for what, seconds, note in self.rows:
             print(f"{what:<{width}}  {seconds:>8.2f}  {note}")
 
 
 def cape(project: Path, *words: str, store: str = "store", quiet: bool = True) -> tuple[str, float]:
-    """Run one `cape` command in `project`; its stdout and how long it took. Raises `DemoFailed`."""
-    print(f"$ cape {' '.join(words)}", flush=True)
+    """Run one `cape` command in `project`; its stdout and how long it took. Raises `DemoFailed`.
+
+    Unless `quiet`, what it says is shown, indented, and is a part of what is returned.
+    """
+    print(f"$ cape {shlex.join(words)}", flush=True)
     environment = {**os.environ, "CAPE_STORE": str(DEMO / store)}
     started = time.perf_counter()
     done = subprocess.run(
-        [CAPE, *words], cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=False
+        [CAPE, *words],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=None if quiet else subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     seconds = time.perf_counter() - started
     if done.returncode != 0:
@@ -68,6 +78,11 @@ def cape(project: Path, *words: str, store: str = "store", quiet: bool = True) -
     if not quiet:
         print("".join(f"  {line}\n" for line in done.stdout.splitlines()), end="")
     return done.stdout, seconds
+
+
+def title(text: str) -> None:
+    """A line before the commands of a step."""
+    print(f"\n# {text}", flush=True)
 
 
 def megabytes(size_bytes: int) -> str:
@@ -82,14 +97,17 @@ def copy_example(project: Path) -> None:
 
 
 def run_programs(demo: Demo, project: Path, store: str = "store") -> None:
+    title("one program of each kind, inside")
     for what, command, expected in PROGRAMS:
         output, seconds = cape(project, "run", "--", *command, store=store, quiet=False)
         if expected not in output:
             raise DemoFailed(f"{what}: expected `{expected}`, got `{output.strip()}`")
-        demo.step(f"run {what}", seconds, output.strip().splitlines()[0][:60])
+        told = next(line for line in output.splitlines() if expected in line)
+        demo.step(f"run {what}", seconds, told[:60])
 
 
 def compile_typescript(demo: Demo, project: Path) -> None:
+    title("a TypeScript program, compiled and run")
     script = 'tsc --outDir "$CAPE_STATE" programs/greet.ts && node "$CAPE_STATE/greet.js"'
     output, seconds = cape(project, "run", "--", "sh", "-c", script, quiet=False)
     if "typed and compiled" not in output:
@@ -98,13 +116,16 @@ def compile_typescript(demo: Demo, project: Path) -> None:
 
 
 def upgrade_and_roll_back(demo: Demo, project: Path) -> None:
+    title("upgrade a package, look back, roll back")
     before, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
     output, seconds = cape(project, "install", "npm:typescript@~5.9", "--json")
-    changed = json.loads(output)["changes"]
+    objects = json.loads(output)["objects_made"]
     after, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
     if before == after:
         raise DemoFailed("the upgrade changed nothing")
-    demo.step("upgrade typescript", seconds, f"{before.split()[-1]} -> {after.split()[-1]}; {changed[0]}")
+    demo.step(
+        "upgrade typescript", seconds, f"{before.split()[-1]} -> {after.split()[-1]}, {objects} objects made"
+    )
     cape(project, "history", quiet=False)
     _, seconds = cape(project, "rollback", quiet=False)
     back, _ = cape(project, "run", "--", "tsc", "--version", quiet=False)
@@ -115,6 +136,7 @@ def upgrade_and_roll_back(demo: Demo, project: Path) -> None:
 
 def welcome_newcomer(demo: Demo, project: Path) -> None:
     """A second person on a fresh machine: clones manifest and lock, has an empty store, runs a program."""
+    title("a newcomer: clone manifest and lock, sync into an empty store, run a program")
     clone = DEMO / "newcomer"
     started = time.perf_counter()
     if not clone.exists():
@@ -122,7 +144,7 @@ def welcome_newcomer(demo: Demo, project: Path) -> None:
             identity = ["-c", "user.name=demo", "-c", "user.email=demo@localhost"]
             subprocess.run(["git", *identity, *words], cwd=project, check=True)
         subprocess.run(["git", "clone", "-q", str(project), str(clone)], check=True)
-    cape(clone, "sync", "--locked", store="newcomer-store")
+    cape(clone, "sync", "--locked", store="newcomer-store", quiet=False)
     output, _ = cape(
         clone, "run", "--", "python3", "programs/revenue.py", store="newcomer-store", quiet=False
     )
@@ -144,6 +166,7 @@ def digests(project: Path, store: str) -> dict[str, str]:
 def play(demo: Demo) -> None:
     project = DEMO / "handbook"
     copy_example(project)
+    title(f"lock and sync {project.relative_to(TOP)}")
     _, seconds = cape(project, "lock", quiet=False)
     output, _ = cape(project, "list", "--all", "--json")
     rows = json.loads(output)["packages"]
@@ -164,9 +187,11 @@ def play(demo: Demo) -> None:
     compile_typescript(demo, project)
     upgrade_and_roll_back(demo, project)
     welcome_newcomer(demo, project)
+    title("the digests, equal for the newcomer and for every run that locks the same")
+    found = digests(project, "store")
     demo.print_table()
     print()
-    for name, digest in digests(project, "store").items():
+    for name, digest in found.items():
         print(f"{name:<9} {digest}")
 
 

@@ -56,8 +56,9 @@ def show_json(fields: Mapping[str, object]) -> None:
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """A line of conversation on stderr, unless the user wants quiet."""
+    """A line of conversation on stderr, unless the user wants quiet; what stdout has comes before it."""
     if not quiet:
+        sys.stdout.flush()
         print(text, file=sys.stderr)
 
 
