@@ -40,10 +40,8 @@ def complete(project: Project, line: str) -> list[str]:
         ("cape in", ["init", "install"]),
         ("cape un", ["uninstall"]),
         ("cape --h", ["--help"]),
-        (
-            "cape sync --",
-            ["--directory", "--dry-run", "--from", "--json", "--locked", "--quiet", "--verbose"],
-        ),
+        ("cape sync --d", ["--directory", "--dry-run"]),
+        ("cape deactivate --", ["--directory", "--quiet", "--verbose"]),
         ("cape -C . lock --ch", ["--check"]),
         ("cape -q lock --ch", ["--check"]),
         ("cape why h", ["hello"]),

@@ -46,7 +46,8 @@ def test_every_setting_variable_and_slug_is_documented() -> None:
         assert f"| `{setting.key}` | `${setting.variable}` |" in settings
     assert all(f"| `{variable.name}` |" in settings for variable in VARIABLES)
     errors = (DOCS / "reference" / "errors.md").read_text()
-    assert not [error.slug for error in CLASSES if f"`{error.slug}`" not in errors]
+    public = [error.slug for error in CLASSES if not error.__name__.startswith("_")]
+    assert not [slug for slug in public if f"`{slug}`" not in errors]
 
 
 def test_every_variable_that_the_code_names_is_declared() -> None:
@@ -60,30 +61,33 @@ def test_every_variable_that_the_code_names_is_declared() -> None:
     assert named <= declared | INTERNAL, named - declared
 
 
-def commands_of(text: str) -> list[str]:
-    """Every command line of cape in code blocks and code spans."""
-    found = []
-    for block in re.findall(r"```(?:sh|console|yaml)\n(.*?)```", text, flags=re.DOTALL):
-        for line in re.sub(r"\\\n", " ", block).splitlines():
-            found += re.findall(r"(?:^|\$ |[(;&|:] ?)\s*(cape(?: [^|&;#)]*)?)", line)
+def commands_of(text: str) -> list[list[str]]:
+    """The words of every command line of cape in code blocks and code spans."""
+    lines = []
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, flags=re.DOTALL):
+        lines += [
+            line.removeprefix("$ ") for line in block.splitlines() if re.match(r"(\$ )?(eval|cape)\b", line)
+        ]
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    return found + re.findall(r"`(cape [a-z][^`|&;]*)`", text)
+    lines += re.findall(r"`((?:cape|eval) [^`]*)`", text)
+    lines += [line[len('eval "$(') : -len(')"')] for line in lines if line.startswith("eval")]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("cape")]
+
+
+def test_readme_shows_commands() -> None:
+    assert len(commands_of((TOP / "README.md").read_text(encoding="utf-8"))) > 12
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_commands_of_the_page_are_declared(page: Path) -> None:
-    for line in commands_of(page.read_text(encoding="utf-8")):
-        words = shlex.split(line)[1:]
-        if (
-            not words
-            or set(words) & {"--help", "--version", "COMMAND", "..."}
-            or words[-1].endswith("|uninstall")
-        ):
+    for _, *words in commands_of(page.read_text(encoding="utf-8")):
+        if not words or set(words) & {"--help", "--version", "COMMAND"}:
             continue
         try:
             parse([word for word in words if not re.fullmatch(r"\[.*\]|>.*", word)])
         except UsageError as error:
-            assert "wants" in str(error), f"{page.name}: `{line}`: {error}"
+            # A sentence may name a command without its arguments.
+            assert "wants" in str(error), f"{page.name}: `cape {' '.join(words)}`: {error}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
