@@ -9,6 +9,8 @@ from cape.cli.help import command_help, overview
 from tests.cli.snapshots import check, transcript
 from tests.end_to_end.harness import Project, World, add_program
 
+UNSET = ("CAPE_PYPI_INDEX", "CAPE_NPM_REGISTRY", "CAPE_NETWORK_SILENCE", "CAPE_NETWORK_ATTEMPTS")
+
 READING: dict[str, tuple[tuple[str, ...], ...]] = {
     "list": (("list",), ("list", "--all"), ("list", "-q")),
     "show": (("show", "hello"), ("show", "pypi:words"), ("show", "tool"), ("show", "hallo")),
@@ -118,7 +120,7 @@ def test_init_keeps_what_gitattributes_has(world: World) -> None:
 def test_config_sets_shows_and_unsets(world: World) -> None:
     project = world.project(name="configuring")
     home = project.directory / "home"
-    project = project.with_variables(XDG_CONFIG_HOME=str(home), CAPE_PYPI_INDEX="", CAPE_NPM_REGISTRY="")
+    project = project.with_variables(XDG_CONFIG_HOME=str(home), **dict.fromkeys(UNSET, ""))
     commands = (
         ("config",),
         ("config", "pypi.index"),
