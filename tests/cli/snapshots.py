@@ -19,6 +19,7 @@ FILTERS: tuple[tuple[str, str], ...] = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
     (r"\"created_s\": [\d.]+", '"created_s": [SECONDS]'),
     (r"\b(?:\d+ min )?\d+(?:\.\d)? s\b", "[DURATION]"),
+    (r"\b\d+ hashed again", "[COUNT] hashed again"),
     (r"\d+\.\d GB free", "[FREE] free"),
     (r"http://127\.0\.0\.1:\d+", "[REGISTRY]"),
     (r"\buv \d+\.\d+\.\d+", "uv [VERSION]"),
