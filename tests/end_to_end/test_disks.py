@@ -82,6 +82,30 @@ def test_a_full_disk_under_the_project_changes_nothing(stocked: World) -> None:
         project.cape("install", "tool").succeeded()
 
 
+def test_a_project_disk_that_is_full_at_any_step_ends_old_or_new(stocked: World) -> None:
+    """With one page more room each time, another step of the switch is the one that fails."""
+    project = stocked.project(hello="*")
+    text = project.manifest.read_text()
+    codes = []
+    for pages in range(0, 26, 2):
+        with small_disk(project.directory, "size=256k"):
+            project.manifest.write_text(text)
+            project.cape("sync").succeeded()
+            before = project.state()
+            free = os.statvfs(project.directory)
+            (project.directory / "ballast").write_bytes(b"x" * (free.f_bavail - pages) * free.f_bsize)
+            done = project.cape("install", "tool")
+            codes.append(done.code)
+            if done.code:
+                done.failed(STATE, "room")
+                assert project.state() == before
+                assert project.cape("run", "--", "hello").stdout == "hello 1.0-1\n"
+            else:
+                assert project.cape("run", "--", "tool").stdout == "tool 1.0-1\n"
+    assert set(codes) == {0, STATE}
+    assert codes == sorted(codes, reverse=True)
+
+
 @pytest.mark.parametrize("which", ["a file", "below a file"])
 def test_a_store_that_is_no_directory_is_told(synced: Project, which: str) -> None:
     file = synced.directory / "file"
@@ -162,6 +186,25 @@ def test_a_project_that_cannot_be_written_is_told(open_place: World) -> None:
         STATE, "cannot be written", "hint: "
     )
     assert not (project.directory / ".cape").exists()
+
+
+def test_a_manifest_that_cannot_be_written_stays_and_nothing_tries_again(open_place: World) -> None:
+    project = open_place.project(hello="*")
+    project.cape("sync").succeeded()
+    before = project.state()
+    with as_nobody(project):
+        store = str(open_place.directory("their-store"))
+        os.chown(store, NOBODY, NOBODY)
+        run_as_nobody(project, "sync", CAPE_STORE=store).succeeded()
+        before = project.state()
+        project.directory.chmod(0o555)
+        done = run_as_nobody(project, "install", "tool", CAPE_STORE=store)
+        done.failed(STATE, "cannot be written", "hint: ")
+        assert project.state() == before
+        said = run_as_nobody(project, "run", "--", "hello", CAPE_STORE=store).succeeded()
+        assert said.stdout == "hello 1.0-1\n"
+        project.directory.chmod(0o755)
+        run_as_nobody(project, "install", "tool", CAPE_STORE=store).succeeded()
 
 
 def test_an_environment_on_another_disk_is_made_of_copies(stocked: World) -> None:

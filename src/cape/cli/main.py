@@ -17,6 +17,7 @@ from cape.errors import CapeError, StateError, UsageError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted: manifest, lock and generations are as the last change that was finished left them"
 _REFUSALS = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
     errno.EACCES, errno.EPERM, errno.EROFS,
@@ -195,6 +196,17 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code. Never raises."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        return _answered(words)
+    # The launcher started this process so: Ctrl-C is an exception from here on, and at the end no more.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _answered(words)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _answered(words: Sequence[str] | None) -> int:
     from cape.cli.output import show_error
 
     words = sys.argv[1:] if words is None else words
@@ -207,7 +219,8 @@ def main(words: Sequence[str] | None = None) -> int:
         show_error(error, as_json=json)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: manifest, lock and generations are as they were", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(INTERRUPTED, file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,12 +8,15 @@ The reasons are in `docs/decisions/`, rollback.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,14 +115,15 @@ def new_generation(
     heal(project)
     present = current_generation(project)
     if present and _is_same(present, environment, lock_text, manifest_text):
-        _switch(project, present)
-        return present
+        return _switch(project, present.number)
     store = Store(environment.path.parent.parent)
     store.announce()
     store.projects.register(project, [environment.path.name, *_registered(store, project)])
-    made = _write(project, environment, lock_text, manifest_text, argv, present)
-    _switch(project, made)
-    return made
+    number, written = _write(project, environment, lock_text, manifest_text, argv, present)
+    try:
+        return _switch(project, number, written=written)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
 
 
 def _registered(store: Store, project: Path) -> tuple[str, ...]:
@@ -138,8 +142,8 @@ def _write(
     manifest_text: str,
     argv: Sequence[str],
     present: Generation | None,
-) -> Generation:
-    """Write a generation beside, and rename it to the next free number."""
+) -> tuple[GenerationId, Path]:
+    """Write a generation beside; the next free number, which it will have, and where it is."""
     generations = project / ".cape" / "generations"
     _sweep(generations)
     temporary = generations / f".new.{holder_name()}"
@@ -161,12 +165,10 @@ def _write(
         seal_scripts(project, temporary, directory_of(project, number), environment.path)
         write_atomically(temporary / RECORD, json.dumps(record, indent=1).encode() + b"\n")
         _sync_files(temporary)
-        _rename(temporary, directory_of(project, number))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_directory(generations)
-    return generation(project, number)
+    return GenerationId(number), temporary
 
 
 def _sync_files(directory: Path) -> None:
@@ -277,9 +279,7 @@ def rollback(project: Path, to: int | None = None) -> Generation:
     """
     project = Path(os.path.realpath(project))
     heal(project)
-    target = rollback_target(project, to)
-    _switch(project, target)
-    return target
+    return _switch(project, rollback_target(project, to).number)
 
 
 def rollback_target(project: Path, to: int | None = None) -> Generation:
@@ -340,17 +340,92 @@ def _note(project: Path) -> Path:
     return project / ".cape" / "switching"
 
 
-def _switch(project: Path, target: Generation) -> None:
-    """Note what will be done, do it, and remove the note."""
-    replaced = {name: _digest_of(project / name) for name in _FILES}
-    if current_number(project) == target.number and all(
-        _digest_of(target.directory / name) == replaced[name] for name in _FILES
-    ):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Before:
+    """What a switch replaces: manifest and lock (None: absent), and the number that `current` points to."""
+
+    contents: Mapping[str, bytes | None]
+    number: GenerationId | None
+
+    @classmethod
+    def read(cls, project: Path) -> _Before:
+        contents = {name: _bytes_of(project / name) for name in _FILES}
+        return cls(contents=contents, number=current_number(project))
+
+    def digests(self) -> dict[str, str | None]:
+        return {
+            name: None if content is None else Digest.of(content).hex
+            for name, content in self.contents.items()
+        }
+
+    def put_back(self, project: Path) -> None:
+        for name, content in self.contents.items():
+            file = project / name
+            if content is None:
+                file.unlink(missing_ok=True)
+            elif _bytes_of(file) != content:
+                write_atomically(file, content, mode=file.stat().st_mode & 0o777)
+        if self.number is None:
+            (project / ".cape" / "current").unlink(missing_ok=True)
+        elif current_number(project) != self.number:
+            _point(project, self.number)
+
+
+def _switch(project: Path, number: GenerationId, *, written: Path | None = None) -> Generation:
+    """Note what will be done, do it, and remove the note; Ctrl-C waits until then.
+
+    With `written`, that directory becomes the generation of this number first. If a step fails, what was
+    done is undone: otherwise the note would make every later command try it again.
+    """
+    before = _Before.read(project)
+    if written is None and _is_at(project, generation(project, number), before):
+        target = generation(project, number)
         seal(project, target)
+        return target
+    note = json.dumps({"schema_version": 1, "to": number, "replaces": before.digests()})
+    with _uninterrupted():
+        try:
+            write_atomically(_note(project), note.encode() + b"\n", mode=0o600)
+            if written is not None:
+                _rename(written, directory_of(project, number))
+                sync_directory(written.parent)
+            target = generation(project, number)
+            _carry_out(project, target, before.digests())
+        except Exception:
+            _undo(project, number, before, written)
+            raise
+    return target
+
+
+def _is_at(project: Path, target: Generation, before: _Before) -> bool:
+    return before.number == target.number and all(
+        before.contents[name] == _bytes_of(target.directory / name) for name in _FILES
+    )
+
+
+def _undo(project: Path, number: GenerationId, before: _Before, written: Path | None) -> None:
+    """Undo a switch. What cannot be undone (a broken disk) is left, with the note, for `heal` to finish."""
+    with contextlib.suppress(OSError):
+        before.put_back(project)
+        if written is not None and not written.exists():
+            os.rename(directory_of(project, number), written)
+        _note(project).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C waiting for the milliseconds of the block; then it is raised as it would have been."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    note = json.dumps({"schema_version": 1, "to": target.number, "replaces": replaced})
-    write_atomically(_note(project), note.encode() + b"\n", mode=0o600)
-    _carry_out(project, target, replaced)
+    waiting: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+        if waiting:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _carry_out(project: Path, target: Generation, replaced: dict[str, str | None]) -> None:
@@ -371,8 +446,13 @@ def _put_back(file: Path, saved: Path, replaces: str | None) -> None:
 
 
 def _digest_of(file: Path) -> str | None:
+    content = _bytes_of(file)
+    return None if content is None else Digest.of(content).hex
+
+
+def _bytes_of(file: Path) -> bytes | None:
     try:
-        return Digest.of(file.read_bytes()).hex
+        return file.read_bytes()
     except FileNotFoundError:
         return None
 
