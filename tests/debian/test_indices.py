@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -292,9 +295,10 @@ def test_a_dated_mirror_is_asked_last(mirror: DebianMirror, tmp_path: Path) -> N
         artifacts=None,  # type: ignore[arg-type]
     )
     tool = row(source.resolve([want("tool")], AMD64), "tool")
-    here, old = source.locate([tool])[tool.artifact.digest]
+    here, old, half_a_day_later = source.locate([tool])[tool.artifact.digest]
     assert here == f"{mirror.url}/{tool.artifact.location}"
     assert old == f"file:///old/debian/20260102T030405Z/{tool.artifact.location}"
+    assert half_a_day_later == f"file:///old/debian/20260102T150405Z/{tool.artifact.location}"
 
 
 def test_a_package_of_one_architecture_is_named_with_the_way_out(
@@ -316,3 +320,65 @@ def test_silence_of_the_security_mirror_is_no_absence(mirror: DebianMirror, open
         server.always["/dists/trixie-security/InRelease"] = Fault(status=400)
         with pytest.raises(RegistryUnreachable):
             _resolve(open_source(server.url))
+
+
+def _replayed(mirror: DebianMirror, old: datetime, new: datetime, **how: Any) -> Path:
+    """The archive as it was, signed: what one who answers in the mirror's place may replay."""
+    mirror.publish(date=old, valid_for=timedelta(days=3000))
+    replay = mirror.directory.with_name("replay")
+    shutil.copytree(mirror.directory, replay)
+    mirror.add("tool", "1.0-2")
+    mirror.publish(date=new, **how)
+    return replay
+
+
+OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def _served_again(mirror: DebianMirror, replay: Path) -> None:
+    shutil.rmtree(mirror.directory / "dists")
+    shutil.copytree(replay / "dists", mirror.directory / "dists")
+
+
+def test_a_mirror_that_goes_back_in_time_is_not_followed(
+    published: DebianMirror, open_source: Opener
+) -> None:
+    replay = _replayed(published, OLD, NEW)
+    assert row(open_source().resolve([want("tool")], AMD64), "tool").version == "1.0-2"
+    _served_again(published, replay)
+    source = open_source()
+    source.refresh()
+    resolution = source.resolve([want("tool")], AMD64)
+    assert row(resolution, "tool").version == "1.0-2"
+    assert resolution.snapshots[0].date == "2026-01-05T00:00:00Z"
+    (note,) = resolution.notes
+    assert "went back to its state of 2026-01-01" in note and "of 2026-01-05" in note
+
+
+def test_an_older_release_is_taken_when_the_newer_one_has_expired(
+    published: DebianMirror, open_source: Opener
+) -> None:
+    replay = _replayed(published, OLD, NEW, valid_for=timedelta(days=3000))
+    open_source().resolve([want("tool")], AMD64)
+    published.publish(date=NEW, valid_for=timedelta(seconds=1))
+    with pytest.raises(IndexExpired):
+        source = open_source()
+        source.refresh()
+        source.resolve([want("tool")], AMD64)
+    _served_again(published, replay)
+    source = open_source()
+    source.refresh()
+    resolution = source.resolve([want("tool")], AMD64)
+    assert resolution.snapshots[0].date == "2026-01-01T00:00:00Z"
+
+
+def test_a_mirror_that_is_behind_the_lock_is_noted(
+    published: DebianMirror, open_source: Opener, tmp_path: Path
+) -> None:
+    _replayed(published, OLD, NEW)
+    locked = open_source().resolve([want("tool")], AMD64)
+    published.publish(date=OLD)
+    shutil.rmtree(tmp_path / "cache")
+    context = replace(AMD64, snapshots=locked.snapshots)
+    (note,) = open_source().resolve([want("tool")], context).notes
+    assert "older than the lock's of 2026-01-05" in note

@@ -75,7 +75,9 @@ class FakeSource:
             notes=(f"{self.name} was asked",),
         )
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
         return {package.artifact.digest: [f"file:///{package.artifact.location}"] for package in packages}
 
     def unpack(self, package: LockedPackage, artifact: Path, into: Path) -> None:

@@ -254,6 +254,23 @@ class DebianMirror:
         return ("application/octet-stream", file.read_bytes()) if file.is_file() else None
 
 
+@contextlib.contextmanager
+def serve_states(states: Mapping[str, DebianMirror]) -> Iterator[Loopback]:
+    """An archive of old states on loopback: `URL/ARCHIVE/STAMP/...` is the last state up to that stamp.
+
+    `states` are archives by their stamps (`20260102T030405Z`).
+    """
+
+    def answer(path: str) -> tuple[str, bytes] | None:
+        _, _archive, stamp, rest = path.split("/", 3)
+        known = [moment for moment in sorted(states) if moment <= stamp]
+        return states[known[-1]]._answer(rest) if known else None
+
+    with loopback() as server:
+        server.answer = answer
+        yield server
+
+
 def _release(
     suite: str,
     indices: Mapping[str, bytes],

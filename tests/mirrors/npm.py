@@ -43,10 +43,18 @@ class NpmRegistry:
         self.server = server
         self.url = f"{server.url}/"
         self.packages: dict[str, dict[str, dict[str, Any]]] = {}
+        self.times: dict[str, dict[str, str]] = {}
+        """When versions came, by package and version; told of packages that are in it only."""
         server.answer = self._answer
 
     def publish(
-        self, name: str, version: str, *, files: Mapping[str, bytes] | None = None, **described: Any
+        self,
+        name: str,
+        version: str,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        uploaded: str | None = None,
+        **described: Any,
     ) -> bytes:
         """Publish a version; `described` goes to its `package.json`. Its tarball."""
         manifest = {"name": name, "version": version, **described}
@@ -60,6 +68,8 @@ class NpmRegistry:
             "integrity": integrity,
             "shasum": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
         }
+        if uploaded:
+            self.times.setdefault(name, {})[version] = uploaded
         self.packages.setdefault(name, {})[version] = {**manifest, "dist": dist}
         return data
 
@@ -70,6 +80,8 @@ class NpmRegistry:
         versions = self.packages[name]
         newest = max(versions, key=lambda version: [int(part) for part in version.split(".")])
         page = {"name": name, "dist-tags": {"latest": newest}, "versions": versions}
+        if name in self.times:
+            page["time"] = self.times[name]
         return "application/json", json.dumps(page).encode()
 
 

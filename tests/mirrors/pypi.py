@@ -71,12 +71,16 @@ class PythonIndex:
         self.simple = f"{server.url}/simple"
         self.projects: dict[str, dict[str, bytes]] = {}
         self.without_hashes = False
+        self.uploaded: dict[str, str] = {}
+        """When files came, by their names (`2026-01-02T03:04:05Z`); the index tells it of these only."""
         server.answer = self._answer
 
-    def add_wheel(self, name: str, version: str, **parts: object) -> str:
+    def add_wheel(self, name: str, version: str, *, uploaded: str | None = None, **parts: object) -> str:
         """Publish a wheel made by `make_wheel`; its file name."""
         file_name, data = make_wheel(name, version, **parts)  # type: ignore[arg-type]
         self.add_file(name, file_name, data)
+        if uploaded:
+            self.uploaded[file_name] = uploaded
         return file_name
 
     def add_file(self, name: str, file_name: str, data: bytes) -> None:
@@ -94,6 +98,8 @@ class PythonIndex:
 
     def _entry(self, file_name: str, data: bytes) -> dict[str, object]:
         entry: dict[str, object] = {"filename": file_name, "url": f"{self.server.url}/files/{file_name}"}
+        if file_name in self.uploaded:
+            entry["upload-time"] = self.uploaded[file_name]
         if self.without_hashes:
             return {**entry, "hashes": {}}
         return {**entry, "hashes": {"sha256": hashlib.sha256(data).hexdigest()}, "size": len(data)}

@@ -49,6 +49,11 @@ class Variable:
 
 JSON = Argument(flags=("--json",), help="print JSON for machines")
 DRY_RUN = Argument(flags=("--dry-run",), help="say what would change, and change nothing")
+AS_OF = Argument(
+    flags=("--as-of",),
+    value="DATE",
+    help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
+)
 PACKAGES = Argument(
     flags=("packages",),
     nargs="+",
@@ -89,7 +94,7 @@ COMMANDS: tuple[Command, ...] = (
             "package; `pypi:NAME` and `npm:NAME` come from there."
         ),
         handler="packages:install",
-        arguments=(PACKAGES, DRY_RUN, JSON),
+        arguments=(PACKAGES, AS_OF, DRY_RUN, JSON),
         examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",),
     ),
     Command(
@@ -115,6 +120,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete="package",
                 help="names in the manifest; none: all of them",
             ),
+            AS_OF,
             DRY_RUN,
             JSON,
         ),
@@ -125,18 +131,19 @@ COMMANDS: tuple[Command, ...] = (
         summary="write `cape.lock` for every system of the manifest",
         description=(
             "Answers every requirement of the manifest with exact packages, for all its systems. Rows whose "
-            "requirement did not change stay as they are. A first lock lists what the manifest names, a "
-            "later one each change."
+            "requirement did not change stay as they are; with `--as-of` all of it is locked anew. A first "
+            "lock lists what the manifest names, a later one each change."
         ),
         handler="locking:lock",
         arguments=(
             Argument(
                 flags=("--check",), help="exit 1 if the lock does not answer the manifest; write nothing"
             ),
+            AS_OF,
             DRY_RUN,
             JSON,
         ),
-        examples=("cape lock", "cape lock --check"),
+        examples=("cape lock", "cape lock --check", "cape lock --as-of 2026-01-15"),
     ),
     Command(
         name="sync",
@@ -154,6 +161,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete="directory",
                 help="take artifacts from DIR (written by `cape vendor`) and use no network",
             ),
+            AS_OF,
             DRY_RUN,
             JSON,
         ),

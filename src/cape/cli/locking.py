@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cape.cli.dates import instant_of, refuse_together
 from cape.cli.output import clock, count, duration, say, show_json, size
 from cape.cli.progress import progress
 from cape.operations.locking import LockResult, check_lock, lock_project
@@ -16,11 +17,13 @@ from cape.operations.syncing import SyncResult, sync_project
 def lock(arguments: argparse.Namespace) -> int:
     """`cape lock`; with `--check`, exit code 1 when the lock is out of date."""
     project = find_project(Path.cwd())
+    as_of = instant_of(arguments.as_of)
     if arguments.check:
+        refuse_together(as_of, "--check")
         return _check(check_lock(project), as_json=arguments.json, quiet=arguments.quiet)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
-        result = lock_project(project, workshop, dry_run=arguments.dry_run)
+        result = lock_project(project, workshop, as_of=as_of, dry_run=arguments.dry_run)
     if arguments.json:
         show_json(lock_fields(result) | {"dry_run": arguments.dry_run})
     else:
@@ -84,6 +87,10 @@ def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool 
 def sync(arguments: argparse.Namespace) -> int:
     """`cape sync`."""
     project = find_project(Path.cwd())
+    as_of = instant_of(arguments.as_of)
+    for flag in ("--locked", "--from"):
+        if vars(arguments)[flag.lstrip("-")]:
+            refuse_together(as_of, flag)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     only_from = Path(vars(arguments)["from"]).absolute() if vars(arguments)["from"] else None
     with held(project):
@@ -93,6 +100,7 @@ def sync(arguments: argparse.Namespace) -> int:
             argv=sys.argv[1:],
             must_be_locked=arguments.locked,
             only_from=only_from,
+            as_of=as_of,
             dry_run=arguments.dry_run,
         )
     if arguments.json:

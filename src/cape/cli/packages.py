@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 def install(arguments: argparse.Namespace) -> int:
     """`cape install PACKAGE...`."""
+    from cape.cli.dates import instant_of
     from cape.cli.progress import progress
     from cape.manifest import parse_package_argument
     from cape.operations import editing
 
+    as_of = instant_of(arguments.as_of)
     project = find_project(Path.cwd())
     packages = [parse_package_argument(word) for word in arguments.packages]
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
-        result = editing.install(project, workshop, packages, argv=sys.argv[1:], dry_run=arguments.dry_run)
+        result = editing.install(
+            project, workshop, packages, argv=sys.argv[1:], as_of=as_of, dry_run=arguments.dry_run
+        )
     return _show_edit(result, arguments)
 
 
@@ -46,14 +50,16 @@ def uninstall(arguments: argparse.Namespace) -> int:
 
 def upgrade(arguments: argparse.Namespace) -> int:
     """`cape upgrade [PACKAGE...]`."""
+    from cape.cli.dates import instant_of
     from cape.cli.progress import progress
     from cape.operations import editing
 
+    as_of = instant_of(arguments.as_of)
     project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
         result = editing.upgrade(
-            project, workshop, arguments.packages, argv=sys.argv[1:], dry_run=arguments.dry_run
+            project, workshop, arguments.packages, argv=sys.argv[1:], as_of=as_of, dry_run=arguments.dry_run
         )
     return _show_edit(result, arguments)
 

@@ -27,6 +27,7 @@ from cape.sources.protocol import (
     Requirement,
     Resolution,
     ResolveContext,
+    Snapshot,
     Source,
     UnknownPackage,
 )
@@ -44,13 +45,15 @@ def lock_manifest(
     previous: Lock | None,
     *,
     upgrade: frozenset[str] | None = None,
+    as_of: str | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Lock:
     """The lock of a manifest. Writes nothing.
 
     Of `previous`, what its sources would answer again is kept: a source whose requirements, systems and
     platforms are as they were is not asked at all. `upgrade` names requirements or locked packages that
-    may move (`ALL`: everything may; None: nothing that need not).
+    may move (`ALL`: everything may; None: nothing that need not). With `as_of`, an instant such as
+    `2026-01-16T00:00:00Z`, the sources that are asked answer as they would have then.
 
     Raises `UnknownPackage` (with the other sources that have the name), `UnknownVersion`,
     `RequirementsConflict`, `NoSourceOnSystem`, `NoSuite`, `SourceMissing`, `UnknownUpgrade`, and the
@@ -60,16 +63,18 @@ def lock_manifest(
     check_possible(manifest, wanted)
     check_upgrade(upgrade or frozenset(), wanted, previous)
     work = _Work(
-        manifest=manifest, wanted=wanted, sources=sources, previous=previous, upgrade=upgrade or frozenset()
+        manifest=manifest,
+        wanted=wanted,
+        sources=sources,
+        previous=previous,
+        upgrade=upgrade or frozenset(),
+        as_of=as_of,
+        progress=progress,
     )
     names = sorted(
         {requirement.source for requirement in wanted}, key=lambda name: (name != _SYSTEM_SOURCE, name)
     )
-    progress.start("locking", len(names))
-    try:
-        return _assemble(manifest, wanted, _parts(work, names, progress))
-    finally:
-        progress.finish()
+    return _assemble(manifest, wanted, _parts(work, names))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,12 +86,14 @@ class _Work:
     sources: Mapping[str, Source]
     previous: Lock | None
     upgrade: frozenset[str]
+    as_of: str | None
+    progress: Progress
 
     def requirements_of(self, source: str) -> tuple[Requirement, ...]:
         return tuple(requirement for requirement in self.wanted if requirement.source == source)
 
 
-def _parts(work: _Work, names: Sequence[str], progress: Progress) -> list[Resolution]:
+def _parts(work: _Work, names: Sequence[str]) -> list[Resolution]:
     """Each source's resolution, system packages first."""
     parts: list[Resolution] = []
     platforms: tuple[Platform, ...] = platforms_of((), work.manifest.systems)
@@ -94,7 +101,6 @@ def _parts(work: _Work, names: Sequence[str], progress: Progress) -> list[Resolu
         parts.append(_part(work, name, platforms))
         if name == _SYSTEM_SOURCE:
             platforms = platforms_of(parts[-1].packages, work.manifest.systems)
-        progress.advance()
     return parts
 
 
@@ -121,8 +127,13 @@ def _kept(previous: Lock, source: str) -> Resolution:
     return Resolution(
         packages=previous.packages_of(source),
         roots={name: previous.roots.get(name, ()) for name in names},
-        snapshots=tuple(snapshot for snapshot in previous.snapshots if snapshot.source == source),
+        snapshots=_snapshots_of(previous, source),
     )
+
+
+def _snapshots_of(previous: Lock | None, source: str) -> tuple[Snapshot, ...]:
+    snapshots = previous.snapshots if previous else ()
+    return tuple(snapshot for snapshot in snapshots if snapshot.source == source)
 
 
 def _resolve(
@@ -140,11 +151,17 @@ def _resolve(
         kept=kept_rows(source, requirements, work.previous, work.upgrade),
         platforms=tuple(platform for platform in platforms if platform.system in systems),
         suite=work.manifest.debian,
+        snapshots=_snapshots_of(work.previous, source),
+        as_of=work.as_of,
+        progress=work.progress,
     )
+    work.progress.start(f"locking {source} packages", 0)
     try:
         resolution = work.sources[source].resolve(asked, context)
     except UnknownPackage as error:
         raise _told_elsewhere(error, work.sources) from error.__cause__
+    finally:
+        work.progress.finish()
     return _checked(source, asked, resolution, systems)
 
 

@@ -40,13 +40,14 @@ def install(
     packages: Sequence[PackageArgument],
     *,
     argv: Sequence[str],
+    as_of: str | None = None,
     dry_run: bool = False,
 ) -> EditResult:
     """Add packages to the manifest (or change their constraint), lock, and make a generation."""
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     text = add_requirements(manifest.text, packages)
-    return _apply(project, workshop, manifest, text, argv=argv, dry_run=dry_run)
+    return _apply(project, workshop, manifest, text, argv=argv, as_of=as_of, dry_run=dry_run)
 
 
 def uninstall(
@@ -71,13 +72,16 @@ def upgrade(
     names: Sequence[str],
     *,
     argv: Sequence[str],
+    as_of: str | None = None,
     dry_run: bool = False,
 ) -> EditResult:
     """Let the named packages move within their constraints; all, when none is named."""
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     free = frozenset(_key_of(manifest, name) for name in names) if names else ALL
-    return _apply(project, workshop, manifest, manifest.text, argv=argv, dry_run=dry_run, free=free)
+    return _apply(
+        project, workshop, manifest, manifest.text, argv=argv, as_of=as_of, dry_run=dry_run, free=free
+    )
 
 
 def _key_of(manifest: Manifest, name: str) -> str:
@@ -115,12 +119,13 @@ def _apply(
     text: str,
     *,
     argv: Sequence[str],
+    as_of: str | None = None,
     dry_run: bool,
     free: frozenset[str] | None = None,
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
     edited = _as_placed(parse_manifest(text, path=project.manifest_path), manifest)
-    locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free)
+    locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free, as_of=as_of)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)
     prepared = prepare(workshop, locked)

@@ -5,14 +5,17 @@ The store itself, the artifact directories of this machine (or of `--from`), the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cape.errors import StateError
+from cape.errors import CapeError, StateError
 from cape.names import Digest
 from cape.operations.project import Workshop
 from cape.sources.protocol import ArtifactGone, LockedPackage, Snapshot, Source
+
+_log = logging.getLogger(__name__)
 
 
 class ArtifactsMissing(StateError):
@@ -86,10 +89,10 @@ def _download(
 ) -> None:
     from cape.sources.download import Download, download_all
 
-    urls = _locations(packages, sources)
+    urls = _locations(packages, sources, snapshots)
     for package in packages:
         if not urls.get(package.artifact.digest):
-            raise _gone(package, snapshots)
+            raise _gone(package, sources[package.source], snapshots)
     downloads = [
         Download(
             digest=package.artifact.digest,
@@ -103,35 +106,49 @@ def _download(
         download_all(downloads, workshop.store.artifacts, progress=workshop.progress)
     except ArtifactGone as error:
         for package in packages:
-            if f"{package.name} {package.version}" in error.fact:
-                raise _gone(package, snapshots) from error
+            if f"`{package.name} {package.version}`" in error.fact:
+                raise _gone(package, sources[package.source], snapshots) from error
         raise
 
 
 def _locations(
-    packages: Sequence[LockedPackage], sources: Mapping[str, Source]
+    packages: Sequence[LockedPackage], sources: Mapping[str, Source], snapshots: Sequence[Snapshot]
 ) -> dict[Digest, Sequence[str]]:
     by_source: dict[str, list[LockedPackage]] = {}
     for package in packages:
         by_source.setdefault(package.source, []).append(package)
     urls: dict[Digest, Sequence[str]] = {}
     for name, group in by_source.items():
-        urls.update(sources[name].locate(group))
+        own = [snapshot for snapshot in snapshots if snapshot.source == name]
+        urls.update(sources[name].locate(group, snapshots=own))
     return urls
 
 
-def _gone(package: LockedPackage, snapshots: Sequence[Snapshot]) -> ArtifactGone:
-    """The error for an artifact that no registry serves: since when, and the ways out."""
+def _gone(package: LockedPackage, source: Source, snapshots: Sequence[Snapshot]) -> ArtifactGone:
+    """The error for an artifact that no registry serves: since when, what replaced it, and the ways out."""
     dates = [snapshot.date for snapshot in snapshots if snapshot.registry == package.artifact.registry]
     since = f"; the lock is of the archive's state of {max(dates)[:10]}" if dates else ""
+    successor = _successor(package, source)
+    now = f"; it has `{successor}` now" if successor else ""
     ways = [
-        f"`cape upgrade {package.name}` takes what replaced it",
+        "`cape upgrade` takes what replaced it, as far as the manifest allows",
         "`cape sync --from DIR` or `cape config artifacts DIR` takes it from a vendored tree",
     ]
     if package.source == "debian":
         ways.append("`cape config debian.dated-mirror URL` takes it from an archive of old states")
     return ArtifactGone(
-        f"`{package.name}` {package.version} is no longer served by its registry{since}",
+        f"`{package.name}` {package.version} is no longer served by its registry{since}{now}",
         where=f"{package.artifact.registry}:{package.artifact.location}",
         hint="; ".join(ways),
     )
+
+
+def _successor(package: LockedPackage, source: Source) -> str | None:
+    """The version that the registry has now; None when it has no other, or cannot be asked."""
+    try:
+        found = source.find(package.name, limit=10)
+    except CapeError as error:
+        _log.debug("what replaced `%s` cannot be asked: %s", package.name, error)
+        return None
+    versions = [one.version for one in found if one.name == package.name and one.version]
+    return versions[0] if versions and versions[0] != package.version else None

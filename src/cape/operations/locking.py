@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cape.environment.generations import heal
 from cape.lock import (
+    ALL,
     Lock,
     LockChanges,
     check_freshness,
@@ -46,18 +47,25 @@ def compute_lock(
     workshop: Workshop,
     *,
     upgrade: frozenset[str] | None = None,
+    as_of: str | None = None,
 ) -> LockResult:
-    """The lock for a manifest, from the sources where something changed. Writes nothing."""
+    """The lock for a manifest, from the sources where something changed. Writes nothing.
+
+    With `as_of` the sources that are asked answer as they would have at that instant.
+    """
     reasons = reasons_to_lock(manifest, previous)
     if upgrade is not None:
-        reasons = (*reasons, "an upgrade was asked for")
+        asked_for = f"the state of {as_of}" if as_of else "an upgrade"
+        reasons = (*reasons, f"{asked_for} was asked for")
     if previous is not None and not reasons:
         lock = previous
     else:
         sources = workshop.sources(manifest.debian)
-        if upgrade is not None and manifest.debian is not None:
+        if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
-        lock = lock_manifest(manifest, sources, previous, upgrade=upgrade, progress=workshop.progress)
+        lock = lock_manifest(
+            manifest, sources, previous, upgrade=upgrade, as_of=as_of, progress=workshop.progress
+        )
     changes = compare_locks(previous, lock)
     return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
 
@@ -70,15 +78,17 @@ def _ask_anew(debian: Source) -> None:
         debian.refresh()
 
 
-def lock_project(project: Project, workshop: Workshop, *, dry_run: bool = False) -> LockResult:
-    """Bring the project's lock up to date with its manifest.
+def lock_project(
+    project: Project, workshop: Workshop, *, as_of: str | None = None, dry_run: bool = False
+) -> LockResult:
+    """Bring the project's lock up to date with its manifest; with `as_of`, lock all of it anew.
 
     The caller holds the project. The lockfile is replaced atomically, and only if it changes.
     """
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
-    result = compute_lock(manifest, previous, workshop)
+    result = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
     if not dry_run and result.reasons:
         with project_files(project.directory):
             write_lock(project.lock_path, result.lock)

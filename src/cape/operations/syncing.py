@@ -18,7 +18,7 @@ from cape.environment.plan import EnvironmentPlan, plan_environment
 from cape.environment.realisation import RealisedEnvironment, read_environment, realise
 from cape.environment.relocation import TreeFacts
 from cape.errors import IntegrityError, StateError
-from cape.lock import Lock, read_lock, render_lock
+from cape.lock import ALL, Lock, read_lock, render_lock
 from cape.manifest import Manifest, read_manifest
 from cape.names import Digest, System
 from cape.operations.fetching import Fetched, fetch, missing
@@ -247,18 +247,20 @@ def sync_project(
     argv: Sequence[str],
     must_be_locked: bool = False,
     only_from: Path | None = None,
+    as_of: str | None = None,
     dry_run: bool = False,
 ) -> SyncResult:
     """Bring the project's environment up to date with its manifest and lock. The caller holds the project.
 
-    With `must_be_locked` or `only_from` a lock that is out of date is an error, `LockOutOfDate`.
+    With `must_be_locked` or `only_from` a lock that is out of date is an error, `LockOutOfDate`. With
+    `as_of` everything is locked anew, as the registries were at that instant.
     """
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
     if must_be_locked or only_from is not None:
         _require_fresh(manifest, previous, project)
-    locked = compute_lock(manifest, previous, workshop)
+    locked = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
     if dry_run:
         return _foresee(locked, workshop)
     prepared = prepare(workshop, locked, only_from=only_from)

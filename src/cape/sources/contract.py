@@ -99,6 +99,7 @@ class SourceContract:
     def test_every_package_can_be_located(self, subject: Subject) -> None:
         packages = subject.resolve().packages
         urls = subject.source.locate(packages)
+        assert urls == subject.source.locate(packages, snapshots=())
         assert all(urls.get(package.artifact.digest) for package in packages)
 
     def test_artifacts_are_what_the_lock_says(self, subject: Subject) -> None:

@@ -168,24 +168,34 @@ def measure_all(
     artifacts: ArtifactLookup,
     *,
     connections: int = 6,
+    progress: Progress = NO_PROGRESS,
     patience: Patience | None = None,
 ) -> tuple[tuple[Digest, int], ...]:
     """Digest and size in bytes of each file, in the order given; the files are then in `artifacts`.
+
+    Progress is told in files: nobody knows how large they are.
 
     Raises `FileNotServed`, `RegistryUnreachable`, `DiskFull`, and `IntegrityError` when a file is not
     what the registry itself tells.
     """
     patience = patience or usual_patience()
     found: dict[Published, tuple[Digest, int]] = {}
-    crew = _Crew(artifacts, NO_PROGRESS, patience)
+    crew = _Crew(artifacts, progress, patience)
 
     def task(file: Published) -> Callable[[], None]:
         def measure() -> None:
             found[file] = _measured(file, artifacts, patience)
+            progress.advance()
 
         return measure
 
-    crew.run([task(file) for file in dict.fromkeys(files)], connections)
+    tasks = [task(file) for file in dict.fromkeys(files)]
+    if tasks:
+        progress.start("downloading", len(tasks))
+    try:
+        crew.run(tasks, connections)
+    finally:
+        progress.finish()
     return tuple(found[file] for file in files)
 
 

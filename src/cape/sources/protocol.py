@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cape.errors import InputError, SourceError
+from cape.errors import InputError, SourceError, StateError
 from cape.names import Digest, System
 
 
@@ -102,45 +102,6 @@ class Platform:
     glibc: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResolveContext:
-    """What a resolution may start from.
-
-    `kept` are rows of the present lock whose requirements did not change: their versions are preferred
-    as long as they fit. `platforms` has one entry per system to lock for. `suite` is the manifest's
-    Debian suite.
-    """
-
-    systems: tuple[System, ...]
-    kept: tuple[LockedPackage, ...] = ()
-    platforms: tuple[Platform, ...] = ()
-    suite: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolution:
-    """All packages that a set of requirements locks to, and the registry states they came from.
-
-    `roots` maps each requirement's name to the package names that answer it (several for an
-    ecosystem's alias). `notes` are sentences worth showing once.
-    """
-
-    packages: tuple[LockedPackage, ...]
-    roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    snapshots: tuple[Snapshot, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """A package that a search found."""
-
-    source: str
-    name: str
-    version: str
-    summary: str
-
-
 class Progress(Protocol):
     """What long work reports to. The silent one is `NO_PROGRESS`; terminals live in the command line."""
 
@@ -166,6 +127,51 @@ class _NoProgress:
 
 
 NO_PROGRESS: Progress = _NoProgress()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolveContext:
+    """What a resolution may start from.
+
+    `kept` are rows of the present lock whose requirements did not change: their versions are preferred
+    as long as they fit; `snapshots` are the registry states that the present lock was made of.
+    `platforms` has one entry per system to lock for. `suite` is the manifest's Debian suite.
+
+    With `as_of`, an instant such as `2026-01-16T00:00:00Z`, only what the registries had before it is
+    there. `progress` hears of what is downloaded; it takes no part in equality.
+    """
+
+    systems: tuple[System, ...]
+    kept: tuple[LockedPackage, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    suite: str | None = None
+    snapshots: tuple[Snapshot, ...] = ()
+    as_of: str | None = None
+    progress: Progress = field(default=NO_PROGRESS, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolution:
+    """All packages that a set of requirements locks to, and the registry states they came from.
+
+    `roots` maps each requirement's name to the package names that answer it (several for an
+    ecosystem's alias). `notes` are sentences worth showing once.
+    """
+
+    packages: tuple[LockedPackage, ...]
+    roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A package that a search found."""
+
+    source: str
+    name: str
+    version: str
+    summary: str
 
 
 class ArtifactLookup(Protocol):
@@ -214,6 +220,12 @@ class UnknownVersion(InputError):
     """A source has the package, but no version that fits. The hint lists what there is."""
 
     slug = "unknown-version"
+
+
+class NotRecorded(StateError):
+    """A registry that was asked for an earlier state does not tell when things came to it."""
+
+    slug = "upload-times-not-recorded"
 
 
 class RequirementsConflict(InputError):
@@ -266,11 +278,17 @@ class Source(Protocol):
         """The packages that answer all requirements on every system of the context.
 
         Equal input and equal registries give equal output. No requirement gives an empty resolution.
-        Raises `UnknownPackage`, `UnknownVersion`, `RequirementsConflict`.
+        Raises `UnknownPackage`, `UnknownVersion`, `RequirementsConflict`, and with `as_of`
+        `NotRecorded`.
         """
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
-        """URLs that should serve each package's artifact, most likely first; absent when there is none."""
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
+        """URLs that should serve each package's artifact, most likely first; absent when there is none.
+
+        `snapshots` are those of the packages' lock: they lead to archives of old states.
+        """
 
     def unpack(self, package: LockedPackage, artifact: Path, into: Path) -> None:
         """Put the package's files below `into`, laid out as they lie below the environment.

@@ -39,12 +39,17 @@ _RELEASE_LIMIT_BYTES = 64 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
-    """A suite on a mirror, with its verified `Release`. `is_old` when the mirror could not be asked."""
+    """A suite on a mirror, with its verified `Release`.
+
+    `is_old` when the mirror could not be asked; `older` is the date of what the mirror has when that is
+    older than what it had before, which is used.
+    """
 
     place: Place
     release: Release
     directory: Path
     is_old: bool = False
+    older: str | None = None
 
     @property
     def registry(self) -> str:
@@ -54,7 +59,11 @@ class Archive:
 class Indices:
     """All archives of one suite, and their tables."""
 
-    def __init__(self, places: Sequence[Place], suite: str, cache: Path) -> None:
+    def __init__(
+        self, places: Sequence[Place], suite: str, cache: Path, *, now: datetime | None = None
+    ) -> None:
+        """With `now`, the moment that the age of a `Release` is judged at; else it is the present."""
+        self._now = now
         self._places = tuple(places)
         self._suite = suite
         self._cache = cache
@@ -88,7 +97,9 @@ class Indices:
         return SuiteMissing(
             f"no Debian archive of this machine has the suite `{self._suite}`",
             where=", ".join(asked) or None,
-            hint="`cape config debian.mirror URL` names a mirror that has it",
+            hint="`cape config debian.mirror URL` names a mirror that has it"
+            if self._now is None
+            else "an archive of old states may not reach back to that date, or know the suite",
         )
 
     def _first(self, suite: str) -> Archive | None:
@@ -116,26 +127,52 @@ class Indices:
         where = shown_url(f"{place.base}/dists/{place.suite}")
         if not self._asked_anew and _is_fresh(directory / "absent"):
             return None
-        signed = None if self._asked_anew else _cached_text(place, directory, where)
-        is_old = False
-        if signed is None or not _is_fresh(directory / "InRelease", directory / "Release"):
+        cached = _cached_release(place, directory, where)
+        if cached and not self._asked_anew and _is_fresh(directory / "InRelease", directory / "Release"):
+            archive = Archive(place=place, release=cached, directory=directory)
+        else:
             try:
-                signed = self._fetch(place, directory, where)
+                archive = self._newer(place, directory, where, cached)
             except FileNotServed:
                 _note_absence(directory)
                 return None
             except RegistryUnreachable:
-                if signed is None:
+                if cached is None or self._asked_anew:
                     raise
-                is_old = True
-        release = Release.parse(signed, where=where)
-        if place.from_apt and release.fields.get("Origin") != "Debian":
+                archive = Archive(place=place, release=cached, directory=directory, is_old=True)
+        if place.from_apt and archive.release.fields.get("Origin") != "Debian":
             return None
-        release.check_age(datetime.now(UTC), where=where)
-        return Archive(place=place, release=release, directory=directory, is_old=is_old)
+        self._check_date(archive.release, where)
+        return archive
 
-    def _fetch(self, place: Place, directory: Path, where: str) -> bytes:
-        """The verified text from the mirror; it is in the cache afterwards.
+    def _newer(self, place: Place, directory: Path, where: str, cached: Release | None) -> Archive:
+        """The suite as the mirror has it, kept in the cache; as the cache has it where that is newer.
+
+        A mirror that goes back in time is out of order, or someone replays what it once had, to keep
+        fixes from this machine. What the cache has was the mirror's own word, and is used while it is valid.
+        """
+        signed, files = self._fetch(place, where)
+        release = Release.parse(signed, where=where)
+        if cached and cached.date > release.date and not cached.is_expired(self._moment()):
+            return Archive(place=place, release=cached, directory=directory, older=release.iso_date)
+        _keep(directory, files)
+        return Archive(place=place, release=release, directory=directory)
+
+    def _moment(self) -> datetime:
+        return self._now or datetime.now(UTC)
+
+    def _check_date(self, release: Release, where: str) -> None:
+        """Raises `IndexExpired`, and `RegistryGarbage` when an old state was asked for and it is newer."""
+        release.check_age(self._moment(), where=where)
+        if self._now is not None and release.date > self._now:
+            raise RegistryGarbage(
+                f"the archive of old states gives a later state than was asked for, of {release.iso_date}",
+                where=where,
+                hint="`{date}` in `debian.dated-mirror` may be missing, or in the wrong place",
+            )
+
+    def _fetch(self, place: Place, where: str) -> tuple[bytes, dict[str, bytes]]:
+        """The verified text from the mirror, and the files to keep of it.
 
         An archive in apt's sources that does not say to be Debian's counts as absent before its
         signature is looked at: it is signed by keys that are not Debian's.
@@ -149,9 +186,7 @@ class Indices:
             files = {"Release.gpg": _fetch_signature(base, where), "Release": document}
         if place.from_apt and b"\nOrigin: Debian\n" not in b"\n" + document:
             raise FileNotServed("the archive is not Debian's", where=where)
-        signed = _verified(files, place, where)
-        _keep(directory, files)
-        return signed
+        return _verified(files, place, where), files
 
     def _directory(self, place: Place) -> Path:
         identity = sha256(f"{place.base} {place.suite} {place.keyring.identity}".encode()).hexdigest()
@@ -209,15 +244,15 @@ def _keep(directory: Path, files: dict[str, bytes]) -> None:
             (directory / stale).unlink(missing_ok=True)
 
 
-def _cached_text(place: Place, directory: Path, where: str) -> bytes | None:
-    """The text in the cache, verified again: keys may have changed, and so may the file.
+def _cached_release(place: Place, directory: Path, where: str) -> Release | None:
+    """The `Release` in the cache, verified again: keys may have changed, and so may the file.
 
     None when there is none that can be used; it is fetched then.
     """
     names = ("InRelease",) if (directory / "InRelease").exists() else ("Release", "Release.gpg")
     try:
         files = {name: (directory / name).read_bytes() for name in names}
-        return _verified(files, place, where)
+        return Release.parse(_verified(files, place, where), where=where)
     except (OSError, IntegrityError, RegistryGarbage) as error:
         _log.debug("no usable copy of %s: %s", where, error)
         return None

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from cape.configuration import Configuration
 from cape.sources.debian.release import Keyring
-from cape.sources.protocol import RegistryUnknown
+from cape.sources.protocol import NotRecorded, RegistryUnknown
 
 _APT = Path("/etc/apt")
 _KEYRINGS = Path("/usr/share/keyrings")
@@ -83,6 +84,61 @@ def places(suite: str, configuration: Configuration, *, apt: Path = _APT) -> tup
             "`dists` and `pool`)",
         )
     return tuple(found.values())
+
+
+DATED_MIRROR = "debian.dated-mirror"
+"""The setting: the base URL of an archive of old states, with `{archive}` and `{date}` in it."""
+
+
+def dated_base(template: str, archive: str, moment: datetime) -> str:
+    """The base URL of an archive (`debian`, `debian-security`) as it was at a moment.
+
+    >>> dated_base("file:///old/{archive}/{date}/", "debian", datetime(2026, 1, 2, 3, 4, 5))
+    'file:///old/debian/20260102T030405Z'
+    """
+    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+    return _base(template.replace("{archive}", archive).replace("{date}", stamp))
+
+
+def dated_places(suite: str, configuration: Configuration, moment: datetime) -> tuple[Place, ...]:
+    """Where the suite, its updates and its security fixes are as they were at a moment.
+
+    Components and keys are those of the mirrors that this machine has. Raises `NotRecorded` when no
+    archive of old states is set.
+    """
+    template = configuration.one(DATED_MIRROR)
+    if template is None:
+        raise NotRecorded(
+            "Debian's mirrors keep the present state only, and no archive of old states is set",
+            hint=f"`cape config {DATED_MIRROR} URL` names one: its base URL, with `{{archive}}` where "
+            "`debian` or `debian-security` goes, and `{date}` where `20260115T000000Z` does",
+        )
+    try:
+        known = {place.suite: place for place in reversed(places(suite, configuration))}
+    except RegistryUnknown:
+        known = {}
+    own_keyring = configuration.one("debian.keyring")
+    usual = Place(
+        base="",
+        suite=suite,
+        components=("main",),
+        keyring=Keyring([Path(own_keyring)]) if own_keyring else system_keyring(),
+        from_apt=False,
+    )
+    return tuple(
+        replace(
+            known.get(f"{suite}{flavour}", usual),
+            base=dated_base(template, archive_of(flavour), moment),
+            suite=f"{suite}{flavour}",
+            from_apt=False,
+        )
+        for flavour in _FLAVOURS
+    )
+
+
+def archive_of(flavour: str) -> str:
+    """The archive that has the suites of a flavour, as `Label` in their `Release` says it."""
+    return "debian-security" if flavour == "-security" else "debian"
 
 
 def _wanted(entry: Entry, suite: str, own_keyring: str | None) -> Iterator[Place]:

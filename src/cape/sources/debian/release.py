@@ -68,9 +68,13 @@ class Release:
     def iso_date(self) -> str:
         return self.date.strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether its signer does not want it used any more."""
+        return self.valid_until is not None and now > self.valid_until
+
     def check_age(self, now: datetime, *, where: str) -> None:
         """Raises `IndexExpired` when its signer does not want it used any more."""
-        if self.valid_until is not None and now > self.valid_until:
+        if self.valid_until is not None and self.is_expired(now):
             raise IndexExpired(
                 f"the index expired on {self.valid_until:%Y-%m-%d %H:%M} UTC (it is of {self.date:%Y-%m-%d})",
                 where=where,

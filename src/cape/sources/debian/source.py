@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +18,14 @@ from cape.names import Digest, System
 from cape.sources.debian.index import Archive, Indices
 from cape.sources.debian.package import DebianPackage, group_text
 from cape.sources.debian.pool import Pool
-from cape.sources.debian.registry import Place, flavour_of, places
+from cape.sources.debian.registry import (
+    DATED_MIRROR,
+    Place,
+    dated_base,
+    dated_places,
+    flavour_of,
+    places,
+)
 from cape.sources.debian.resolve import Selection, Wanted, resolve
 from cape.sources.debian.table import Table
 from cape.sources.debian.version import Constraint
@@ -38,6 +46,14 @@ from cape.sources.protocol import (
 
 ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
 """What Debian calls the systems that it has packages for."""
+
+_AFTER = (timedelta(0), timedelta(hours=12))
+"""How long after a `Release`'s own date an archive of old states is asked for its files.
+
+Such an archive looks at a mirror a few times a day and gives the last state before the date that it is
+asked for: that is the one before, which lacks what came with this `Release`. A mirror keeps superseded
+files for longer than half a day, so the state after it has them all.
+"""
 
 ALIASES = {"python": "python3"}
 """Words for packages that Debian has under another name."""
@@ -77,15 +93,19 @@ class DebianSource:
         self._opened: Indices | None = None
         self._tables: dict[str, tuple[tuple[str, Table], ...]] = {}
         self._snapshots: tuple[Snapshot, ...] = ()
+        self._as_of: datetime | None = None
 
     def refresh(self) -> None:
         """Ask the mirrors for a newer state at the next use, however fresh the cache is."""
         self._indices.refresh()
         self._tables.clear()
 
-    def remember(self, snapshots: Sequence[Snapshot]) -> None:
-        """Take the dates for the dated mirror from a lock's snapshots."""
-        self._snapshots = tuple(snapshot for snapshot in snapshots if snapshot.source == self.name)
+    def _turn_to(self, as_of: str | None) -> None:
+        """From now on, answer as the archive was at that instant; None: as it is."""
+        moment = datetime.fromisoformat(as_of) if as_of else None
+        if moment != self._as_of:
+            self._as_of, self._opened = moment, None
+            self._tables.clear()
 
     def find(self, text: str, *, limit: int = 20) -> Sequence[Candidate]:
         """Packages whose name or summary holds every word of `text`, best first."""
@@ -122,6 +142,7 @@ class DebianSource:
         """
         if not requirements:
             return Resolution(packages=())
+        self._turn_to(context.as_of)
         rows = _Rows()
         roots: dict[str, dict[str, None]] = {}
         for system in context.systems:
@@ -140,9 +161,15 @@ class DebianSource:
             notes=tuple(self._notes(requirements, context)),
         )
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
         """URLs on the mirrors, then on the dated mirror if one is set and the lock's dates are known."""
-        bases = {package.artifact.registry: self._bases(package.artifact.registry) for package in packages}
+        dates: dict[str, list[str]] = {}
+        for snapshot in snapshots or self._snapshots:
+            dates.setdefault(snapshot.registry, []).append(snapshot.date)
+        registries = sorted({package.artifact.registry for package in packages})
+        bases = {registry: self._bases(registry, dates.get(registry, ())) for registry in registries}
         return {
             package.artifact.digest: [f"{base}/{package.artifact.location}" for base in found]
             for package in packages
@@ -158,7 +185,12 @@ class DebianSource:
     @property
     def _indices(self) -> Indices:
         if self._opened is None:
-            self._opened = Indices(places(self._suite, self._configuration), self._suite, self._cache)
+            found = (
+                dated_places(self._suite, self._configuration, self._as_of)
+                if self._as_of
+                else places(self._suite, self._configuration)
+            )
+            self._opened = Indices(found, self._suite, self._cache, now=self._as_of)
         return self._opened
 
     def _home(self) -> str:
@@ -248,19 +280,43 @@ class DebianSource:
                     f"the mirror of `{archive.place.suite}` did not answer; "
                     f"its state of {archive.release.iso_date} was used"
                 )
+            if archive.older:
+                yield (
+                    f"the mirror of `{archive.place.suite}` went back to its state of {archive.older}; "
+                    f"that of {archive.release.iso_date}, which it had before, was used"
+                )
+        yield from () if context.as_of else self._notes_of_age(context.snapshots)
 
-    def _bases(self, registry: str) -> list[str]:
+    def _notes_of_age(self, snapshots: Sequence[Snapshot]) -> Iterator[str]:
+        """A sentence for each suite whose mirror is behind the lock."""
+        locked = {snapshot.name: snapshot.date for snapshot in snapshots}
+        for archive in self._indices.archives():
+            date = locked.get(archive.place.suite, "")
+            if date > archive.release.iso_date:
+                yield (
+                    f"the mirror of `{archive.place.suite}` has its state of {archive.release.iso_date}, "
+                    f"older than the lock's of {date}: packages may have gone back"
+                )
+
+    def _bases(self, registry: str, dates: Sequence[str]) -> list[str]:
+        """Base URLs of a registry: its mirrors, then the archive of old states near the lock's dates."""
         found = [place.base for place in self._places_of(registry)]
-        dated = self._configuration.one("debian.dated-mirror")
-        dates = [snapshot.date for snapshot in self._snapshots if snapshot.registry == registry]
-        if dated and dates:
-            stamp = max(dates).replace("-", "").replace(":", "")
-            found.append(dated.replace("{archive}", registry).replace("{date}", stamp).rstrip("/"))
+        template = self._configuration.one(DATED_MIRROR)
+        if template:
+            moments = [moment for date in sorted(dates, reverse=True) if (moment := _moment(date))]
+            found += [
+                dated_base(template, registry, moment + after) for after in _AFTER for moment in moments
+            ]
         return list(dict.fromkeys(found))
 
     def _places_of(self, registry: str) -> list[Place]:
         """Where a registry is: by the labels of its suites, or if they cannot be read, by their names."""
-        every = places(self._suite, self._configuration)
+        try:
+            every = places(self._suite, self._configuration)
+        except RegistryUnknown:
+            if self._configuration.one(DATED_MIRROR) is None:
+                raise
+            return []
         try:
             archives: tuple[Archive, ...] = self._indices.archives()
         except RegistryUnknown:
@@ -355,6 +411,14 @@ def _conflict(error: Exception, system: System) -> RequirementsConflict:
         where=where or None,
         hint="; ".join(error.chain) or None,
     )
+
+
+def _moment(date: str) -> datetime | None:
+    """The moment that a snapshot's date says; None when it says none: a lock may be edited by hand."""
+    try:
+        return datetime.fromisoformat(date)
+    except ValueError:
+        return None
 
 
 def _matching(summaries: bytes, words: Sequence[str]) -> Iterator[tuple[str, str]]:

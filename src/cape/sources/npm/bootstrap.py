@@ -17,7 +17,7 @@ from cape.names import Digest, System
 from cape.sources.download import Download, Published, download_all, measure_all
 from cape.sources.npm.tool import Npm
 from cape.sources.npm.unpacking import read_member, unpack_tarball
-from cape.sources.protocol import ArtifactLookup, Platform, Requirement, ResolveContext
+from cape.sources.protocol import NO_PROGRESS, ArtifactLookup, Platform, Progress, Requirement, ResolveContext
 
 _NODE_WANTED = ">=20 <25"
 _NPM_WANTED = ">=10 <12"
@@ -28,10 +28,16 @@ FindTarball = Callable[[str, str], Published]
 """The tarball of the newest release of a package in a range of versions."""
 
 
-def npm_from_registry(find: FindTarball, node_package: str, cache: Path, artifacts: ArtifactLookup) -> Npm:
+def npm_from_registry(
+    find: FindTarball,
+    node_package: str,
+    cache: Path,
+    artifacts: ArtifactLookup,
+    progress: Progress = NO_PROGRESS,
+) -> Npm:
     """node and npm out of the npm registry itself."""
     tarballs = [find(node_package, _NODE_WANTED), find("npm", _NPM_WANTED)]
-    (node_digest, _), (npm_digest, _) = measure_all(tarballs, artifacts)
+    (node_digest, _), (npm_digest, _) = measure_all(tarballs, artifacts, progress=progress)
     node = cache / "tools" / node_digest.hex[:16]
     npm = cache / "tools" / npm_digest.hex[:16]
     _made(node, lambda place: _take_node(artifacts.path(node_digest), place))
@@ -39,7 +45,9 @@ def npm_from_registry(find: FindTarball, node_package: str, cache: Path, artifac
     return Npm(node=node / "node", script=npm / "npm/bin/npm-cli.js")
 
 
-def npm_from_python_index(configuration: Configuration, cache: Path, artifacts: ArtifactLookup) -> Npm:
+def npm_from_python_index(
+    configuration: Configuration, cache: Path, artifacts: ArtifactLookup, progress: Progress = NO_PROGRESS
+) -> Npm:
     """node and npm out of a wheel, for machines that know a Python index only."""
     from cape.sources.pypi import PypiSource
 
@@ -58,7 +66,7 @@ def npm_from_python_index(configuration: Configuration, cache: Path, artifacts: 
         )
         for row in rows
     ]
-    download_all(downloads, artifacts)
+    download_all(downloads, artifacts, progress=progress)
     place = cache / "tools" / Digest.of_lines(row.artifact.digest.hex for row in rows).hex[:16]
 
     def fill(target: Path) -> None:

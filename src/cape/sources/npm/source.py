@@ -34,16 +34,20 @@ from cape.sources.npm.tool import NotForSystem, Npm, NpmFailure, explain
 from cape.sources.npm.tree import PackageTree, Position
 from cape.sources.npm.unpacking import unpack_tarball
 from cape.sources.protocol import (
+    NO_PROGRESS,
     Artifact,
     ArtifactLookup,
     Candidate,
     LockedPackage,
+    NotRecorded,
+    Progress,
     RegistryGarbage,
     RegistryUnknown,
     Requirement,
     RequirementsConflict,
     Resolution,
     ResolveContext,
+    Snapshot,
     UnknownPackage,
     UnknownVersion,
 )
@@ -76,6 +80,7 @@ class NpmSource:
         self.cache = cache
         self.artifacts = artifacts
         self.settings = read_settings(configuration)
+        self._found_npm: Npm | None = None
         for place, authorisation in self.settings.authorisations().items():
             for scheme in ("https:", "http:"):
                 offer_credentials(scheme + place, authorisation)
@@ -106,18 +111,24 @@ class NpmSource:
         """See `Source.resolve`. Raises also `BadConstraint`, `NotForSystem`."""
         for requirement in requirements:
             _check(requirement)
+        if requirements and self.settings.registry is None:
+            self._npm(context.progress)
         node = [requirement for requirement in requirements if requirement.package == "node"]
         others = [requirement for requirement in requirements if requirement.package != "node"]
         rows = [row for requirement in node for row in self._node_rows(requirement, context)]
         notes: list[str] = []
         if others:
+            if context.as_of:
+                self._check_times(others, context.as_of)
             rows += self._tree_rows(others, context, notes)
         roots = {requirement.name: (requirement.package,) for requirement in requirements}
         return Resolution(
             packages=tuple(sorted(rows, key=lambda row: row.key)), roots=roots, notes=tuple(notes)
         )
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
         """See `Source.locate`: where the registry said that the file is, then where registries keep it."""
         remembered = self._remembered()
         urls: dict[Digest, Sequence[str]] = {}
@@ -136,7 +147,7 @@ class NpmSource:
     def _tree_rows(
         self, requirements: Sequence[Requirement], context: ResolveContext, notes: list[str]
     ) -> list[LockedPackage]:
-        tree = self._tree(requirements, context.kept)
+        tree = self._tree(requirements, context)
         systems_of: dict[str, list[System]] = {}
         for system in context.systems:
             roots = [r.package for r in requirements if not r.systems or system in r.systems]
@@ -144,7 +155,7 @@ class NpmSource:
                 _check_position(tree.positions[path], system)
                 systems_of.setdefault(path, []).append(system)
         wanted = [tree.positions[path] for path in sorted(systems_of) if not tree.positions[path].is_bundled]
-        measured = self._measure([self._published(position) for position in wanted], context.kept)
+        measured = self._measure([self._published(position) for position in wanted], context)
         scripted = sorted({position.name for position in wanted if position.has_scripts})
         if scripted:
             names = ", ".join(f"`{name}`" for name in scripted)
@@ -155,7 +166,7 @@ class NpmSource:
             for position, (digest, size_bytes) in zip(wanted, measured, strict=True)
         ]
 
-    def _tree(self, requirements: Sequence[Requirement], kept: Sequence[LockedPackage]) -> PackageTree:
+    def _tree(self, requirements: Sequence[Requirement], context: ResolveContext) -> PackageTree:
         """npm's answer; versions of `kept` rows stay where they fit."""
         described = {
             "name": "environment",
@@ -163,31 +174,36 @@ class NpmSource:
             "private": True,
             "dependencies": _dependencies(requirements),
         }
-        seeds = [seed_lock(kept)] if kept else []
+        seeds = [seed_lock(context.kept)] if context.kept else []
         for seed in (*seeds, {}):
             try:
-                return PackageTree.read(self._lock_text(described, seed))
+                return PackageTree.read(self._lock_text(described, seed, context))
             except NpmFailure as error:
                 failure = error
-        raise self._explained(failure, requirements)
+        raise self._explained(failure, requirements, context)
 
-    def _lock_text(self, described: Mapping[str, object], seed: Mapping[str, object]) -> str:
+    def _lock_text(
+        self, described: Mapping[str, object], seed: Mapping[str, object], context: ResolveContext
+    ) -> str:
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="npm-", dir=self.cache) as directory:
             place = Path(directory)
             (place / "package.json").write_text(json.dumps(described), encoding="utf-8")
             if seed:
                 (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
-            return self._npm.lock(place, self.settings, self.registry, self.cache)
+            npm = self._npm(context.progress)
+            return npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
 
-    def _explained(self, failure: NpmFailure, requirements: Sequence[Requirement]) -> Exception:
+    def _explained(
+        self, failure: NpmFailure, requirements: Sequence[Requirement], context: ResolveContext
+    ) -> Exception:
         """The error for npm's, with the names or versions that there are."""
         error = explain(failure, requirements, shown_url(self.registry))
         if isinstance(error, UnknownPackage):
             return self._unknown(error.requirement)
         if isinstance(error, UnknownVersion):
             wanted = next(r for r in requirements if f"`{r.package}`" in error.fact)
-            error.hint = _newest_hint(self._releases(wanted.package) or {})
+            error.hint = _newest_hint(self._releases(wanted.package, context.as_of) or {})
         return error
 
     def _unknown(self, requirement: Requirement) -> UnknownPackage:
@@ -202,7 +218,7 @@ class NpmSource:
     def _node_rows(self, requirement: Requirement, context: ResolveContext) -> list[LockedPackage]:
         """One row per system for node itself, all of one version."""
         systems = [s for s in context.systems if not requirement.systems or s in requirement.systems]
-        answers = {system: self._releases(_NODE_PACKAGES[system]) or {} for system in systems}
+        answers = {s: self._releases(_NODE_PACKAGES[s], context.as_of) or {} for s in systems}
         common = [
             version for version in answers[systems[0]] if all(version in answers[s] for s in systems)
         ] if systems else []  # fmt: skip
@@ -217,19 +233,23 @@ class NpmSource:
         published = [
             _published_release(_NODE_PACKAGES[system], str(version), answers[system]) for system in systems
         ]
-        measured = self._measure(published, context.kept)
+        measured = self._measure(published, context)
         return [
             _node_row(system, str(version), file, digest, size_bytes)
             for system, file, (digest, size_bytes) in zip(systems, published, measured, strict=True)
         ]
 
-    def _releases(self, package: str) -> Mapping[str, Any] | None:
-        """What the registry says of each version of a package; None when it has no such package."""
+    def _releases(self, package: str, as_of: str | None = None) -> Mapping[str, Any] | None:
+        """What the registry says of each version of a package; None when it has no such package.
+
+        With `as_of`, only of versions that came before that instant. Raises then `NotRecorded`.
+        """
         if not _NAME.match(package):
             return None
         registry = self.settings.registry_for(package, self.registry)
         try:
-            answer = self._json(registry + quote(package, safe="@"), headers=_SHORT_ANSWER)
+            short = _SHORT_ANSWER if as_of is None else None
+            answer = self._json(registry + quote(package, safe="@"), headers=short)
         except FileNotServed:
             return None
         versions = answer.get("versions", {}) if isinstance(answer, dict) else None
@@ -237,6 +257,8 @@ class NpmSource:
             raise RegistryGarbage(
                 f"the npm registry's answer for `{package}` has no versions", where=registry
             )
+        if as_of is not None:
+            versions = _before(as_of, versions, answer.get("time"), package)
         return versions or None
 
     def _exactly(self, package: str) -> tuple[Candidate, ...]:
@@ -264,18 +286,32 @@ class NpmSource:
         url = position.resolved or self.settings.registry_for(position.name, self.registry) + location
         return Published(name=f"{position.name} {position.version}", url=url, integrity=position.integrity)
 
-    def _measure(self, files: Sequence[Published], kept: Sequence[LockedPackage]) -> list[tuple[Digest, int]]:
+    def _check_times(self, requirements: Sequence[Requirement], as_of: str) -> None:
+        """npm takes a version of which no time is known for an old one: so the times are looked at first.
+
+        Raises `NotRecorded`, and `UnknownVersion` for a package of which nothing was there.
+        """
+        for requirement in requirements:
+            if self._releases(requirement.package, as_of) is None and self.has(requirement.package):
+                raise UnknownVersion(
+                    f"no version of `{requirement.package}` was there before {as_of}",
+                    where=requirement.where,
+                    hint="a later date, or none, lets newer ones in",
+                )
+
+    def _measure(self, files: Sequence[Published], context: ResolveContext) -> list[tuple[Digest, int]]:
         """sha256 and size of each file: from the kept rows, from earlier, else by bringing it."""
         known = {
             row.attributes["integrity"]: (row.artifact.digest, row.artifact.size_bytes)
-            for row in kept
+            for row in context.kept
             if row.source == self.name and "integrity" in row.attributes
         }
         remembered = self._remembered()
         for integrity, entry in remembered.items():
             known.setdefault(integrity, (Digest(entry["sha256"]), entry["size"]))
         missing = [file for file in files if file.integrity is None or file.integrity not in known]
-        found = dict(zip(missing, measure_all(missing, self.artifacts), strict=True))
+        measured = measure_all(missing, self.artifacts, progress=context.progress)
+        found = dict(zip(missing, measured, strict=True))
         fresh = {
             file.integrity: {"sha256": digest.hex, "size": size_bytes, "url": file.url}
             for file, (digest, size_bytes) in found.items()
@@ -298,15 +334,17 @@ class NpmSource:
             return {}
         return known if isinstance(known, dict) else {}
 
-    @cached_property
-    def _npm(self) -> Npm:
+    def _npm(self, progress: Progress = NO_PROGRESS) -> Npm:
         """The npm of this machine, else one brought for resolution."""
-        if here := Npm.on_machine():
-            return here
+        if self._found_npm is None:
+            self._found_npm = Npm.on_machine() or self._brought_npm(progress)
+        return self._found_npm
+
+    def _brought_npm(self, progress: Progress) -> Npm:
         if self.settings.registry is None:
-            return npm_from_python_index(self.configuration, self.cache, self.artifacts)
+            return npm_from_python_index(self.configuration, self.cache, self.artifacts, progress)
         package = _NODE_PACKAGES[System.current()]
-        return npm_from_registry(self._newest_tarball, package, self.cache, self.artifacts)
+        return npm_from_registry(self._newest_tarball, package, self.cache, self.artifacts, progress)
 
     def _newest_tarball(self, package: str, wanted: str) -> Published:
         releases = self._releases(package) or {}
@@ -321,7 +359,7 @@ class NpmSource:
 
     def _registry_of_npm(self) -> str:
         """What npm asks when nothing is set; remembered, as npm takes long to tell."""
-        npm = self._npm
+        npm = self._npm()
         memory = self.cache / "registry.json"
         key = f"{npm.script}:{npm.script.stat().st_mtime_ns}"
         try:
@@ -463,6 +501,22 @@ def _published_release(package: str, version: str, releases: Mapping[str, Any]) 
 def _chosen_release(kept: Sequence[str], known: Sequence[str], requirement: Requirement) -> str | None:
     wanted = "*" if requirement.constraint == "latest" else requirement.constraint
     return semver.newest_in(kept, wanted) or semver.newest_in(known, wanted)
+
+
+def _before(
+    as_of: str, versions: Mapping[str, Any], times: object, package: str
+) -> Mapping[str, Any]:
+    """The versions that came before an instant. Times of registries are in UTC, as the instant is."""
+    if not isinstance(times, dict) or not any(version in times for version in versions):
+        raise NotRecorded(
+            f"the npm registry does not tell when the versions of `{package}` came to it",
+            hint="`--as-of` needs a registry that does; `cape config npm.registry URL` names another",
+        )
+    return {
+        version: described
+        for version, described in versions.items()
+        if str(times.get(version, "9"))[:19] < as_of[:19]
+    }
 
 
 def _newest_hint(releases: Mapping[str, Any]) -> str | None:

@@ -64,10 +64,12 @@ class Npm:
         text = done.stdout.strip()
         return text if done.returncode == 0 and text.startswith(("http://", "https://")) else None
 
-    def lock(self, place: Path, settings: NpmSettings, registry: str, cache: Path) -> str:
+    def lock(
+        self, place: Path, settings: NpmSettings, registry: str, cache: Path, *, before: str | None = None
+    ) -> str:
         """Resolve the `package.json` in `place`; the text of the `package-lock.json` it gives.
 
-        Raises `NpmFailure`.
+        With `before`, an instant, only versions that came until then are there. Raises `NpmFailure`.
         """
         npmrc = place / "npmrc"
         npmrc.touch(mode=0o600)
@@ -78,6 +80,7 @@ class Npm:
             "registry": registry,
             "cache": str(cache / "npm-cache"),
             **FETCHING,
+            **({"before": before} if before else {}),
         }
         flags = (
             "install --package-lock-only --ignore-scripts --no-audit --no-fund --no-progress --no-color "

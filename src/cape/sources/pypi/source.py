@@ -22,9 +22,11 @@ from cape.sources.protocol import (
     Candidate,
     LockedPackage,
     Platform,
+    Progress,
     Requirement,
     Resolution,
     ResolveContext,
+    Snapshot,
     UnknownPackage,
     UnknownVersion,
 )
@@ -81,7 +83,9 @@ class PypiSource:
         roots = {requirement.name: (_canonical(requirement.package),) for requirement in requirements}
         return Resolution(packages=tuple(sorted(_merged(rows), key=lambda row: row.key)), roots=roots)
 
-    def locate(self, packages: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+    def locate(
+        self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
+    ) -> Mapping[Digest, Sequence[str]]:
         """See `Source.locate`; URLs that an earlier resolution saw are not asked for again."""
         known = self._known_urls()
         missing = [row for row in packages if row.artifact.digest.hex not in known]
@@ -132,7 +136,7 @@ class PypiSource:
         ]
         self._remember_urls({wheel.sha256: wheel.url for _, _, wheel in chosen if wheel.sha256})
         return [
-            self._row(package, platform, wheel, reasons.get(package.name, ()))
+            self._row(package, platform, wheel, reasons.get(package.name, ()), context.progress)
             for package, platform, wheel in chosen
         ]
 
@@ -155,7 +159,12 @@ class PypiSource:
         return error
 
     def _row(
-        self, package: PylockPackage, platform: Platform, wheel: Wheel, dependencies: Iterable[str]
+        self,
+        package: PylockPackage,
+        platform: Platform,
+        wheel: Wheel,
+        dependencies: Iterable[str],
+        progress: Progress,
     ) -> LockedPackage:
         assert platform.python is not None
         return LockedPackage(
@@ -163,27 +172,27 @@ class PypiSource:
             name=package.name,
             version=package.version,
             systems=(platform.system,),
-            artifact=self._artifact(package.name, wheel),
+            artifact=self._artifact(package.name, wheel, progress),
             dependencies=tuple(sorted(dependencies)),
             attributes={"python": minor(platform.python)},
         )
 
-    def _artifact(self, project: str, wheel: Wheel) -> Artifact:
+    def _artifact(self, project: str, wheel: Wheel, progress: Progress) -> Artifact:
         """The wheel as the lock names it; one whose index gives no digest or size is brought to know them."""
         location = f"{project}/{wheel.file_name}"
         if wheel.sha256 is not None and wheel.size_bytes is not None:
             digest, size_bytes = Digest(wheel.sha256), wheel.size_bytes
         else:
-            digest, size_bytes = self._measured(wheel)
+            digest, size_bytes = self._measured(wheel, progress)
         return Artifact(digest=digest, size_bytes=size_bytes, registry=self.name, location=location)
 
-    def _measured(self, wheel: Wheel) -> tuple[Digest, int]:
+    def _measured(self, wheel: Wheel, progress: Progress) -> tuple[Digest, int]:
         if wheel.sha256 is not None and self.artifacts.has(Digest(wheel.sha256)):
             return Digest(wheel.sha256), self.artifacts.path(Digest(wheel.sha256)).stat().st_size
         url = self.index.with_credentials(wheel.url)
         integrity = wheel.sha256 and f"sha256-{base64.b64encode(bytes.fromhex(wheel.sha256)).decode()}"
         published = Published(name=wheel.file_name, url=url, integrity=integrity)
-        ((digest, size_bytes),) = measure_all([published], self.artifacts)
+        ((digest, size_bytes),) = measure_all([published], self.artifacts, progress=progress)
         self._remember_urls({digest.hex: wheel.url})
         return digest, size_bytes
 
@@ -322,7 +331,12 @@ def _targets(
             )
         groups.setdefault(python, []).append(Platform(system=system, python=python, glibc=given.glibc))
     return [
-        (Target(python=python, systems=tuple(sorted(p.system for p in platforms))), platforms)
+        (
+            Target(
+                python=python, systems=tuple(sorted(p.system for p in platforms)), as_of=context.as_of
+            ),
+            platforms,
+        )
         for python, platforms in sorted(groups.items())
     ]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from cape.errors import CapeError, InputError, SourceError
 from cape.names import System
 from cape.sources.protocol import (
+    NotRecorded,
     RegistryGarbage,
     RegistryUnreachable,
     Requirement,
@@ -47,10 +48,14 @@ class NoWheel(InputError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What to resolve for: one Python version and the systems that have it."""
+    """What to resolve for: one Python version, the systems that have it, and the index's state.
+
+    With `as_of`, an instant, only files that came before it are there.
+    """
 
     python: str
     systems: tuple[System, ...]
+    as_of: str | None = None
 
 
 class UvFailure(Exception):
@@ -118,6 +123,7 @@ class Uv:
             *(find_uv(), "pip", "compile", "requirements.in", "--quiet", "--no-header", "--color", "never"),
             *("--universal", "--python-version", target.python, "--only-binary", ":all:"),
             *("--python", sys.executable, "--no-python-downloads", "--cache-dir", str(self.cache / "uv")),
+            *(("--exclude-newer", target.as_of) if target.as_of else ()),
             *options,
         ]
         done = subprocess.run(
@@ -172,7 +178,9 @@ def explain(failure: UvFailure, requirements: Sequence[Requirement], index: Inde
 
 
 def _explained(text: str, requirements: Sequence[Requirement], index: IndexChoice) -> CapeError:
-    for recognise in (_network_error, _garbage_error, _unknown_error, _wheel_error, _version_error):
+    for recognise in (
+        *(_network_error, _garbage_error, _unknown_error, _later_error, _wheel_error, _version_error),
+    ):
         if error := recognise(text, requirements, index):
             return error
     if "No solution found" in text or "unsatisfiable" in text:
@@ -250,6 +258,39 @@ def _unknown_error(text: str, requirements: Sequence[Requirement], _: IndexChoic
     return UnknownPackage(wanted) if wanted else None
 
 
+_LATER = re.compile(
+    r"`(?P<name>[^`]+)` was filtered by `exclude-newer` to only include packages uploaded before "
+    r"(?P<instant>\S+)\. The latest version satisfying the requirement is "
+    r"v(?P<version>\S+?)(?:, published at (?P<came>\S+))?\. "
+)
+
+
+def _later_error(text: str, requirements: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
+    """What fits came after the instant that was asked for, or the index does not tell when."""
+    found = _LATER.search(text)
+    if found is None:
+        return None
+    if found["came"] is None:
+        return NotRecorded(
+            f"the Python index does not tell when the files of `{found['name']}` came to it",
+            where=index.origin,
+            hint="`--as-of` needs an index with upload times; `cape config pypi.index URL` names another",
+        )
+    wanted = _requirement_of(found["name"], requirements)
+    if wanted is None or " depends on " in text or " depend on " in text:
+        return None
+    return UnknownVersion(
+        f"no version of `{wanted.package}` that fits `{wanted.constraint}` was there before "
+        f"{found['instant']}",
+        where=wanted.where,
+        hint=_later(found),
+    )
+
+
+def _later(found: re.Match[str]) -> str:
+    return f"`{found['name']}` {found['version']} came at {found['came']}"
+
+
 def _wheel_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
     found = re.search(r"(\S+?)(?:==(\S+))? ha(?:ve|s) no (?:usable )?wheels?", text)
     wanted = _requirement_of(found[1], requirements) if found else None
@@ -300,6 +341,8 @@ def _conflict(text: str, requirements: Sequence[Requirement]) -> RequirementsCon
     said = ", ".join(f"`{r.package}` `{r.constraint}`" for r in concerned)
     chain = re.sub(r".*?(?:cause:|:) Because ", "because ", text.split(" hint: ")[0], count=1)
     chain = re.sub(r"we can conclude that", "so", chain)
+    if later := _LATER.search(text):
+        chain = f"{_later(later)}; {chain}"
     places = [r.where for r in concerned if r.where]
     return RequirementsConflict(
         f"these requirements cannot hold together: {said}",
