@@ -21,6 +21,8 @@ FILTERS: tuple[tuple[str, str], ...] = (
     (r"\b(?:\d+ min )?\d+(?:\.\d)? s\b", "[DURATION]"),
     (r"\b\d+ hashed again", "[COUNT] hashed again"),
     (r"\d+\.\d GB free", "[FREE] free"),
+    (r" *\b\d+(?:\.\d)? (?:B|kB|MB)\b", " [SIZE]"),
+    (r"\( \[SIZE\]", "([SIZE]"),
     (r"http://127\.0\.0\.1:\d+", "[REGISTRY]"),
     (r"\buv \d+\.\d+\.\d+", "uv [VERSION]"),
     (r"\b(?:x86_64|aarch64)-linux$", "[SYSTEM]"),

@@ -220,7 +220,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         name="list",
         summary="list what is locked for this system",
-        description="The packages that the manifest names; with `--all`, everything that they need too.",
+        description=(
+            "The packages that the manifest names, with version, source and the size of what is downloaded; "
+            "with `--all`, everything that they need too."
+        ),
         handler="packages:list_packages",
         arguments=(Argument(flags=("--all",), help="also what the named packages need"), JSON),
         examples=("cape list", "cape list --all --json"),

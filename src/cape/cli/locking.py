@@ -72,7 +72,9 @@ def show_changes(result: LockResult, *, quiet: bool) -> None:
 def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool = False) -> None:
     """The changes of a lock, and a sentence."""
     show_changes(result, quiet=quiet)
-    packages = count(len(result.lock.packages), "package")
+    artifacts = {package.artifact for package in result.lock.packages}
+    amount = size(sum(artifact.size_bytes for artifact in artifacts))
+    packages = f"{count(len(result.lock.packages), 'package')} ({amount})"
     systems = count(len(result.lock.systems), "system")
     if not result.reasons:
         say(f"`cape.lock` answers `cape.toml`: {packages} for {systems}", quiet=quiet)

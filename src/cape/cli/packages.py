@@ -13,6 +13,7 @@ from cape.operations.project import Workshop, find_project, held
 if TYPE_CHECKING:
     from cape.lock import Lock
     from cape.operations.editing import EditResult
+    from cape.operations.inspecting import Listed
     from cape.sources.protocol import Candidate, LockedPackage
 
 
@@ -104,13 +105,22 @@ def list_packages(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    rows = [(row.requested_as or row.package.name, row.package.version, row.package.source) for row in listed]
-    if rows:
-        print(table(rows))
+    if listed:
+        print(table([_listed_columns(row) for row in listed], right=(3,)))
     others = len(list_locked(lock, system=System.current(), everything=True)) - len(listed)
     if others:
         say(f"and {count(others, 'package')} that these need (`cape list --all`)", quiet=arguments.quiet)
     return 0
+
+
+def _listed_columns(row: Listed) -> tuple[str, str, str, str]:
+    package = row.package
+    return (
+        row.requested_as or package.name,
+        package.version,
+        package.source,
+        size(package.artifact.size_bytes),
+    )
 
 
 def _package_fields(package: LockedPackage) -> dict[str, object]:
