@@ -114,11 +114,21 @@ EXPORT locale_t newlocale(int mask, const char *name, locale_t base)
 #define GCONV "usr/lib/aarch64-linux-gnu/gconv"
 #endif
 
+/* Where the tree has a table of its modules, its libc finds it: relocation saw to that. */
+static bool lend_modules(struct loan *loan)
+{
+    char table[PATH_MAX];
+    int length = snprintf(table, sizeof table, "%s/%s/gconv-modules.cache", cape_places.root.text, GCONV);
+    if (length > 0 && (size_t)length < sizeof table && cape_exists(table))
+        return false;
+    return lend(loan, "GCONV_PATH", GCONV);
+}
+
 EXPORT iconv_t iconv_open(const char *to, const char *from)
 {
     struct loan loan;
     int saved = errno;
-    bool is_lent = lend(&loan, "GCONV_PATH", GCONV);
+    bool is_lent = lend_modules(&loan);
     errno = saved;
     iconv_t result = BEHIND(iconv_open)(to, from);
     if (is_lent)
@@ -132,7 +142,7 @@ EXPORT int __gconv_open(void *specification, void *handle, int flags)
 {
     struct loan loan;
     int saved = errno;
-    bool is_lent = lend(&loan, "GCONV_PATH", GCONV);
+    bool is_lent = lend_modules(&loan);
     errno = saved;
     int result = BEHIND(__gconv_open)(specification, handle, flags);
     if (is_lent)

@@ -66,6 +66,7 @@ def finish(
     from cape.environment.finishing.alternatives import link_alternatives, parse_call
     from cape.environment.finishing.caches import make_caches
     from cape.environment.finishing.certificates import install_certificates
+    from cape.environment.finishing.character_sets import table_character_sets
     from cape.environment.finishing.compilers import configure_compilers
     from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
     from cape.environment.finishing.libraries import answer_ldconfig, link_configured_libraries
@@ -80,7 +81,8 @@ def finish(
     install_certificates(root)
     link_configured_libraries(root, triplet(system))
     answer_ldconfig(root, final or root, system)
-    notes = configure_compilers(root, final or root, system)
+    notes = table_character_sets(root, triplet(system))
+    notes += configure_compilers(root, final or root, system)
     return notes + make_caches(root, triplet(system))
 
 

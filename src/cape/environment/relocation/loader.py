@@ -60,7 +60,7 @@ def cut_off(data: bytes) -> bytes:
     as once. Raises `UnknownLoader` when one of them is not there.
     """
     for path in _FILES:
-        data = _replaced(data, path + b"\0", _impossible_file(path) + b"\0")
+        data = _replaced(data, path + b"\0", impossible_file(path) + b"\0")
     directories = _DIRECTORIES.search(data)
     if directories is None:
         if _impossible_directory(b"/usr/lib/") + b"\0" in data:
@@ -77,7 +77,7 @@ def _replaced(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
-def _impossible_file(path: bytes) -> bytes:
+def impossible_file(path: bytes) -> bytes:
     """A path as long as `path` below `/proc`, where nobody can make a file, not even root."""
     return b"/proc/".ljust(len(path), b"-")
 
@@ -91,4 +91,4 @@ def _impossible_directory(path: bytes) -> bytes:
     """
     if len(path) <= len(b"/proc//"):
         return b"/" + b"\xff" * (len(path) - 2) + b"/"
-    return _impossible_file(path[:-1]) + b"/"
+    return impossible_file(path[:-1]) + b"/"

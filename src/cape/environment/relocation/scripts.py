@@ -15,10 +15,14 @@ from cape.environment.relocation.paths import in_root
 PLACEHOLDER = b"/@cape-env@"
 """Stands in an object's files where the environment's own path goes."""
 
+END_OF_ROOM = b"\1"
+"""Ends the zeros behind a placeholder in a library: what lies behind is not ours."""
+
 LONGEST_LINE = 127
 """Bytes of a `#!` line, its newline not counted, that every kernel reads whole."""
 
 _LINE = re.compile(rb"#![ \t]*([^ \t\n]+)([^\n]*)")
+_PADDED = re.compile(re.escape(PLACEHOLDER) + rb"([^\0]*)\0+(?=" + END_OF_ROOM + rb")")
 _PYTHON = re.compile(r"(python|pypy)w?[\d.]*\Z")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
@@ -62,9 +66,12 @@ def personalise(data: bytes, environment: Path) -> bytes:
     A `#!` line that becomes too long for the kernel, or has a blank in the environment's path, is
     replaced by a prologue that `/bin/sh` runs and that the script's own language ignores, so that `$0`,
     arguments and standard input stay what they are; languages that allow none get the script as a
-    here-document.
+    here-document. In a program or library the path takes the zeros behind it, and where they are too
+    few the placeholder stays.
     """
     place = str(environment).encode(errors="surrogateescape")
+    if data.startswith(b"\x7fELF"):
+        return _PADDED.sub(lambda found: _filled(found, place), data)
     match = _LINE.match(data) if is_private(data) else None
     personal = data.replace(PLACEHOLDER, place)
     if match is None:
@@ -73,6 +80,11 @@ def personalise(data: bytes, environment: Path) -> bytes:
     if len(line) <= LONGEST_LINE and len(interpreter.split()) == 1:
         return personal
     return _prologue(interpreter, argument.strip(b" \t"), personal, len(line))
+
+
+def _filled(found: re.Match[bytes], place: bytes) -> bytes:
+    text = place + found[1]
+    return text.ljust(len(found[0]), b"\0") if len(text) < len(found[0]) else found[0]
 
 
 def _prologue(interpreter: bytes, argument: bytes, data: bytes, line_end: int) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cape.environment.relocation.c_library import C_LIBRARY, library_patches
 from cape.environment.relocation.elf import (
     DF_1_PIE,
     DT_FLAGS_1,
@@ -33,17 +34,16 @@ from cape.environment.relocation.facts import ElfFacts, ElfKind, TreeFacts
 from cape.environment.relocation.links import relative_target
 from cape.environment.relocation.loader import cut_off, loader_name, triplet
 from cape.environment.relocation.paths import in_root
-from cape.environment.relocation.scripts import is_private, with_placeholder
+from cape.environment.relocation.scripts import PLACEHOLDER, is_private, with_placeholder
 from cape.names import System
 
-RELOCATION_VERSION = 1
+RELOCATION_VERSION = 3
 """Part of every object's key: a change of any rule of relocation makes new objects."""
 
 REDIRECT_LIBRARY = "libcape-redirect.so"
 CONTROL = "root/var/lib/cape/control"
 """Maintainer scripts, kept as data; they are not scripts of the environment."""
 
-_C_LIBRARY = "libc.so.6"
 _DEBUG_FILES = "root/usr/lib/debug/"
 _HEAD = 128
 
@@ -83,6 +83,9 @@ def relocate_tree(tree: Path, context: RelocationContext) -> TreeFacts:
         _relocate_link(tree, link)
     private = [script for script in found.scripts if _relocate_script(tree, script)]
     elf, elf_notes = _relocate_elf_files(tree, found.elf, context)
+    private += [
+        one.path for one in elf if one.soname == C_LIBRARY and PLACEHOLDER in (tree / one.path).read_bytes()
+    ]
     return TreeFacts(
         private=tuple(sorted(private)),
         elf=tuple(sorted(elf, key=lambda facts: facts.path)),
@@ -235,6 +238,8 @@ def _relocate_elf(tree: Path, path: str, context: RelocationContext) -> ElfFacts
             facts = _facts(elf, path, search_path)
             if elf.soname == loader_name(context.system):
                 patches = ((0, cut_off(bytes(data))),)
+            elif elf.soname == C_LIBRARY and context.loader is None:
+                patches = library_patches(elf, context.system)
     if patches:
         _write(file, patches)
     return facts
@@ -250,7 +255,7 @@ def _is_foreign(elf: Elf, system: System) -> bool:
 def _planned(elf: Elf, path: str, context: RelocationContext) -> tuple[tuple[str, ...], tuple[Patch, ...]]:
     """The search path after relocation, and the patches that bring it about."""
     origin = posixpath.dirname(path)
-    if elf.soname in (_C_LIBRARY, loader_name(context.system)):
+    if elf.soname in (C_LIBRARY, loader_name(context.system)):
         return (), ()
     kept = tuple(dict.fromkeys(filter(None, (_relative(entry, origin) for entry in elf.search_path))))
     if not elf.is_executable:
