@@ -27,8 +27,9 @@ _ENVIRONMENT = {"LC_ALL": "C", "PKGSYSTEM_ENABLE_FSYNC": "0"}
 class Cache:
     """One cache. Paths are relative to the root; `{lib}` is the system's library directory.
 
-    `program` gets `arguments`, in which `{scratch}` is a copy of `reads`. With `output` its standard
-    output becomes that file; otherwise what it wrote or changed in the copy goes into `reads`.
+    `program`, of whose matches the first counts, gets `arguments`, in which `{scratch}` is a copy of
+    `reads`. With `output` its standard output becomes that file; otherwise what it wrote or changed in
+    the copy goes into `reads`.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Cache:
     output: str = ""
     pattern: str = "*"
     """What must be in `reads` for the cache to be wanted."""
+    makes: str = "*"
+    """The names of the files that are taken over from the copy."""
 
 
 CACHES: tuple[Cache, ...] = (
@@ -77,6 +80,14 @@ CACHES: tuple[Cache, ...] = (
         variables=(("GVBINDIR", "{scratch}"),),
         pattern="libgvplugin_*",
     ),
+    Cache(
+        name="Haskell packages",
+        program="usr/lib/ghc/bin/ghc-pkg-*",
+        reads="var/lib/ghc/package.conf.d",
+        arguments=("--global-package-db", "{scratch}", "recache"),
+        pattern="*.conf",
+        makes="package.cache",
+    ),
 )
 
 
@@ -89,8 +100,8 @@ def make_caches(root: Path, triplet: str, caches: tuple[Cache, ...] = CACHES) ->
     for cache in caches:
         library_directory = f"usr/lib/{triplet}"
         reads = root / cache.reads.format(lib=library_directory)
-        program = root / cache.program.format(lib=library_directory)
-        if not program.exists() or next(reads.glob(cache.pattern), None) is None:
+        program = next(iter(sorted(root.glob(cache.program.format(lib=library_directory)))), None)
+        if program is None or next(reads.glob(cache.pattern), None) is None:
             continue
         try:
             _make(root, cache, program, reads, cache.output.format(lib=library_directory))
@@ -124,12 +135,12 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
         if output:
             put_file(root, output, done.stdout)
         else:
-            _take_over(root, scratch, reads)
+            _take_over(root, scratch, reads, cache.makes)
 
 
-def _take_over(root: Path, scratch: Path, reads: Path) -> None:
+def _take_over(root: Path, scratch: Path, reads: Path, makes: str) -> None:
     """Put what is new or other in the scratch copy into place."""
-    for file in sorted(scratch.rglob("*")):
+    for file in sorted(scratch.rglob(makes)):
         place = reads / file.relative_to(scratch)
         if file.is_file() and not (place.is_file() and filecmp.cmp(file, place, shallow=False)):
             put_file(root, str(place.relative_to(root)), file.read_bytes())
