@@ -39,6 +39,27 @@ cape_same() { # FILE OTHER: whether they hold the same lines; the shell itself r
 """
 
 
+# Some shells (busybox's) prefer programs of their own to those on PATH, `exec` included.
+_EXEC = """\
+case $cape_mode:$1 in
+pure:*/*) ;;
+pure:*)
+    cape_program=$1
+    shift
+    IFS=:
+    for cape_directory in $PATH; do
+        if [ -f "$cape_directory/$cape_program" ] && [ -x "$cape_directory/$cape_program" ]; then
+            cape_program=$cape_directory/$cape_program
+            break
+        fi
+    done
+    unset IFS
+    set -- "$cape_program" "$@"
+    ;;
+esac
+exec "$@\""""
+
+
 def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
     """The sealed script of a generation. `stamps` are files and the stamps that carry their times."""
     return (
@@ -53,7 +74,7 @@ def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[
                 *(_operation(operation) for operation in activation.operations),
                 _pure(activation),
                 *_hook(activation),
-                'exec "$@"',
+                _EXEC,
                 "",
             ]
         )
