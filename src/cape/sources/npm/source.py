@@ -10,7 +10,6 @@ import base64
 import json
 import logging
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +50,7 @@ from cape.sources.protocol import (
     UnknownPackage,
     UnknownVersion,
 )
-from cape.sources.tools import BadConstraint
+from cape.sources.tools import BadConstraint, workplace
 
 _log = logging.getLogger(__name__)
 
@@ -185,9 +184,7 @@ class NpmSource:
     def _lock_text(
         self, described: Mapping[str, object], seed: Mapping[str, object], context: ResolveContext
     ) -> str:
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="npm-", dir=self.cache) as directory:
-            place = Path(directory)
+        with workplace(self.cache, "npm-lock") as place:
             (place / "package.json").write_text(json.dumps(described), encoding="utf-8")
             if seed:
                 (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
@@ -503,9 +500,7 @@ def _chosen_release(kept: Sequence[str], known: Sequence[str], requirement: Requ
     return semver.newest_in(kept, wanted) or semver.newest_in(known, wanted)
 
 
-def _before(
-    as_of: str, versions: Mapping[str, Any], times: object, package: str
-) -> Mapping[str, Any]:
+def _before(as_of: str, versions: Mapping[str, Any], times: object, package: str) -> Mapping[str, Any]:
     """The versions that came before an instant. Times of registries are in UTC, as the instant is."""
     if not isinstance(times, dict) or not any(version in times for version in versions):
         raise NotRecorded(

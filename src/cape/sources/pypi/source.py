@@ -332,9 +332,7 @@ def _targets(
         groups.setdefault(python, []).append(Platform(system=system, python=python, glibc=given.glibc))
     return [
         (
-            Target(
-                python=python, systems=tuple(sorted(p.system for p in platforms)), as_of=context.as_of
-            ),
+            Target(python=python, systems=tuple(sorted(p.system for p in platforms)), as_of=context.as_of),
             platforms,
         )
         for python, platforms in sorted(groups.items())

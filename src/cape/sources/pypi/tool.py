@@ -10,8 +10,8 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from cape.sources.protocol import (
     UnknownVersion,
 )
 from cape.sources.pypi.index import IndexChoice
-from cape.sources.tools import ToolFailed, ToolMissing
+from cape.sources.tools import ToolFailed, ToolMissing, workplace
 
 _KEPT_VARIABLES = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_.*_(USERNAME|PASSWORD)"
@@ -84,7 +84,7 @@ class Uv:
         With `deep` false, dependencies are left out. Raises `UvFailure`, `ToolMissing`.
         """
         with self._workplace(lines, target) as place:
-            output = Path(place) / "pylock.toml"
+            output = place / "pylock.toml"
             if kept:
                 output.write_text(_preferences(kept), encoding="utf-8")
             options = ["--format", "pylock.toml", "--output-file", str(output)]
@@ -97,7 +97,7 @@ class Uv:
         Everything needed is in uv's cache by then. Raises `UvFailure`, `ToolMissing`.
         """
         with self._workplace(lines, target) as place:
-            output = Path(place) / "answer.txt"
+            output = place / "answer.txt"
             options = ["--annotation-style", "line", "--no-strip-markers", "--output-file", str(output)]
             for mode in (["--offline"], []):
                 output.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
@@ -109,16 +109,17 @@ class Uv:
                         raise
             return output.read_text(encoding="utf-8")
 
-    def _workplace(self, lines: Sequence[str], target: Target) -> tempfile.TemporaryDirectory[str]:
-        self.cache.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(prefix="uv-", dir=self.cache)
+    @contextmanager
+    def _workplace(self, lines: Sequence[str], target: Target) -> Iterator[Path]:
+        """A directory with the question; no project file of the caller is above it."""
         markers = ", ".join(f'"{marker_of(system)}"' for system in target.systems)
         settings = f"[tool.uv]\nenvironments = [{markers}]\nrequired-environments = [{markers}]\n"
-        (Path(place.name) / "pyproject.toml").write_text(settings, encoding="utf-8")
-        (Path(place.name) / "requirements.in").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return place
+        with workplace(self.cache, "uv") as place:
+            (place / "pyproject.toml").write_text(settings, encoding="utf-8")
+            (place / "requirements.in").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            yield place
 
-    def _run(self, place: str, target: Target, options: Sequence[str]) -> None:
+    def _run(self, place: Path, target: Target, options: Sequence[str]) -> None:
         command = [
             *(find_uv(), "pip", "compile", "requirements.in", "--quiet", "--no-header", "--color", "never"),
             *("--universal", "--python-version", target.python, "--only-binary", ":all:"),

@@ -10,6 +10,7 @@ threads (zlib lets go of the interpreter), which is what makes it as fast as nat
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import IntegrityError
+from cape.names import Digest
 from cape.sources.download import disk_errors
 
 ENVIRONMENT = "/@cape-env@"
@@ -120,6 +122,18 @@ def extract_member(wheel: Path, member: str, target: Path) -> None:
                     output.write(piece)
     except (KeyError, *_UNREADABLE, OSError) as error:
         raise DamagedWheel(f"`{member}` cannot be read from the wheel", where=str(wheel)) from error
+
+
+def digest_of_member(wheel: Path, member: str) -> Digest:
+    """The digest of one file of a wheel. Raises `DamagedWheel` when it is not in there."""
+    state = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, open(wheel, "rb") as stream:
+            for piece in _inflated(stream.fileno(), archive.getinfo(member)):
+                state.update(piece)
+    except (KeyError, *_UNREADABLE, OSError) as error:
+        raise DamagedWheel(f"`{member}` cannot be read from the wheel", where=str(wheel)) from error
+    return Digest(state.hexdigest())
 
 
 def _opened(wheel: Path) -> zipfile.ZipFile:
