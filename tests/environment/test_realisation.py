@@ -100,6 +100,22 @@ def test_direct_dependencies_of_the_same_source_keep_a_packages_programs(tmp_pat
     assert make(store, made).programs == ("java", "javac")
 
 
+def test_a_script_that_looks_beside_itself_is_called_by_its_own_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    script = '#!/bin/sh\ncat "$(dirname "$0")/../share/word"; echo "$@"\n'
+    files = {
+        "root/usr/bin/tool*": script,
+        "root/usr/share/word": "deep\n",
+        "root/usr/bin/plain*": "#!/bin/sh\n",
+    }
+    environment = make(store, plan(package(store, "tool", files), roots=("tool",)))
+    called = subprocess.run(
+        [environment.path / "bin/tool", "a b"], capture_output=True, text=True, check=True
+    )
+    assert called.stdout == "deep\na b\n"
+    assert (environment.path / "bin/plain").is_symlink()
+
+
 def test_alternatives_that_finishing_made_are_exposed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made = plan(

@@ -7,6 +7,7 @@ packages are placed by `merging`; what `finishing` made of alternatives is only 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 
@@ -18,10 +19,18 @@ PROGRAM_DIRECTORIES = ("usr/bin", "usr/sbin", "usr/games")
 """Where system packages keep programs, below the root; earlier ones win."""
 
 
-def build_facade(environment: Path, plan: EnvironmentPlan, merged: Merged) -> tuple[str, ...]:
+_BESIDE_ITSELF = re.compile(
+    rb"""dirname\s+(--\s+)?["']?\$[{]?[01]|\$[{]0%|BASH_SOURCE|\$FindBin::Bin\b|abspath\(sys\.argv"""
+)
+"""What a script says that looks for files beside the name that it was called by."""
+
+
+def build_facade(environment: Path, plan: EnvironmentPlan, merged: Merged, *, final: Path) -> tuple[str, ...]:
     """Make `bin/NAME -> ../root/usr/bin/NAME` for every exposed system program; the names, sorted.
 
-    A program of a language package that is there already stays.
+    A program of a language package that is there already stays. A script that looks for files beside
+    itself (`python3-config`) is called by its own name instead, below `final`, where the environment
+    will lie.
     """
     programs = system_programs(environment / "root", merged)
     speakers = speaking_packages(plan, {owner for _, owner in programs.values()})
@@ -33,9 +42,25 @@ def build_facade(environment: Path, plan: EnvironmentPlan, merged: Merged) -> tu
     directory = environment / PROGRAMS
     directory.mkdir(exist_ok=True)
     for name, place in wanted.items():
-        if not os.path.lexists(directory / name):
+        if os.path.lexists(directory / name):
+            continue
+        if _looks_beside_itself(environment / "root" / place):
+            _write_call(directory / name, final / "root" / place)
+        else:
             os.symlink(f"../root/{place}", directory / name)
     return tuple(sorted(os.listdir(directory)))
+
+
+def _looks_beside_itself(program: Path) -> bool:
+    with open(program, "rb") as stream:
+        return stream.read(2) == b"#!" and _BESIDE_ITSELF.search(stream.read(1 << 16)) is not None
+
+
+def _write_call(place: Path, program: Path) -> None:
+    from cape.environment.shells.quoting import quoted
+
+    place.write_bytes(os.fsencode(f'#!/bin/sh\nexec {quoted(str(program))} "$@"\n'))
+    place.chmod(0o555)
 
 
 def system_programs(root: Path, merged: Merged) -> Mapping[str, tuple[str, int]]:

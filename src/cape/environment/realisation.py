@@ -155,7 +155,7 @@ class _Realisation:
             before = _inodes(self._building)
             if self._finish:
                 self._finish(self._building / "root")
-            programs = build_facade(self._building, self._plan, merged)
+            programs = build_facade(self._building, self._plan, merged, final=self._final)
             record = self._record(merged, before, programs)
             write_atomically(self._building / RECORD, json.dumps(record, indent=1).encode() + b"\n")
             sync_file_system(self._building)
