@@ -20,6 +20,7 @@ from cape.environment.finishing.certificates import java_key_store, subject_hash
 from cape.environment.finishing.libraries import link_configured_libraries
 from cape.environment.finishing.place import EscapingPath, put_file, put_link
 from cape.environment.finishing.shell import calls_in
+from cape.environment.relocation.elf import MACHINES
 from cape.names import System
 
 COMMANDS = frozenset({"update-alternatives", "ucf"})
@@ -98,6 +99,31 @@ def test_walker_expands_parameters() -> None:
 def test_walker_passes_over_redirections_and_here_documents() -> None:
     script = "ucf a b > /dev/null 2>&1\ncat <<EOF >x\nucf no no\nEOF\nucf c d\n"
     assert calls(script) == ["ucf a b", "ucf c d"]
+
+
+def test_walker_takes_a_temporary_file_for_what_was_copied_into_it() -> None:
+    script = (
+        't=$(mktemp) && cat /a/b > "$t"; sed -i s/x/y/ $t; ucf $t /etc/b\n'
+        "u=`mktemp -t x.XXX`; sed 's/a/b/' /a/c >$u; ucf \"$u\" /etc/c; cp $u /etc/x; ucf `mktemp` /etc/d"
+    )
+    assert calls(script) == ["ucf /a/b /etc/b", "ucf /a/c /etc/c", "ucf /@temporary@/3 /etc/d"]
+
+
+def test_catalogs_of_xml_delegate_to_what_is_there(tmp_path: Path) -> None:
+    root = root_with(tmp_path, "usr/share/xml/d/catalog.xml")
+    call = "update-xmlcatalog --sort --add --type public --id '-//A&B//DTD D' --package d"
+    script = f"{call} --local /usr/share/xml/d/catalog.xml\n{call} --local /gone.xml\n{call} --root\n"
+    finish(root, {"d": ControlFiles(postinst=script)}, order=(), system=SYSTEM)
+    own = '<delegatePublic publicIdStartString="-//A&amp;B//DTD D" catalog="file:///usr/share/xml/d/catalog.xml"/>'
+    assert (root / "etc/xml/d.xml").read_text().splitlines()[3:] == [own, "</catalog>"]
+    assert 'catalog="file:///etc/xml/d.xml"/>' in (root / "etc/xml/catalog").read_text()
+
+
+def test_debug_files_are_found_beside_the_libraries(tmp_path: Path) -> None:
+    root = root_with(tmp_path, "usr/lib/debug/.build-id/93/f70d.debug")
+    finish(root, {}, order=(), system=SYSTEM)
+    link = root / "usr/lib/x86_64-linux-gnu/.debug/f70d.debug"
+    assert link.resolve() == root / "usr/lib/debug/.build-id/93/f70d.debug"
 
 
 def test_walker_expands_patterns_with_the_trees_files() -> None:
@@ -254,6 +280,17 @@ def test_cache_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     put_file(root, "usr/bin/tool", b'#!/bin/sh\ntouch "$1/half"; echo why >&2; exit 1\n', mode=0o755)
     cache = Cache(name="data", program="usr/bin/tool", reads="usr/share/data")
     assert make_caches(root, "t", (cache,)) == ("the cache of data could not be made: why",)
+    assert sorted(path.name for path in (root / "usr/share/data").iterdir()) == ["one.xml"]
+
+
+def test_cache_of_a_program_for_another_machine_is_left_out_and_told(tmp_path: Path) -> None:
+    root = root_with(tmp_path, "usr/share/data/one.xml")
+    foreign = next(number for name, number in MACHINES.items() if name != System.current().machine)
+    head = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HH", 3, foreign)
+    put_file(root, "usr/bin/tool", head, mode=0o755)
+    cache = Cache(name="data", program="usr/bin/tool", reads="usr/share/data")
+    (note,) = make_caches(root, "t", (cache,))
+    assert note.startswith("the cache of data could not be made: its maker is a program for ")
     assert sorted(path.name for path in (root / "usr/share/data").iterdir()) == ["one.xml"]
 
 

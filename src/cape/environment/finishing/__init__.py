@@ -17,7 +17,7 @@ from cape.names import System
 CONTROL = "var/lib/cape/control"
 """Where a root keeps its packages' maintainer scripts: one directory per package."""
 
-_COMMANDS = frozenset({"update-alternatives", "ucf"})
+_COMMANDS = frozenset({"update-alternatives", "ucf", "update-xmlcatalog"})
 _ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
 
 
@@ -61,15 +61,21 @@ def finish(
 
     `order` are the packages that the manifest names, in its order: of alternatives with equal priority,
     the first one's wins. `system` is this machine's unless given. Programs of the tree are run, so the
-    redirecting library must be in its place. Finishing again changes nothing.
+    redirecting library must be in its place; for another kind of machine, what they would have made is
+    left out, each with a sentence. Finishing again changes nothing.
     """
     from cape.environment.finishing.alternatives import link_alternatives, parse_call
     from cape.environment.finishing.caches import make_caches
+    from cape.environment.finishing.catalogs import parse_delegation, write_catalogs
     from cape.environment.finishing.certificates import install_certificates
     from cape.environment.finishing.character_sets import table_character_sets
     from cape.environment.finishing.compilers import configure_compilers
     from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
-    from cape.environment.finishing.libraries import answer_ldconfig, link_configured_libraries
+    from cape.environment.finishing.libraries import (
+        answer_ldconfig,
+        link_configured_libraries,
+        link_debug_files,
+    )
     from cape.environment.relocation.loader import triplet
 
     system = system or System.current()
@@ -78,8 +84,10 @@ def finish(
     enable_php_modules(root)
     candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
     link_alternatives(root, filter(None, candidates), order)
+    write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
     install_certificates(root)
     link_configured_libraries(root, triplet(system))
+    link_debug_files(root, triplet(system))
     answer_ldconfig(root, final or root, system)
     notes = table_character_sets(root, triplet(system))
     notes += configure_compilers(root, final or root, system)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.environment.finishing.place import put_file
+from cape.environment.finishing.programs import require_native
 
 _log = logging.getLogger(__name__)
 _TIME_LIMIT_S = 120
@@ -118,6 +119,7 @@ def _reason(error: Exception) -> str:
 
 
 def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> None:
+    require_native(program)
     with tempfile.TemporaryDirectory(prefix="cape-cache-") as directory:
         scratch = Path(directory) / "copy"
         shutil.copytree(reads, scratch)

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from cape.environment.finishing.place import put_file
+from cape.environment.finishing.programs import require_native
 
 _PROGRAM = "usr/sbin/iconvconfig"
 _DIRECTORY = "$ORIGIN/gconv"
@@ -31,6 +32,7 @@ def table_character_sets(root: Path, triplet: str) -> tuple[str, ...]:
         link.parent.mkdir()
         link.symlink_to(modules)
         try:
+            require_native(program)
             subprocess.run(
                 [str(program), "--nostdlib", "-o", "table", _DIRECTORY],
                 check=True,

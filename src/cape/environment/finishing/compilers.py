@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from cape.environment.finishing.place import put_file
+from cape.environment.finishing.programs import require_native
 from cape.environment.relocation.loader import loader_name, triplet
 from cape.names import System
 
@@ -49,6 +50,7 @@ def configure_compilers(root: Path, final: Path, system: System) -> tuple[str, .
 
 def _dumped(driver: Path) -> str:
     """The specs that are built into a gcc. Its own earlier file would be read first, so it must be away."""
+    require_native(driver)
     environment = {"LC_ALL": "C", "PATH": str(driver.parent)}
     command = [str(driver), "-dumpspecs"]
     done = subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)

@@ -1,8 +1,8 @@
 """Libraries without a cache: directories that `ld.so.conf.d` names, and the answer of `ldconfig -p`.
 
 Owns the links that make libraries of further directories found (executables' search paths are equal in
-all environments, so a directory that only some packages bring cannot stand there), and a stand-in for
-`ldconfig`, which is static and would answer with the machine's libraries.
+all environments, so a directory that only some packages bring cannot stand there), those to separate
+debug files, and a stand-in for `ldconfig`, which is static and would answer with the machine's libraries.
 """
 
 from __future__ import annotations
@@ -43,6 +43,16 @@ def _configured(root: Path) -> list[str]:
             if inside is not None and (root / inside).is_dir():
                 found.append(inside)
     return found
+
+
+def link_debug_files(root: Path, triplet: str) -> None:
+    """Link each separate debug file into `.debug` beside the system's libraries, under its link's name.
+
+    Programs that know `/usr/lib/debug` find it there; valgrind's tools are static, so they see no
+    `/usr/lib` but the machine's, and look beside a library next.
+    """
+    for file in sorted((root / "usr/lib/debug/.build-id").glob("*/*.debug")):
+        put_link(root, f"usr/lib/{triplet}/.debug/{file.name}", str(file.relative_to(root)))
 
 
 def answer_ldconfig(root: Path, final: Path, system: System) -> None:

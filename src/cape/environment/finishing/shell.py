@@ -3,7 +3,8 @@
 Owns just enough of the shell's language: words with quotes and variables, assignments, `for` loops,
 functions. Every branch of every condition is taken, so a call found here says "under some circumstances":
 the caller keeps only what fits the tree. A value that would need a program to be run is unknown; an
-assignment of it is passed over, and a call with it is dropped.
+assignment of it is passed over, and a call with it is dropped. A temporary file stands for the file that
+was copied into it first; what the script edits in it is not seen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _KEYWORDS = frozenset(
 )
 _BUILTIN_PREFIXES = frozenset({"export", "local", "readonly", "declare", "command", "exec", "eval", "env"})
 _MOST_CALLS = 100_000
+_TEMPORARY = "/@temporary@/"
+_COPYING = frozenset({"cat", "cp", "sed"})
 
 
 class _Unknown(Exception):
@@ -141,6 +144,9 @@ class _Walker:
         self.glob = glob
         self.functions: dict[str, list[_Token]] = {}
         self.calls: list[Call] = []
+        self.temporaries = 0
+        self.copied: dict[str, str] = {}
+        """The file that each temporary one was copied from."""
         self.steps = 0
         self.depth = 0
 
@@ -207,7 +213,22 @@ class _Walker:
                 arguments = self._fields_strictly(words[1:])
             except _Unknown:
                 return
+            arguments = [self.copied.get(argument, argument) for argument in arguments]
             self.calls.append((name.rsplit("/", 1)[-1], *arguments))
+        elif name in _COPYING:
+            self._copy(name, words[1:])
+
+    def _copy(self, name: str, words: Sequence[str]) -> None:
+        """Note the source of `cp FILE TEMPORARY`, `cat FILE > TEMPORARY`, `sed EDIT FILE > TEMPORARY`."""
+        try:
+            files = self._fields_strictly(words)
+            target = (
+                files.pop() if name == "cp" and files else "".join(self._fields_strictly(_written(words)))
+            )
+        except _Unknown:
+            return
+        if files and target.startswith(_TEMPORARY):
+            self.copied.setdefault(target, self.copied.get(files[-1], files[-1]))
 
     def _call_function(self, name: str, words: Sequence[str]) -> None:
         if self.depth >= 16:
@@ -320,6 +341,9 @@ class _Walker:
                 return path.rstrip("/").rsplit("/", 1)[-1].removesuffix(suffix)
             case ["dirname", path]:
                 return path.rpartition("/")[0] or "/"
+            case ["mktemp", *_]:
+                self.temporaries += 1
+                return f"{_TEMPORARY}{self.temporaries}"
             case ["echo", *rest] if "|" not in rest:
                 return " ".join(rest)
             case ["seq", first, last] if first.isdigit() and last.isdigit():
@@ -334,6 +358,15 @@ def _without_redirections(words: Sequence[str]) -> Iterator[str]:
             next(waiting, None)
         elif not re.match(r"\d*[<>]", word):
             yield word
+
+
+def _written(words: Sequence[str]) -> list[str]:
+    """The file that the words' output goes to, if any."""
+    for at, word in enumerate(words):
+        if match := re.match(r"1?>>?", word):
+            rest = word[match.end() :]
+            return [rest] if rest else list(words[at + 1 : at + 2])
+    return []
 
 
 def _matching(tokens: Sequence[_Token], start: int, opener: str, closer: str) -> int:
