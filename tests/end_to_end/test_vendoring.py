@@ -97,7 +97,7 @@ def test_a_tree_that_is_not_there_is_told(stocked: World, vendored: tuple[Projec
     second.cape("sync", "--from", "no-such-place").failed(STATE, "no-such-place", "hint: ")
 
 
-def test_an_artifact_of_the_tree_that_was_altered_is_not_taken(
+def test_an_altered_artifact_of_the_tree_is_refused_and_written_anew(
     stocked: World, vendored: tuple[Project, Path]
 ) -> None:
     project, directory = vendored
@@ -105,10 +105,11 @@ def test_an_artifact_of_the_tree_that_was_altered_is_not_taken(
         file.chmod(0o644)
         file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
     second = stocked.clone(project, store="second-store")
-    done = second.cape("sync", "--from", str(directory))
-    assert done.code in (STATE, INTEGRITY)
-    done.failed(done.code, str(directory))
-    assert not second.store.exists() or not list(second.store.glob("artifacts/[0-9a-f][0-9a-f]/*"))
+    done = second.cape("sync", "--from", str(directory)).failed(INTEGRITY, str(directory), "`hello` 1.0-1")
+    assert "hint: " in done.stderr
+    assert not list(second.store.glob("artifacts/[0-9a-f][0-9a-f]/*"))
+    assert json.loads(project.cape("vendor", str(directory), "--json").stdout)["written"] == 3
+    second.cape("sync", "--from", str(directory)).succeeded()
 
 
 def test_from_refuses_to_lock(stocked: World, vendored: tuple[Project, Path]) -> None:
@@ -143,9 +144,7 @@ def test_a_deleted_artifact_says_since_when_and_the_ways_out(stocked: World, syn
     (stocked.archive.directory / "pool/main/h/hello/hello_1.0-1_all.deb").unlink()
     second = stocked.clone(synced, store="second-store")
     before = second.state()
-    done = second.cape("sync").failed(
-        SOURCE, "`hello` 1.0-1", "2026-01-02", "`cape upgrade", "--from DIR"
-    )
+    done = second.cape("sync").failed(SOURCE, "`hello` 1.0-1", "2026-01-02", "`cape upgrade", "--from DIR")
     assert "cape config artifacts" in done.stderr
     assert json.loads(second.cape("sync", "--json").stdout)["error"]["slug"] == "artifact-gone"
     assert second.state() == before

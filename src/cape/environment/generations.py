@@ -19,14 +19,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cape.environment.realisation import RealisedEnvironment
-from cape.environment.sealing import seal_scripts, seal_stamps
 from cape.errors import InputError, StateError
 from cape.names import Digest, GenerationId, sync_directory, write_atomically
-from cape.store import Store
 from cape.store.leases import holder_name, is_alive
+
+if TYPE_CHECKING:
+    from cape.environment.realisation import RealisedEnvironment
+    from cape.store import Store
 
 RECORD = "generation.json"
 _FILES = ("cape.toml", "cape.lock")
@@ -110,6 +111,8 @@ def new_generation(
     nothing that a reader looks at has changed; a switch that is cut off is finished by `heal`.
     Raises `InputError` for a manifest that cannot be activated, `OSError`.
     """
+    from cape.store import Store
+
     project = Path(os.path.realpath(project))
     prepare_project(project)
     heal(project)
@@ -144,6 +147,8 @@ def _write(
     present: Generation | None,
 ) -> tuple[GenerationId, Path]:
     """Write a generation beside; the next free number, which it will have, and where it is."""
+    from cape.environment.sealing import seal_scripts
+
     generations = project / ".cape" / "generations"
     _sweep(generations)
     temporary = generations / f".new.{holder_name()}"
@@ -473,6 +478,8 @@ def seal(project: Path, target: Generation) -> None:
     To be called when something may have moved and turned out to be the same: the files' times, or the
     project's directory. A manifest or lock that differs from the generation's leaves it unsealed.
     """
+    from cape.environment.sealing import seal_scripts, seal_stamps
+
     project = Path(os.path.realpath(project))
     seal_scripts(project, target.directory, target.directory, target.environment)
     seal_stamps(project, target.directory)
@@ -488,11 +495,17 @@ def is_up_to_date(project: Path, target: Generation) -> bool:
 def forget(project: Path, *, keep: int) -> tuple[GenerationId, ...]:
     """Remove all but the last `keep` generations, never the current one; the numbers that went."""
     project = Path(os.path.realpath(project))
-    present = current_number(project)
-    doomed = [number for number in numbers(project)[: -keep or None] if number != present]
+    doomed = forgettable(project, keep=keep)
     for number in doomed:
         directory = directory_of(project, number)
         hidden = directory.with_name(f".new.{holder_name()}")
         os.rename(directory, hidden)
         shutil.rmtree(hidden, ignore_errors=True)
-    return tuple(GenerationId(number) for number in doomed)
+    return doomed
+
+
+def forgettable(project: Path, *, keep: int) -> tuple[GenerationId, ...]:
+    """What `forget` would remove."""
+    present = current_number(project)
+    older = numbers(project)[: -keep or None]
+    return tuple(GenerationId(number) for number in older if number != present)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from cape.environment.generations import forget
-from cape.operations.project import NoProject, Workshop, find_project, held
+from cape.environment.generations import directory_of, forget, forgettable
+from cape.operations.project import NoProject, Project, Workshop, find_project, held
 from cape.store import Collected, collect
 
 
 def collect_garbage(start: Path, workshop: Workshop, *, keep: int | None, dry_run: bool = False) -> Collected:
     """Collect; with `keep`, first forget all but the last generations of the project around `start`.
 
-    A dry run forgets nothing, so it says what a collection without `keep` would remove.
     Raises `StoreInUse`, and with `keep` `NoProject`.
     """
-    if keep is not None and not dry_run:
-        project = find_project(start)
-        with held(project):
-            forget(project.directory, keep=max(keep, 1))
-    elif keep is not None:
-        find_project(start)
-    return collect(workshop.store, dry_run=dry_run)
+    if keep is None:
+        return collect(workshop.store, dry_run=dry_run)
+    directory = Path(os.path.realpath(find_project(start).directory))
+    if dry_run:
+        doomed = forgettable(directory, keep=max(keep, 1))
+        without = [directory_of(directory, number) for number in doomed]
+        return collect(workshop.store, without=without, dry_run=True)
+    with held(Project(directory)):
+        forget(directory, keep=max(keep, 1))
+    return collect(workshop.store)
 
 
 __all__ = ["NoProject", "collect_garbage"]

@@ -14,6 +14,7 @@ from cape.errors import CapeError, StateError
 from cape.names import Digest
 from cape.operations.project import Workshop
 from cape.sources.protocol import ArtifactGone, LockedPackage, Snapshot, Source
+from cape.store import ArtifactDamaged
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def fetch(
     if not still:
         return Fetched(found=found)
     if only_from is not None:
+        _check_undamaged(still, only_from, workshop)
         raise ArtifactsMissing(
             f"{len(still)} artifacts of the lock are not there, the first is `{still[0].name}` "
             f"{still[0].version} ({still[0].artifact.digest})",
@@ -73,6 +75,19 @@ def fetch(
         downloaded=len(still),
         downloaded_bytes=sum(package.artifact.size_bytes for package in still),
     )
+
+
+def _check_undamaged(packages: Sequence[LockedPackage], place: Path, workshop: Workshop) -> None:
+    """Raise `ArtifactDamaged` where a directory's file has the name of an artifact, and other bytes."""
+    for package in packages:
+        artifact = package.artifact
+        found = workshop.store.artifacts.damage_in(place, artifact.digest, size_bytes=artifact.size_bytes)
+        if found:
+            raise ArtifactDamaged(
+                f"`{package.name}` {package.version} is not what the lock says: {found[1]}",
+                where=str(found[0]),
+                hint="something changed the file; `cape vendor DIR` writes it again where it can be had",
+            )
 
 
 def _found_near(package: LockedPackage, workshop: Workshop, directories: list[Path] | None) -> bool:

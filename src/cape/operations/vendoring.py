@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cape.errors import StateError
 from cape.lock import Lock
+from cape.names import Digest
 from cape.operations.fetching import Fetched, fetch
 from cape.operations.project import Workshop
 from cape.sources.protocol import Artifact
@@ -34,7 +35,7 @@ class Vendored:
 def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     """Write every artifact of the lock to `destination`, named by its sha256 as the store names them.
 
-    Files that are there with the right size stay. Raises what `fetch` raises, and
+    Files that are there with the right bytes stay. Raises what `fetch` raises, and
     `DestinationNotWritable`.
     """
     sources = workshop.sources(lock.suite)
@@ -57,7 +58,7 @@ def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
 
 def _write(artifact: Artifact, destination: Path, workshop: Workshop) -> bool:
     final = destination / artifact.digest.hex[:2] / artifact.digest.hex
-    if final.exists() and final.stat().st_size == artifact.size_bytes:
+    if final.is_file() and Digest.of_file(final) == artifact.digest:
         return False
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.{os.getpid()}")

@@ -112,6 +112,13 @@ class Artifacts:
                 temporary.unlink(missing_ok=True)
         return True
 
+    def damage_in(self, place: Path, digest: Digest, *, size_bytes: int) -> tuple[Path, str] | None:
+        """A file of `place` that has this artifact's name and not its bytes, with the reason in words."""
+        for candidate in _candidates(place, digest):
+            if candidate.is_file() and (problem := _problem(candidate, digest, size_bytes)):
+                return candidate, problem
+        return None
+
     def discard_if_damaged(self, digest: Digest, *, size_bytes: int) -> str | None:
         """Hash an artifact again; one that is not what it should be is removed, and the reason given."""
         path = self.path(digest)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +41,23 @@ class Collected:
 
 
 def collect(
-    store: Store, *, roots: Iterable[str] = (), dry_run: bool = False, now_s: float | None = None
+    store: Store,
+    *,
+    roots: Iterable[str] = (),
+    without: Collection[Path] = (),
+    dry_run: bool = False,
+    now_s: float | None = None,
 ) -> Collected:
     """Remove every environment, object and artifact that no known project reaches.
 
-    `roots` are names in `environments/` to keep besides. A project is reached through its generations'
+    `roots` are names in `environments/` to keep besides, `without` directories of generations that do not
+    count. A project is reached through its generations'
     records; one that is not there keeps what it reached when last seen, for `ABSENT_DAYS`.
     Raises `StoreInUse`.
     """
     now = time.time() if now_s is None else now_s
     with store.alone():
-        kept, forgotten = _roots(store, set(roots), now)
+        kept, forgotten = _roots(store, set(roots), now, without)
         environments = [name for name in _names(store.environments) if name not in kept]
         live_objects = _reached_objects(store, kept)
         objects = [key for key in store.objects.all() if key not in live_objects]
@@ -71,11 +77,13 @@ def collect(
     )
 
 
-def _roots(store: Store, kept: set[str], now: float) -> tuple[set[str], list[Path]]:
+def _roots(
+    store: Store, kept: set[str], now: float, without: Collection[Path]
+) -> tuple[set[str], list[Path]]:
     forgotten: list[Path] = []
     for project in store.projects.all():
         if project.directory.is_dir():
-            reached = generations_reach(project.directory)
+            reached = generations_reach(project.directory, without=without)
             kept |= reached
             if not reached:
                 forgotten.append(project.directory)
@@ -90,10 +98,12 @@ def _is_remembered(project: KnownProject, now: float) -> bool:
     return now - project.seen_s < ABSENT_DAYS * _DAY_S
 
 
-def generations_reach(project: Path) -> set[str]:
-    """The names in `environments/` that the generations of a project reach."""
+def generations_reach(project: Path, *, without: Collection[Path] = ()) -> set[str]:
+    """The names in `environments/` that the generations of a project reach, but for those of `without`."""
     reached: set[str] = set()
     for record in (project / ".cape" / "generations").glob("*/generation.json"):
+        if record.parent in without:
+            continue
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             reached.add(os.path.basename(json.loads(record.read_bytes())["environment"]))
     return reached
