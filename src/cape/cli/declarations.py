@@ -150,7 +150,9 @@ COMMANDS: tuple[Command, ...] = (
         summary="make the environment that the lock says",
         description=(
             "Locks if the manifest changed, brings what is missing, makes the environment of this machine's "
-            "system, and switches the project to it."
+            "system, and switches the project to it. With `--system`, makes the environment of a system of "
+            "the lock in the store, prints its path, and leaves the project as it is. What only programs of "
+            "another kind of machine can make is left out of it, with notes; `cape gc` removes it."
         ),
         handler="locking:sync",
         arguments=(
@@ -161,11 +163,17 @@ COMMANDS: tuple[Command, ...] = (
                 complete="directory",
                 help="take artifacts from DIR (written by `cape vendor`) and use no network",
             ),
+            Argument(
+                flags=("--system",),
+                value="SYSTEM",
+                complete=("x86_64-linux", "aarch64-linux", "aarch64-darwin", "x86_64-darwin"),
+                help="make the environment of SYSTEM beside the project, and print its path",
+            ),
             AS_OF,
             DRY_RUN,
             JSON,
         ),
-        examples=("cape sync", "cape sync --locked", "cape sync --from vendor"),
+        examples=("cape sync", "cape sync --locked", "cape sync --system aarch64-linux"),
     ),
     Command(
         name="vendor",

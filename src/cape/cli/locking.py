@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cape.cli.dates import instant_of, refuse_together
 from cape.cli.output import clock, count, duration, say, show_json, size
 from cape.cli.progress import progress
+from cape.names import System
 from cape.operations.locking import LockResult, check_lock, lock_project
-from cape.operations.project import Workshop, find_project, held
-from cape.operations.syncing import SyncResult, sync_project
+from cape.operations.project import Project, Workshop, find_project, held
+
+if TYPE_CHECKING:
+    from cape.operations.syncing import Elsewhere, SyncResult
 
 
 def lock(arguments: argparse.Namespace) -> int:
@@ -88,6 +92,8 @@ def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool 
 
 def sync(arguments: argparse.Namespace) -> int:
     """`cape sync`."""
+    from cape.operations.syncing import sync_project
+
     project = find_project(Path.cwd())
     as_of = instant_of(arguments.as_of)
     for flag in ("--locked", "--from"):
@@ -95,6 +101,9 @@ def sync(arguments: argparse.Namespace) -> int:
             refuse_together(as_of, flag)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     only_from = Path(vars(arguments)["from"]).absolute() if vars(arguments)["from"] else None
+    if arguments.system:
+        refuse_together(as_of, "--system")
+        return _sync_elsewhere(arguments, project, workshop, only_from)
     with held(project):
         result = sync_project(
             project,
@@ -105,11 +114,57 @@ def sync(arguments: argparse.Namespace) -> int:
             as_of=as_of,
             dry_run=arguments.dry_run,
         )
+    _show_synced(result, arguments)
+    return 0
+
+
+def _show_synced(result: SyncResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
         show_json(sync_fields(result))
     else:
         show_sync(result, quiet=arguments.quiet, seconds=clock())
+
+
+def _sync_elsewhere(
+    arguments: argparse.Namespace, project: Project, workshop: Workshop, only_from: Path | None
+) -> int:
+    """`cape sync --system`: the environment of another system, beside the project."""
+    from cape.operations.syncing import foresee_elsewhere, sync_elsewhere
+
+    system = System.parse(arguments.system)
+    if arguments.dry_run:
+        _show_synced(foresee_elsewhere(project, workshop, system=system), arguments)
+        return 0
+    made = sync_elsewhere(project, workshop, system=system, only_from=only_from)
+    if arguments.json:
+        show_json(_elsewhere_fields(made))
+    else:
+        _show_elsewhere(made, quiet=arguments.quiet)
     return 0
+
+
+def _elsewhere_fields(made: Elsewhere) -> dict[str, object]:
+    return {
+        "system": str(made.system),
+        "path": str(made.environment.path),
+        "identity": str(made.environment.identity),
+        "content": str(made.environment.content),
+        "packages": made.environment.packages,
+        "files": made.environment.files,
+        "objects_made": made.objects_made,
+        "downloaded": made.fetched.downloaded,
+        "downloaded_bytes": made.fetched.downloaded_bytes,
+        "notes": list(made.notes),
+    }
+
+
+def _show_elsewhere(made: Elsewhere, *, quiet: bool) -> None:
+    """The path of an environment beside the project, and what is told of it."""
+    print(made.environment.path)
+    for note in made.notes:
+        say(f"note: {note}", quiet=quiet)
+    packages = count(made.environment.packages, "package")
+    say(f"{packages} for {made.system}; this project stays as it is; {duration(clock())}", quiet=quiet)
 
 
 def sync_fields(result: SyncResult) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,17 @@ class Prepared:
     """An environment that answers a lock, made but not yet the project's."""
 
     locked: LockResult
+    environment: RealisedEnvironment
+    fetched: Fetched
+    objects_made: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Elsewhere:
+    """The environment of a system, made in the store beside the project."""
+
+    system: System
     environment: RealisedEnvironment
     fetched: Fetched
     objects_made: int
@@ -117,13 +128,61 @@ def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = 
 
     Raises what fetching, unpacking and the store raise, `SystemNotLocked`, `LibraryMissing`.
     """
-    plan = plan_for(locked.lock, System.current())
+    made = _make(plan_for(locked.lock, System.current()), locked.lock, workshop, only_from=only_from)
+    return Prepared(
+        locked=locked,
+        environment=made.environment,
+        fetched=made.fetched,
+        objects_made=made.objects_made,
+        notes=made.notes,
+    )
+
+
+def sync_elsewhere(
+    project: Project, workshop: Workshop, *, system: System, only_from: Path | None = None
+) -> Elsewhere:
+    """Make the environment of a system of the lock in the store; nothing of the project changes.
+
+    For another kind of machine, what programs of the tree would have made is left out, with notes: no
+    program of it is run. No generation reaches such an environment, so `cape gc` removes it.
+    Raises `LockOutOfDate`, `SystemNotLocked`, and what `prepare` raises.
+    """
+    lock = _fresh_lock(project)
+    return _make(_plan_elsewhere(lock, system), lock, workshop, only_from=only_from)
+
+
+def foresee_elsewhere(project: Project, workshop: Workshop, *, system: System) -> SyncResult:
+    """What `sync_elsewhere` would do. Raises `LockOutOfDate`, `SystemNotLocked`."""
+    lock = _fresh_lock(project)
+    locked = compute_lock(read_manifest(project.manifest_path), lock, workshop)
+    return _foresee(locked, workshop, _plan_elsewhere(lock, system))
+
+
+def _fresh_lock(project: Project) -> Lock:
+    lock = read_lock(project.lock_path)
+    _require_fresh(read_manifest(project.manifest_path), lock, project)
+    assert lock is not None
+    return lock
+
+
+def _plan_elsewhere(lock: Lock, system: System) -> EnvironmentPlan:
+    """The plan; of another kind of machine, under an identity of its own.
+
+    A machine of that kind that shares the store must not take the unfinished environment for its own.
+    """
+    plan = plan_for(lock, system)
+    if system is System.current():
+        return plan
+    return replace(plan, identity=Digest.of_lines(["no program was run", plan.identity.hex]))
+
+
+def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: Path | None) -> Elsewhere:
     found = read_environment(workshop.store.environment_path(plan.identity))
     if found is not None:
-        return Prepared(locked=locked, environment=found, fetched=Fetched(), objects_made=0, notes=())
-    sources = workshop.sources(locked.lock.suite)
+        return Elsewhere(system=plan.system, environment=found, fetched=Fetched(), objects_made=0, notes=())
+    sources = workshop.sources(lock.suite)
     lacking = _without_objects(plan, workshop.store)
-    fetched = fetch(lacking, workshop, sources, snapshots=locked.lock.snapshots, only_from=only_from)
+    fetched = fetch(lacking, workshop, sources, snapshots=lock.snapshots, only_from=only_from)
 
     def unpack(package: LockedPackage, artifact: Path, into: Path) -> None:
         with _naming(package):
@@ -136,8 +195,8 @@ def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = 
         environment, unfinished = _realise(plan, objects, workshop.store)
     finally:
         workshop.progress.finish()
-    return Prepared(
-        locked=locked,
+    return Elsewhere(
+        system=plan.system,
         environment=environment,
         fetched=fetched,
         objects_made=len(lacking),
@@ -262,7 +321,7 @@ def sync_project(
         _require_fresh(manifest, previous, project)
     locked = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
     if dry_run:
-        return _foresee(locked, workshop)
+        return _foresee(locked, workshop, plan_for(locked.lock, System.current()))
     prepared = prepare(workshop, locked, only_from=only_from)
     return publish(project, prepared, argv=argv)
 
@@ -277,8 +336,7 @@ def _require_fresh(manifest: Manifest, lock: Lock | None, project: Project) -> N
         )
 
 
-def _foresee(locked: LockResult, workshop: Workshop) -> SyncResult:
-    plan = plan_for(locked.lock, System.current())
+def _foresee(locked: LockResult, workshop: Workshop, plan: EnvironmentPlan) -> SyncResult:
     lacking = missing(_without_objects(plan, workshop.store), workshop)
     return SyncResult(
         locked=locked,
