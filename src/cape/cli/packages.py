@@ -88,11 +88,12 @@ def list_packages(arguments: argparse.Namespace) -> int:
     """`cape list`: what the manifest names; with `--all`, the closure."""
     from cape.names import System
     from cape.operations.inspecting import list_locked
-    from cape.operations.syncing import current_digests
 
     lock = _open_lock()
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
+        from cape.operations.syncing import current_digests
+
         digests = current_digests(lock, Workshop.open().store)
         show_json(
             {

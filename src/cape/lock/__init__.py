@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     )
     from cape.lock.files import read_lock, write_lock
     from cape.lock.freshness import check_freshness
-    from cape.lock.making import ALL, lock_manifest
+    from cape.lock.keeping import ALL
+    from cape.lock.making import lock_manifest
     from cape.lock.model import Lock
     from cape.lock.queries import artifacts_of, explain, identity, roots_for, rows_for
     from cape.lock.text import FORMAT, parse_lock, render_lock
@@ -74,7 +75,8 @@ _HOMES = {
     ),
     "files": ("read_lock", "write_lock"),
     "freshness": ("check_freshness",),
-    "making": ("ALL", "lock_manifest"),
+    "keeping": ("ALL",),
+    "making": ("lock_manifest",),
     "model": ("Lock",),
     "queries": ("artifacts_of", "explain", "identity", "roots_for", "rows_for"),
     "text": ("FORMAT", "parse_lock", "render_lock"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cape.errors import CapeError
 from cape.lock.errors import SourceMissing
-from cape.lock.keeping import ALL, check_upgrade, is_unchanged, kept_rows
+from cape.lock.keeping import check_upgrade, is_unchanged, kept_rows
 from cape.lock.model import IMPLICIT_OPTION, Lock
 from cape.lock.platforms import platforms_of
 from cape.lock.rows import BadRow, package_line
@@ -32,7 +32,7 @@ from cape.sources.protocol import (
     UnknownPackage,
 )
 
-__all__ = ["ALL", "lock_manifest"]
+__all__ = ["lock_manifest"]
 
 _SYSTEM_SOURCE = "debian"
 _ASKED_BY_NAME = ("debian", "pypi", "npm")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cape.environment.generations import heal
-from cape.lock import (
-    ALL,
-    Lock,
-    LockChanges,
-    check_freshness,
-    compare_locks,
-    lock_manifest,
-    read_lock,
-    write_lock,
-)
+from cape.lock import ALL, Lock, check_freshness, compare_locks, read_lock
 from cape.manifest import Manifest, read_manifest
 from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import Source
+
+if TYPE_CHECKING:
+    from cape.lock import LockChanges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +55,8 @@ def compute_lock(
     if previous is not None and not reasons:
         lock = previous
     else:
+        from cape.lock import lock_manifest
+
         sources = workshop.sources(manifest.debian)
         if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
@@ -90,6 +87,8 @@ def lock_project(
     previous = read_lock(project.lock_path)
     result = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
     if not dry_run and result.reasons:
+        from cape.lock import write_lock
+
         with project_files(project.directory):
             write_lock(project.lock_path, result.lock)
     return result

@@ -9,11 +9,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cape.configuration import Configuration
 from cape.errors import DiskFull, StateError
 from cape.sources.protocol import NO_PROGRESS, Progress, Source
-from cape.store import Store
+
+if TYPE_CHECKING:
+    from cape.configuration import Configuration
+    from cape.store import Store
 
 MANIFEST = "cape.toml"
 LOCKFILE = "cape.lock"
@@ -105,6 +108,9 @@ class Workshop:
     @classmethod
     def open(cls, progress: Progress = NO_PROGRESS) -> Workshop:
         """The settings and the store of this user. Raises `BadConfiguration`."""
+        from cape.configuration import Configuration
+        from cape.store import Store
+
         configuration = Configuration.read()
         return cls(configuration, Store.default(configuration), progress)
 

@@ -7,25 +7,29 @@ what a builder does comes from outside.
 
 from __future__ import annotations
 
-from cape.store.artifacts import Artifacts
-from cape.store.collection import ABSENT_DAYS, Collected, collect, generations_reach
-from cape.store.errors import (
-    ArtifactDamaged,
-    ObjectDamaged,
-    StoreInUse,
-    StoreNotWritable,
-    StoreRecordUnreadable,
-)
-from cape.store.listing import (
-    ENVIRONMENT_PLACEHOLDER,
-    STORE_PLACEHOLDER,
-    ContentHasher,
-    Entry,
-    content_digest,
-)
-from cape.store.objects import Batch, Build, Objects, StoreObject
-from cape.store.projects import KnownProject, Projects
-from cape.store.store import Store
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cape.store.artifacts import Artifacts
+    from cape.store.collection import ABSENT_DAYS, Collected, collect, generations_reach
+    from cape.store.errors import (
+        ArtifactDamaged,
+        ObjectDamaged,
+        StoreInUse,
+        StoreNotWritable,
+        StoreRecordUnreadable,
+    )
+    from cape.store.listing import (
+        ENVIRONMENT_PLACEHOLDER,
+        STORE_PLACEHOLDER,
+        ContentHasher,
+        Entry,
+        content_digest,
+    )
+    from cape.store.objects import Batch, Build, Objects, StoreObject
+    from cape.store.projects import KnownProject, Projects
+    from cape.store.store import Store
 
 __all__ = [
     "ABSENT_DAYS",
@@ -51,3 +55,50 @@ __all__ = [
     "content_digest",
     "generations_reach",
 ]
+
+_HOMES = {
+    "artifacts": ("Artifacts",),
+    "collection": (
+        "ABSENT_DAYS",
+        "Collected",
+        "collect",
+        "generations_reach",
+    ),
+    "errors": (
+        "ArtifactDamaged",
+        "ObjectDamaged",
+        "StoreInUse",
+        "StoreNotWritable",
+        "StoreRecordUnreadable",
+    ),
+    "listing": (
+        "ENVIRONMENT_PLACEHOLDER",
+        "STORE_PLACEHOLDER",
+        "ContentHasher",
+        "Entry",
+        "content_digest",
+    ),
+    "objects": (
+        "Batch",
+        "Build",
+        "Objects",
+        "StoreObject",
+    ),
+    "projects": (
+        "KnownProject",
+        "Projects",
+    ),
+    "store": ("Store",),
+}
+"""The module that each public name lives in: a name is imported when it is first asked for, because
+whoever only reads a lease or a record should not wait for what makes objects."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
