@@ -158,6 +158,15 @@ def test_dependency_chains_may_be_long(mirror: DebianMirror, resolve: Resolve) -
     assert len(names(resolve("link0000"))) == 1500
 
 
+def test_rows_name_the_chosen_packages_whose_files_they_replace(
+    mirror: DebianMirror, resolve: Resolve
+) -> None:
+    mirror.add("new", "2", depends="old, other", Replaces="old (<< 3), other (<< 1), absent")
+    mirror.add("old", "2.5")
+    mirror.add("other", "1")
+    assert row(resolve("new"), "new").attributes == {"architecture": "amd64", "replaces": "old"}
+
+
 def test_circles_are_no_problem(mirror: DebianMirror, resolve: Resolve) -> None:
     mirror.add("hen", depends="egg")
     mirror.add("egg", depends="hen")

@@ -78,6 +78,11 @@ def object_key(
             f"libc {libc.hex if libc else '-'}",
             f"store {store}",
             f"relocation {relocation_version} {system}",
-            json.dumps([package.source, package.name, package.placement, sorted(package.attributes.items())]),
+            json.dumps([package.source, package.name, package.placement, _attributes_of_object(package)]),
         ]
     )
+
+
+def _attributes_of_object(package: LockedPackage) -> list[tuple[str, str]]:
+    """What its source may heed when it unpacks: not whose files it wins against in one environment."""
+    return sorted(item for item in package.attributes.items() if item[0] != "replaces")

@@ -107,6 +107,11 @@ class DebianPackage:
         return _groups(self.fields, "Recommends")
 
     @property
+    def replaces(self) -> tuple[Group, ...]:
+        """What it may overwrite files of; each group has one member."""
+        return _groups(self.fields, "Replaces")
+
+    @property
     def architecture(self) -> str:
         return self.fields["Architecture"]
 

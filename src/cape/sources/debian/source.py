@@ -7,7 +7,7 @@ out. Network, signatures, versions, search and unpacking each have their own mod
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +16,7 @@ from cape.configuration import Configuration
 from cape.errors import SourceError
 from cape.names import Digest, System
 from cape.sources.debian.index import Archive, Indices
-from cape.sources.debian.package import DebianPackage, group_text
+from cape.sources.debian.package import DebianPackage, Group, group_text
 from cape.sources.debian.pool import Pool
 from cape.sources.debian.registry import (
     DATED_MIRROR,
@@ -329,45 +329,60 @@ class DebianSource:
         return first + [place for place in every if place.suite in suites]
 
 
+@dataclass(slots=True)
+class _Row:
+    """What is known of a package so far; the sets are names, in no order that matters."""
+
+    package: DebianPackage
+    systems: set[System] = field(default_factory=set)
+    dependencies: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+
+
 class _Rows:
     """Locked packages of several systems; those with the same artifact become one row."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, Digest], tuple[DebianPackage, dict[System, None], dict[str, None]]] = {}
+        self._rows: dict[tuple[str, Digest], _Row] = {}
 
     def add(self, system: System, selection: Selection) -> None:
         for package in selection.packages():
             digest = Digest(package.fields["SHA256"])
-            _, systems, dependencies = self._rows.setdefault((package.name, digest), (package, {}, {}))
-            systems[system] = None
-            for group in package.depends:
-                answer = selection.answer(group)
-                if answer is not None and answer is not package:
-                    dependencies[answer.name] = None
+            row = self._rows.setdefault((package.name, digest), _Row(package=package))
+            row.systems.add(system)
+            row.dependencies |= _answers(package, package.depends, selection)
+            row.replaced |= _answers(package, package.replaces, selection)
 
     def merged(self) -> tuple[LockedPackage, ...]:
-        rows = [_locked(digest, *row) for (_, digest), row in self._rows.items()]
+        rows = [_locked(digest, row) for (_, digest), row in self._rows.items()]
         return tuple(sorted(rows, key=lambda row: row.key))
 
 
-def _locked(
-    digest: Digest, package: DebianPackage, systems: dict[System, None], dependencies: dict[str, None]
-) -> LockedPackage:
+def _answers(package: DebianPackage, groups: Sequence[Group], selection: Selection) -> set[str]:
+    """The chosen packages, but for itself, that answer a package's relations."""
+    found = (selection.answer(group) for group in groups)
+    return {answer.name for answer in found if answer is not None and answer is not package}
+
+
+def _locked(digest: Digest, row: _Row) -> LockedPackage:
+    package = row.package
     attributes = {"architecture": package.architecture}
     if package.is_essential:
         attributes["essential"] = "yes"
+    if row.replaced:
+        attributes["replaces"] = ", ".join(sorted(row.replaced))
     return LockedPackage(
         source="debian",
         name=package.name,
         version=package.version,
-        systems=tuple(sorted(systems)),
+        systems=tuple(sorted(row.systems)),
         artifact=Artifact(
             digest=digest,
             size_bytes=int(package.fields["Size"]),
             registry=package.registry,
             location=package.fields["Filename"],
         ),
-        dependencies=tuple(sorted(dependencies)),
+        dependencies=tuple(sorted(row.dependencies)),
         attributes=attributes,
     )
 

@@ -19,13 +19,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_MAGIC = b"capedeb2" if sys.byteorder == "little" else b"capedeB2"
+_MAGIC = b"capedeb3" if sys.byteorder == "little" else b"capedeB3"
 _HEADER = struct.Struct("=8sIIIIQQQQ")
 """Magic, checksum of the rest, number of records, of provided names, of essential bytes; four ends."""
 
 _KEPT = frozenset(
     b"Version Architecture Multi-Arch Essential Priority Depends Pre-Depends Provides Conflicts "
-    b"Breaks Recommends Filename Size SHA256 Description Section Homepage Installed-Size".split()
+    b"Breaks Replaces Recommends Filename Size SHA256 Description Section Homepage Installed-Size".split()
 )
 
 
