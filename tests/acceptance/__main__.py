@@ -19,8 +19,10 @@ def main() -> int:
     parser.add_argument("--where", default=DEFAULT, help="directory for store and projects")
     parser.add_argument("--cases", type=Path, help="another file of cases")
     parser.add_argument("--host-only", action="store_true")
+    parser.add_argument("--as-root", action="store_true", help="run the cases as root; implies --verify")
+    parser.add_argument("--verify", action="store_true", help="hash the store again when all have run")
     arguments = parser.parse_args()
-    laboratory = Laboratory(Path(arguments.where))
+    laboratory = Laboratory(Path(arguments.where), as_root=arguments.as_root)
     cases = load_cases(arguments.cases) if arguments.cases else load_cases()
     chosen = [case for case in cases if not arguments.names or case.name in arguments.names]
     failed = 0
@@ -41,7 +43,9 @@ def main() -> int:
             if outcome is not None and not outcome.passed:
                 print("".join(f"    {kind}: {line}\n" for line in outcome.output.splitlines()[-6:]), end="")
     print(f"{len(chosen) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    changed = laboratory.changed_objects() if arguments.verify or arguments.as_root else []
+    print("".join(f"changed: {found}\n" for found in changed), end="")
+    return 1 if failed or changed else 0
 
 
 def _word(outcome: Outcome | None) -> str:

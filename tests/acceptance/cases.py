@@ -2,15 +2,19 @@
 
 A case passes when its script exits 0 within 60 seconds: on the host as it is, and *strict*, in a file
 system that has no `/usr`, `/lib*` and `/bin` of the host but a static `/bin/sh`. Both run as an ordinary
-user; strict needs root (or the right to make user namespaces) for the chroot.
+user; strict needs root (or the right to make user namespaces) for the chroot. As root they may run too:
+then hashing the store again must find every object as it was made.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +46,15 @@ class Outcome:
         return self.code == 0
 
 
-def load_cases(path: Path = HERE / "system_packages.toml") -> list[Case]:
+FILES = (HERE / "system_packages.toml", HERE / "more_packages.toml")
+
+
+def in_turn(cases: Iterable[Case], seed: str) -> list[Case]:
+    """The cases in an order that another seed makes another: the first few are a sample."""
+    return sorted(cases, key=lambda case: hashlib.sha256(f"{seed} {case.name}".encode()).digest())
+
+
+def load_cases(path: Path = FILES[0]) -> list[Case]:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     return [Case(row["name"], tuple(row["packages"]), row["run"]) for row in table["case"]]
 
@@ -50,8 +62,9 @@ def load_cases(path: Path = HERE / "system_packages.toml") -> list[Case]:
 class Laboratory:
     """A directory that holds the store, a project per case, and the jail."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, as_root: bool = False) -> None:
         self.directory = directory
+        self.user = 0 if as_root else USER
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)
         self.store = directory / "store"
@@ -59,34 +72,75 @@ class Laboratory:
     def project(self, case: Case) -> Path:
         return self.directory / "projects" / case.name
 
-    def prepare(self, case: Case) -> Outcome:
-        """Lock and sync the case's environment."""
-        project = self.project(case)
-        project.mkdir(parents=True, exist_ok=True)
-        name = case.packages[0].rstrip("+")
-        lines = ["schema = 1", "[environment]", f'name = "{name}"', "systems = [SYSTEM]"]
-        lines += ['debian = "trixie"', "[packages]", *(f'"{name}" = "*"' for name in case.packages)]
-        from cape.names import System
+    def variables(self) -> dict[str, str]:
+        """What `cape` is started with."""
+        return {**os.environ, "CAPE_STORE": str(self.store)}
 
-        text = "\n".join(lines).replace("SYSTEM", f'"{System.current()}"') + "\n"
-        manifest = project / "cape.toml"
-        if not manifest.exists() or manifest.read_text() != text:
-            manifest.write_text(text)
+    def environment(self, case: Case) -> Path:
+        """The current environment of a case that was prepared."""
+        record = self.project(case) / ".cape" / "current" / "generation.json"
+        return Path(json.loads(record.read_text())["environment"])
+
+    def changed_objects(self) -> list[str]:
+        """What hashing the store again finds changed: a sentence each."""
         done = subprocess.run(
-            [CAPE, "sync"],
-            cwd=project,
-            env={**os.environ, "CAPE_STORE": str(self.store)},
+            [CAPE, "doctor", "--verify", "--json"],
+            cwd=self.directory,
+            env=self.variables(),
             capture_output=True,
             text=True,
             check=False,
         )
+        checks = json.loads(done.stdout)["checks"]
+        if not any(check["name"] in ("object", "objects") for check in checks):
+            return [f"the store was not hashed: {done.stdout}{done.stderr}"]
+        return [check["found"] for check in checks if check["name"] == "object" and not check["ok"]]
+
+    def prepare(self, case: Case) -> Outcome:
+        """Lock and sync the case's environment."""
+        project = self._written(case)
+        outcome = self._cape("sync", project)
         self._open_to_user(project)
+        return outcome
+
+    def weigh(self, case: Case) -> Mapping[str, int]:
+        """Lock the case: the bytes of each artifact that it needs, by digest."""
+        project = self._written(case)
+        outcome = self._cape("lock", project)
+        if not outcome.passed:
+            raise RuntimeError(f"`{case.name}` cannot be locked: {outcome.output}")
+        rows = map(json.loads, (project / "cape.lock").read_text(encoding="utf-8").splitlines())
+        return {row["sha256"]: row["size"] for row in rows if row.get("row") == "package"}
+
+    def _written(self, case: Case) -> Path:
+        from cape.names import System
+
+        project = self.project(case)
+        project.mkdir(parents=True, exist_ok=True)
+        name = case.packages[0].rstrip("+")
+        lines = ["schema = 1", "[environment]", f'name = "{name}"', f'systems = ["{System.current()}"]']
+        lines += ['debian = "trixie"', "[packages]", *(f'"{package}" = "*"' for package in case.packages)]
+        text = "\n".join(lines) + "\n"
+        manifest = project / "cape.toml"
+        if not manifest.exists() or manifest.read_text() != text:
+            manifest.write_text(text)
+        return project
+
+    def _cape(self, command: str, project: Path) -> Outcome:
+        done = subprocess.run(
+            [CAPE, command],
+            cwd=project,
+            env=self.variables(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
     def _open_to_user(self, project: Path) -> None:
         """Let the ordinary user that runs the case use the project that root made."""
         if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", f"{USER}:{USER}", project], check=True)
+            subprocess.run(["chown", "-R", f"{self.user}:{self.user}", project], check=True)
 
     def workplace(self, case: Case, kind: str) -> Path:
         """`$W`: an empty directory with `in.txt`."""
@@ -95,15 +149,16 @@ class Laboratory:
         work.mkdir(parents=True)
         (work / "in.txt").write_text("hello\n")
         if os.geteuid() == 0:
-            os.chown(work, USER, USER)
-            os.chown(work / "in.txt", USER, USER)
+            os.chown(work, self.user, self.user)
+            os.chown(work / "in.txt", self.user, self.user)
         return work
 
     def run_on_host(self, case: Case) -> Outcome:
         """The case's script inside its environment, on this machine as it is."""
         work = self.workplace(case, "host")
         command = [str(CAPE), "run", "-C", str(self.project(case)), "--", "sh", "-c", case.script]
-        return _run(command, work, {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
+        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+        return run_script(command, work, variables, user=self.user)
 
     def run_strict(self, case: Case) -> Outcome:
         """The same in a file system without the host's programs and libraries."""
@@ -117,10 +172,10 @@ class Laboratory:
         script += [
             f"mount -t proc proc '{jail}/proc'; mount --rbind /dev '{jail}/dev'",
             f"mount -t tmpfs tmpfs '{jail}/tmp'; chmod 1777 '{jail}/tmp'" if not _below_tmp(mounts) else ":",
-            f"exec chroot --userspec={USER}:{USER} '{jail}' /bin/sh '{CAPE}' \"$@\"",
+            f"exec chroot --userspec={self.user}:{self.user} '{jail}' /bin/sh '{CAPE}' \"$@\"",
         ]
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "; ".join(script), "sh"]
-        return _run([*command, *inner[1:]], work, {"PATH": "/nowhere"}, as_user=False)
+        return run_script([*command, *inner[1:]], work, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
     def _jail(self) -> Path:
         jail = self.directory / "jail"
@@ -139,33 +194,28 @@ class Laboratory:
         outcome = self.prepare(case)
         if not outcome.passed:
             raise RuntimeError(f"no static busybox: {outcome.output}")
-        found = next((self.project(case) / ".cape" / "current").resolve().glob("environment"), None)
-        candidates = [found] if found else []
-        candidates += list((self.store / "environments").iterdir())
-        for environment in candidates:
-            program = environment.resolve() / "root" / "usr" / "bin" / "busybox"
-            if program.exists():
-                return program
-        raise RuntimeError("the environment of busybox-static has no busybox")
+        return self.environment(case) / "root" / "usr" / "bin" / "busybox"
 
 
 def _below_tmp(paths: list[Path]) -> bool:
     return any(str(path).startswith("/tmp/") for path in paths)
 
 
-def _run(command: list[str], work: Path, environment: dict[str, str], *, as_user: bool = True) -> Outcome:
-    user = {"user": USER, "group": USER, "extra_groups": []} if as_user and os.geteuid() == 0 else {}
-    environment = {"W": str(work), "HOME": str(work), "TERM": "dumb", "LANG": "C.UTF-8", **environment}
-    path = environment["PATH"] if as_user else "/usr/sbin:/usr/bin:/sbin:/bin"
+def run_script(
+    command: list[str], work: Path, variables: dict[str, str], *, user: int | None = None
+) -> Outcome:
+    """Run a command in `$W`, as another user if this one is root; what it printed last is kept."""
+    as_user = {"user": user, "group": user, "extra_groups": []} if user and os.geteuid() == 0 else {}
+    variables = {"W": str(work), "HOME": str(work), "TERM": "dumb", "LANG": "C.UTF-8", **variables}
     try:
         done = subprocess.run(
             command,
-            env={**environment, "PATH": path},
+            env=variables,
             cwd=work,
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,
-            **user,  # type: ignore[call-overload]
+            **as_user,  # type: ignore[call-overload]
         )
     except subprocess.TimeoutExpired as expired:
         return Outcome(
