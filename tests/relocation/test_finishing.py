@@ -118,6 +118,29 @@ def test_catalogs_of_xml_delegate_to_what_is_there(tmp_path: Path) -> None:
     assert 'catalog="file:///etc/xml/d.xml"/>' in (root / "etc/xml/catalog").read_text()
 
 
+def test_tex_gets_the_pieces_that_packages_bring(tmp_path: Path) -> None:
+    root = root_with(tmp_path, "etc/texmf/texmf.d/00a.cnf", "etc/texmf/texmf.d/05b.cnf")
+    pieces, config = "var/lib/tex-common", "usr/share/texlive/texmf-dist/tex/generic/config"
+    put_file(root, f"{pieces}/fmtutil-cnf/texlive/base.cnf", b"tex tex - tex.ini\n")
+    hyphens = b"% none\nname=german synonyms=deutsch,de lefthyphenmin=1 file=de.tex file_patterns=de.txt\n"
+    put_file(root, f"{pieces}/hyphen-cnf/texlive/german.cnf", hyphens)
+    for head in ("language.us", "language.us.def", "language.us.lua"):
+        put_file(root, f"{config}/{head}", b"head\n")
+    finish(root, {}, order=(), system=SYSTEM)
+    made = root / "var/lib/texmf"
+    assert (root / "etc/texmf/web2c/texmf.cnf").read_text().split() == [
+        "etc/texmf/texmf.d/00a.cnf",
+        "etc/texmf/texmf.d/05b.cnf",
+    ]
+    assert (made / "fmtutil.cnf-TEXLIVEDIST").read_text() == "tex tex - tex.ini\n"
+    languages = made / "tex/generic/config"
+    assert (languages / "language.dat").read_text() == "head\ngerman de.tex\n=deutsch\n=de\n"
+    assert "\\addlanguage{german}{de.tex}{}{1}{3}\n" in (languages / "language.def").read_text()
+    assert "patterns = 'de.txt'" in (languages / "language.dat.lua").read_text()
+    listed = (made / "ls-R-TEXLIVEDIST").read_text()
+    assert "./tex/generic/config:\nlanguage.us\nlanguage.us.def\nlanguage.us.lua\n" in listed
+
+
 def test_debug_files_are_found_beside_the_libraries(tmp_path: Path) -> None:
     root = root_with(tmp_path, "usr/lib/debug/.build-id/93/f70d.debug")
     finish(root, {}, order=(), system=SYSTEM)

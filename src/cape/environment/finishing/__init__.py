@@ -76,6 +76,7 @@ def finish(
         link_configured_libraries,
         link_debug_files,
     )
+    from cape.environment.finishing.tex import configure_tex
     from cape.environment.relocation.loader import triplet
 
     system = system or System.current()
@@ -85,6 +86,7 @@ def finish(
     candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
     link_alternatives(root, filter(None, candidates), order)
     write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
+    configure_tex(root)
     install_certificates(root)
     link_configured_libraries(root, triplet(system))
     link_debug_files(root, triplet(system))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import filecmp
 import logging
+import os
 import shutil
 import subprocess
 import tempfile
@@ -29,8 +30,8 @@ class Cache:
     """One cache. Paths are relative to the root; `{lib}` is the system's library directory.
 
     `program`, of whose matches the first counts, gets `arguments`, in which `{scratch}` is a copy of
-    `reads`. With `output` its standard output becomes that file; otherwise what it wrote or changed in
-    the copy goes into `reads`.
+    `reads` and `{root}` the root. With `output` its standard output becomes that file; otherwise what
+    it wrote or changed in the copy goes into `reads`, which it then names as on a real system.
     """
 
     name: str
@@ -89,6 +90,15 @@ CACHES: tuple[Cache, ...] = (
         pattern="*.conf",
         makes="package.cache",
     ),
+    Cache(
+        name="TeX's fonts",
+        program="usr/bin/perl",
+        reads="var/lib/texmf",
+        arguments=("{root}/usr/share/texlive/texmf-dist/scripts/texlive/updmap.pl", "--sys", "--nohash"),
+        variables=(("TEXMFSYSVAR", "{scratch}"),),
+        pattern="updmap.cfg-*",
+        makes="*.map",
+    ),
 )
 
 
@@ -123,7 +133,7 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
     with tempfile.TemporaryDirectory(prefix="cape-cache-") as directory:
         scratch = Path(directory) / "copy"
         shutil.copytree(reads, scratch)
-        arguments = [argument.format(scratch=scratch) for argument in cache.arguments]
+        arguments = [argument.format(scratch=scratch, root=root) for argument in cache.arguments]
         done = subprocess.run(
             [str(program), *arguments],
             check=True,
@@ -145,4 +155,6 @@ def _take_over(root: Path, scratch: Path, reads: Path, makes: str) -> None:
     for file in sorted(scratch.rglob(makes)):
         place = reads / file.relative_to(scratch)
         if file.is_file() and not (place.is_file() and filecmp.cmp(file, place, shallow=False)):
-            put_file(root, str(place.relative_to(root)), file.read_bytes())
+            inside = str(reads.relative_to(root))
+            data = file.read_bytes().replace(os.fsencode(scratch), os.fsencode(f"/{inside}"))
+            put_file(root, str(place.relative_to(root)), data)
