@@ -116,7 +116,8 @@ def test_a_command_that_is_broken_anywhere_leaves_old_or_new(
     text = model.manifest.read_text()
     new = new_state(model, words)
     codes = set()
-    for at, moment in enumerate(MOMENTS.values()):
+    moments = list(MOMENTS.values())[:: 1 if words[0] == "sync" else 2]
+    for at, moment in enumerate(moments):
         project = busy.project(store=f"store-{at}")
         project.manifest.write_text(text)
         if words[0] == "install":
@@ -129,8 +130,9 @@ def test_a_command_that_is_broken_anywhere_leaves_old_or_new(
         project.cape(*words).succeeded()
         assert files(project.state())[:2] == files(new)[:2]
         assert project.cape("run", "--", "large").stdout == "large 1.0-1\n"
-        project.cape("gc").succeeded()
-        check_nothing_half(project)
+        if moment in moments[-2:]:
+            project.cape("gc").succeeded()
+            check_nothing_half(project)
         shutil.rmtree(project.store)
     assert codes & {INTERRUPTED, -number}, "the command was never broken"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.end_to_end.harness import INTEGRITY, SOURCE, STATE, Project, World, add_program, noise
+from tests.end_to_end.harness import INPUT, INTEGRITY, SOURCE, STATE, Project, World, add_program, noise
 from tests.mirrors.loopback import Fault, unused_url
 
 RELEASE = "/dists/trixie/InRelease"
@@ -65,6 +65,31 @@ def test_credentials_of_a_mirror_are_sent_and_never_shown(stocked: World, fresh:
         file for file in fresh.store.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()
     ]
     assert kept == []
+
+
+def test_credentials_of_other_registries_are_never_shown(stocked: World) -> None:
+    stocked.archive.add("python3.13", "3.13.5-1", architecture="all")
+    stocked.archive.add("python3", "3.13.5-1", architecture="all", depends="python3.13")
+    stocked.archive.add("libstdc++6", "14-1", architecture="all")
+    stocked.publish()
+    stocked.index.server.always["/simple/greet/"] = Fault(status=403)
+    stocked.npm.server.always["/greet"] = Fault(status=403)
+    project = stocked.project(greet='{ pypi = "*" }')
+    for base in (None, unused_url()):
+        index, npm = stocked.index.simple, stocked.npm.url
+        hidden = project.with_variables(
+            CAPE_PYPI_INDEX=(f"{base}/simple" if base else index).replace("//", f"//someone:{SECRET}@"),
+            CAPE_NPM_REGISTRY=(base or npm).replace("//", f"//someone:{SECRET}@"),
+        )
+        shown = [
+            hidden.cape("lock", "--verbose").failed(SOURCE),
+            hidden.cape("lock", "--json").failed(SOURCE),
+            hidden.cape("search", "pypi:greet"),
+            hidden.cape("search", "npm:greet", "--json"),
+            hidden.cape("doctor"),
+        ]
+        assert not any(SECRET in done.stdout + done.stderr for done in shown)
+        assert not any("Traceback" in done.stderr for done in shown)
 
 
 def test_a_mirror_that_stalls_is_given_up(stocked: World, fresh: Project) -> None:
@@ -217,3 +242,9 @@ def test_an_index_of_python_packages_that_is_away_or_talks_nonsense(stocked: Wor
     stocked.index.server.types["/simple/greet/"] = "application/vnd.pypi.simple.v1+json"
     project.cape("sync").failed(SOURCE)
     assert project.state() == before
+
+
+@pytest.mark.parametrize("wrong", ["soon", "0", "-1", "nan", "inf"])
+def test_a_patience_that_is_no_number_is_told_with_its_origin(fresh: Project, wrong: str) -> None:
+    done = fresh.cape("sync", CAPE_NETWORK_SILENCE=wrong).failed(INPUT, "`network.silence`", f"`{wrong}`")
+    assert "$CAPE_NETWORK_SILENCE" in done.stderr
