@@ -7,12 +7,15 @@ import stat
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cape.sources.pypi import unpacking
 from cape.sources.pypi.unpacking import (
     DamagedWheel,
     extract_member,
@@ -181,3 +184,24 @@ def test_one_file_comes_out_alone(tmp_path: Path) -> None:
     assert (tmp_path / "model.onnx").read_bytes() == b"m" * 1000
     with pytest.raises(DamagedWheel, match="cannot be read"):
         extract_member(wheel, "app/other", tmp_path / "other")
+
+
+@pytest.mark.parametrize("piece_bytes", [7, 1000, 64 << 20])
+def test_the_fast_library_and_pythons_own_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    """The second implementation is the reference; pieces are small so that members come in many."""
+    pytest.importorskip("isal")
+    files = {
+        "app/zeros.bin": bytes(50_000),
+        "app/mixed.bin": Random(1).randbytes(20_000) * 3,
+        "app/none": b"",
+    }
+    wheel = wheel_in(tmp_path, files=files)
+    monkeypatch.setattr(unpacking, "_WHOLE_BYTES", piece_bytes)
+    for name, library in (("fast", unpacking.inflating), ("own", zlib)):
+        monkeypatch.setattr(unpacking, "inflating", library)
+        unpack_wheel(wheel, tmp_path / name, python="3.13")
+    assert unpacking.inflating is zlib
+    assert tree(tmp_path / "fast") == tree(tmp_path / "own")
+    assert tree(tmp_path / "own")[f"{SITE}/app/mixed.bin"][1] == files["app/mixed.bin"]
