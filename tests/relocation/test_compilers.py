@@ -92,7 +92,8 @@ def test_specs_keep_all_built_in_rules_and_are_extended_once(system: System) -> 
 
 def test_specs_name_where_the_environment_will_lie(tmp_path: Path) -> None:
     text = clang_configuration(Path("/final/root"), System.AARCH64_LINUX)
-    assert "-Wl,--dynamic-linker=/final/root/usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1\n" in text
+    assert "--dyld-prefix=/final/root\n" in text
+    assert "-Wl,-rpath,/final/root/usr/lib/aarch64-linux-gnu\n" in text
     root = tmp_path / "building"
     put_file(root, "usr/lib/llvm-19/bin/clang", b"")
     finish(root, NO_CONTROL, order=[], system=System.AARCH64_LINUX, final=Path("/final/root"))

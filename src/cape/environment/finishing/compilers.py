@@ -7,7 +7,6 @@ how each compiler is told. rustc, cargo, ghc, cgo, cmake and libtool link throug
 from __future__ import annotations
 
 import logging
-import posixpath
 import subprocess
 from pathlib import Path
 
@@ -82,9 +81,10 @@ def link_flags(root: Path, system: System) -> str:
 
 
 def clang_configuration(root: Path, system: System) -> str:
-    """The same for clang. The linker itself leaves the flags out where they do not fit."""
+    """The same for clang. The prefix goes before the loader's usual path, so where clang wants no loader
+    (`-static-pie`) there is none; a search path does no harm to static programs.
+    """
     directories = [f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"]
-    flags = [f"--dynamic-linker={posixpath.join(directories[0], loader_name(system))}"]
-    flags += [f"-rpath,{directory}" for directory in directories]
-    lines = [f"-Wl,{flag}" for flag in [*flags, "--disable-new-dtags"]]
+    flags = [*(f"-rpath,{directory}" for directory in directories), "--disable-new-dtags"]
+    lines = [f"--dyld-prefix={root}", *(f"-Wl,{flag}" for flag in flags)]
     return "\n".join(["--start-no-unused-arguments", *lines, "--end-no-unused-arguments", ""])

@@ -21,6 +21,10 @@ _NAME = re.compile(r"\.so(\.[\w.]+)?\Z")
 _LABELS = {System.X86_64_LINUX: "libc6,x86-64", System.AARCH64_LINUX: "libc6,AArch64"}
 
 
+_COMPILED_IN = ("usr/lib/ghc/lib/*-linux-ghc-*", "usr/lib/haskell-packages/ghc/lib/*-linux-ghc-*")
+"""Directories that a compiler writes into programs as search paths; those run without the redirect."""
+
+
 def link_configured_libraries(root: Path, triplet: str) -> None:
     """Link each library of a configured directory into the system's, unless one of that name is there."""
     known = [f"usr/lib/{triplet}", "usr/lib"]
@@ -42,6 +46,8 @@ def _configured(root: Path) -> list[str]:
             inside = in_root(text) if text.startswith("/") else None
             if inside is not None and (root / inside).is_dir():
                 found.append(inside)
+    for pattern in _COMPILED_IN:
+        found += [str(path.relative_to(root)) for path in sorted(root.glob(pattern))]
     return found
 
 
