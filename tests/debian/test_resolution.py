@@ -167,6 +167,12 @@ def test_rows_name_the_chosen_packages_whose_files_they_replace(
     assert row(resolve("new"), "new").attributes == {"architecture": "amd64", "replaces": "old"}
 
 
+def test_what_every_installed_debian_has_is_a_dependency_too(mirror: DebianMirror, resolve: Resolve) -> None:
+    mirror.add("libext2fs2t64")
+    mirror.add("libcom-err2")
+    assert names(resolve("libext2fs2t64")) == ["libcom-err2", "libext2fs2t64"]
+
+
 def test_circles_are_no_problem(mirror: DebianMirror, resolve: Resolve) -> None:
     mirror.add("hen", depends="egg")
     mirror.add("egg", depends="hen")

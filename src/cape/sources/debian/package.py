@@ -60,6 +60,11 @@ def parse_relations(text: str) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+_UNDECLARED: Mapping[str, str] = {"libext2fs2t64": "libcom-err2", "libext2fs2": "libcom-err2"}
+"""What a package needs and does not say, as every installed Debian has it: e2fsprogs, whose libraries these
+are, is part of each. Found by the closure check, which refuses such a package."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DebianPackage:
     """One version of a package for one architecture, as an index describes it. Equal only to itself."""
@@ -90,7 +95,9 @@ class DebianPackage:
             name=fields["Package"],
             version=fields["Version"],
             key=sort_key(fields["Version"]),
-            depends=_groups(fields, "Depends") + _groups(fields, "Pre-Depends"),
+            depends=_groups(fields, "Depends")
+            + _groups(fields, "Pre-Depends")
+            + parse_relations(_UNDECLARED.get(fields["Package"], "")),
             negatives=tuple(
                 relation
                 for name in ("Conflicts", "Breaks")
