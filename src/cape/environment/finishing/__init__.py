@@ -71,6 +71,7 @@ def finish(
     from cape.environment.finishing.character_sets import table_character_sets
     from cape.environment.finishing.compilers import configure_compilers
     from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
+    from cape.environment.finishing.dictionaries import compile_dictionaries
     from cape.environment.finishing.libraries import (
         answer_ldconfig,
         link_configured_libraries,
@@ -93,6 +94,7 @@ def finish(
     answer_ldconfig(root, final or root, system)
     notes = table_character_sets(root, triplet(system))
     notes += configure_compilers(root, final or root, system)
+    notes += compile_dictionaries(root)
     return notes + make_caches(root, triplet(system))
 
 

@@ -47,6 +47,12 @@ class Cache:
     """The names of the files that are taken over from the copy."""
 
 
+# The first line of what Octave writes has the time and the machine.
+_LIST_OCTAVE_PACKAGES = (
+    "f = '{scratch}.list'; pkg('global_list', f); pkg('rebuild', '-global');"
+    " s = fileread(f); puts(s(index(s, char(10)) + 1:end))"
+)
+
 CACHES: tuple[Cache, ...] = (
     Cache(
         name="settings schemas",
@@ -89,6 +95,13 @@ CACHES: tuple[Cache, ...] = (
         arguments=("--global-package-db", "{scratch}", "recache"),
         pattern="*.conf",
         makes="package.cache",
+    ),
+    Cache(
+        name="Octave's packages",
+        program="usr/bin/octave-cli",
+        reads="usr/share/octave/packages",
+        arguments=("--silent", "--no-history", "--no-init-file", "--eval", _LIST_OCTAVE_PACKAGES),
+        output="usr/share/octave/octave_packages",
     ),
     Cache(
         name="TeX's fonts",
