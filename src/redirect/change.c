@@ -74,6 +74,9 @@ static APART int link_routed(int from_directory, const char *from, int to_direct
     const char *read = from;
     if (from && cape_change_concerns(from_directory, from)) {
         verdict = cape_judge(from_directory, from);
+        if (verdict == CAPE_PASS && cape_places.all_powerful &&
+            cape_leads_inside(from_directory, from, flags & AT_SYMLINK_FOLLOW))
+            verdict = CAPE_REFUSE;
         if (from[0] == '/') {
             cape_route(&source, from, FOR_READING);
             read = cape_pick(&source);
@@ -171,17 +174,19 @@ EXPORT int renameat2(int from_directory, const char *from, int to_directory, con
 
 /* ---- mode, owner, length ---- */
 
+#define BY_FLAGS (flags & AT_SYMLINK_NOFOLLOW ? CHANGE_ITSELF : CHANGE_FILE)
+
 CHANGE(chmod, (const char *path, mode_t mode), (path, mode), CHANGE_FILE, AT_FDCWD,
        SYSTEM(SYS_fchmodat, AT_FDCWD, path, mode))
-CHANGE(lchmod, (const char *path, mode_t mode), (path, mode), CHANGE_FILE, AT_FDCWD, BEHIND(lchmod)(path, mode))
+CHANGE(lchmod, (const char *path, mode_t mode), (path, mode), CHANGE_ITSELF, AT_FDCWD, BEHIND(lchmod)(path, mode))
 CHANGE(fchmodat, (int directory, const char *path, mode_t mode, int flags), (directory, path, mode, flags),
-       CHANGE_FILE, directory, BEHIND(fchmodat)(directory, path, mode, flags))
+       BY_FLAGS, directory, BEHIND(fchmodat)(directory, path, mode, flags))
 CHANGE(chown, (const char *path, uid_t owner, gid_t group), (path, owner, group), CHANGE_FILE, AT_FDCWD,
        SYSTEM(SYS_fchownat, AT_FDCWD, path, owner, group, 0))
-CHANGE(lchown, (const char *path, uid_t owner, gid_t group), (path, owner, group), CHANGE_FILE, AT_FDCWD,
+CHANGE(lchown, (const char *path, uid_t owner, gid_t group), (path, owner, group), CHANGE_ITSELF, AT_FDCWD,
        SYSTEM(SYS_fchownat, AT_FDCWD, path, owner, group, AT_SYMLINK_NOFOLLOW))
 CHANGE(fchownat, (int directory, const char *path, uid_t owner, gid_t group, int flags),
-       (directory, path, owner, group, flags), CHANGE_FILE, directory,
+       (directory, path, owner, group, flags), BY_FLAGS, directory,
        SYSTEM(SYS_fchownat, directory, path, owner, group, flags))
 CHANGE(truncate, (const char *path, off_t length), (path, length), CHANGE_FILE, AT_FDCWD,
        SYSTEM(SYS_truncate, path, length))
@@ -191,7 +196,7 @@ CHANGE(truncate64, (const char *path, off64_t length), (path, length), CHANGE_FI
 /* ---- times ---- */
 
 CHANGE(utimensat, (int directory, const char *path, const struct timespec times[2], int flags),
-       (directory, path, times, flags), CHANGE_FILE, directory,
+       (directory, path, times, flags), BY_FLAGS, directory,
        SYSTEM(SYS_utimensat, directory, path, times, flags))
 
 static int set_times(int directory, const char *path, const struct timeval times[2], int flags)
@@ -221,7 +226,7 @@ CHANGE(utime, (const char *path, const struct utimbuf *times), (path, times), CH
        set_utime(path, times))
 CHANGE(utimes, (const char *path, const struct timeval times[2]), (path, times), CHANGE_FILE, AT_FDCWD,
        set_times(AT_FDCWD, path, times, 0))
-CHANGE(lutimes, (const char *path, const struct timeval times[2]), (path, times), CHANGE_FILE, AT_FDCWD,
+CHANGE(lutimes, (const char *path, const struct timeval times[2]), (path, times), CHANGE_ITSELF, AT_FDCWD,
        set_times(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW))
 CHANGE(futimesat, (int directory, const char *path, const struct timeval times[2]), (directory, path, times),
        CHANGE_FILE, directory, set_times(directory, path, times, 0))
@@ -232,11 +237,11 @@ CHANGE(setxattr, (const char *path, const char *name, const void *value, size_t 
        (path, name, value, size, flags), CHANGE_FILE, AT_FDCWD,
        SYSTEM(SYS_setxattr, path, name, value, size, flags))
 CHANGE(lsetxattr, (const char *path, const char *name, const void *value, size_t size, int flags),
-       (path, name, value, size, flags), CHANGE_FILE, AT_FDCWD,
+       (path, name, value, size, flags), CHANGE_ITSELF, AT_FDCWD,
        SYSTEM(SYS_lsetxattr, path, name, value, size, flags))
 CHANGE(removexattr, (const char *path, const char *name), (path, name), CHANGE_FILE, AT_FDCWD,
        SYSTEM(SYS_removexattr, path, name))
-CHANGE(lremovexattr, (const char *path, const char *name), (path, name), CHANGE_FILE, AT_FDCWD,
+CHANGE(lremovexattr, (const char *path, const char *name), (path, name), CHANGE_ITSELF, AT_FDCWD,
        SYSTEM(SYS_lremovexattr, path, name))
 
 /* ---- by descriptor ---- */

@@ -170,15 +170,21 @@ static void add_own(struct cape_prefix *own, const char *text, size_t length)
     }
 }
 
+/* The store: the directory above the one that environments lie in. */
+static void find_store(struct cape_places *places)
+{
+    static const char environments[] = "/environments";
+    const struct cape_prefix *environment = &places->environment;
+    size_t above = parent_length(environment->text, environment->length);
+    size_t cut = sizeof environments - 1;
+    if (above > cut && strncmp(environment->text + above - cut, environments, cut) == 0)
+        set_prefix(&places->store, environment->text, above - cut);
+}
+
 static void find_own(struct cape_places *places)
 {
-    static const char objects[] = "/environments";
-    const struct cape_prefix *environment = &places->environment;
     const char *home = getenv("HOME"), *temporary = getenv("TMPDIR");
-    size_t above = parent_length(environment->text, environment->length);
-    size_t cut = sizeof objects - 1;
-    if (above > cut && strncmp(environment->text + above - cut, objects, cut) == 0)
-        add_own(&places->own[0], environment->text, above - cut);
+    add_own(&places->own[0], places->store.text, places->store.length);
     if (home)
         add_own(&places->own[1], home, strlen(home));
     if (temporary)
@@ -208,7 +214,9 @@ static int find_places(struct cape_places *places)
     size_t length = parent_length(places->root.text, places->root.length);
     if (!set_prefix(&places->environment, places->root.text, length))
         places->environment = places->root;
+    places->all_powerful = getauxval(AT_EUID) == 0;
     find_alias(places);
+    find_store(places);
     find_own(places);
     find_state(places);
     return CAPE_ON;

@@ -64,7 +64,9 @@ struct cape_places {
     struct cape_prefix environment; /* its parent, which no program inside may change */
     struct cape_prefix alias;       /* $CAPE_ENV, when it names the same directory in another way */
     struct cape_prefix overlay;     /* $CAPE_STATE/overlay; empty without $CAPE_STATE */
+    struct cape_prefix store;       /* where objects and environments lie, when this one lies in a store */
     struct cape_prefix own[4];      /* the project's, the user's and the store's places: passed as they are */
+    bool all_powerful;              /* root started the program: the files' modes stop it from nothing */
 };
 
 extern struct cape_places cape_places;
@@ -130,7 +132,8 @@ static inline bool cape_concerns(const char *path)
 /* What a change does to its path, which decides the errno when it is refused. */
 enum cape_change {
     CHANGE_CREATE, /* makes the name: EEXIST when it is there */
-    CHANGE_FILE,   /* changes what is there: ENOENT when nothing is */
+    CHANGE_FILE,   /* changes what is there, behind a link too: ENOENT when nothing is */
+    CHANGE_ITSELF, /* the same, but of a link the link itself */
     CHANGE_REMOVE  /* removes the name */
 };
 
@@ -141,6 +144,7 @@ bool cape_change_concerns(int directory, const char *path);
 const char *cape_change(struct cape_route *route, int directory, const char *path, enum cape_change change);
 const char *cape_change_open(struct cape_route *route, int directory, const char *path, int *flags);
 bool cape_is_inside(int directory, const char *path);
+bool cape_leads_inside(int directory, const char *path, bool follow);
 void cape_forget_directory(void);
 
 /* ---- the overlay ---- */

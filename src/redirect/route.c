@@ -169,9 +169,30 @@ static bool is_own(const char *path)
     return false;
 }
 
+/* The length of the digest that a directory of the store is named by, after its parent's name; 0 if none. */
+static size_t digest_length(const char *tail, const char *parent)
+{
+    size_t start = strlen(parent), length = 0;
+    if (strncmp(tail, parent, start) != 0)
+        return 0;
+    while (strchr("0123456789abcdef", tail[start + length]) && tail[start + length])
+        length++;
+    return tail[start + length] == '/' ? length : 0;
+}
+
+/* Whether a path lies in an object or in another environment of the store. Their own names, and those
+ * that they are made under, are cape's, which may be run from an environment. */
+static bool is_sealed(const char *path)
+{
+    if (!cape_below(&cape_places.store, path))
+        return false;
+    const char *tail = path + cape_places.store.length;
+    return digest_length(tail, "/objects/") == 64 || digest_length(tail, "/environments/") == 32;
+}
+
 static bool is_environment(const char *path)
 {
-    return cape_below(&cape_places.environment, path) || cape_below(&cape_places.alias, path);
+    return cape_below(&cape_places.environment, path) || cape_below(&cape_places.alias, path) || is_sealed(path);
 }
 
 static bool is_machine_file(const char *name)
@@ -436,15 +457,48 @@ APART bool cape_is_inside(int directory, const char *path)
     return normalise(text, normal + 1, normal + sizeof normal) && is_environment(normal);
 }
 
+static bool opens_inside(int directory, const char *path, int flags)
+{
+    int found = (int)syscall(SYS_openat, directory, path, O_PATH | O_CLOEXEC | flags);
+    if (found < 0)
+        return false;
+    bool inside = cape_is_inside(found, NULL);
+    syscall(SYS_close, found);
+    return inside;
+}
+
+/* Whether a path leads into the environment by way of symlinks: its last directory does, or (to follow)
+ * the file. Asked for root only; for others the files' modes have the same answer without the cost. */
+APART bool cape_leads_inside(int directory, const char *path, bool follow)
+{
+    char parent[PATH_MAX];
+    int saved = errno;
+    size_t length = strlen(path);
+    if (!length || length >= sizeof parent)
+        return length == 0 && cape_is_inside(directory, NULL);
+    bool inside = follow && opens_inside(directory, path, 0);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length && path[length - 1] != '/')
+        length--;
+    memcpy(parent, path, length);
+    strcpy(parent + length, length ? "" : ".");
+    inside = inside || opens_inside(directory, parent, O_DIRECTORY);
+    errno = saved;
+    return inside;
+}
+
 /* Whether a change may have to be refused or go elsewhere; false is certain. */
 bool cape_change_concerns(int directory, const char *path)
 {
     if (!path)
         return false;
     if (path[0] == '/')
-        return cape_concerns(path) || (cape_is_on() && is_environment(path));
+        return cape_concerns(path) || (cape_is_on() && (cape_places.all_powerful || is_environment(path)));
     if (!cape_is_on())
         return false;
+    if (cape_places.all_powerful)
+        return true;
     if (directory != AT_FDCWD)
         return true;
     return directory_is_inside() || cape_has_dotdot(path) || strncmp(path, "..", 2) == 0;
@@ -527,6 +581,16 @@ static bool lift(struct cape_route *route, const char *from)
     return cape_copy_up(source, cape_candidate(route, STEP_OVERLAY)) == 0;
 }
 
+/* The same, for who is not stopped by the files' modes: also a file that symlinks lead to. */
+static enum cape_verdict judge_change(struct cape_route *route, int directory, const char *path, bool follow)
+{
+    enum cape_verdict verdict = judge(route, directory, path);
+    if (verdict != CAPE_PASS || !cape_places.all_powerful || !cape_leads_inside(directory, path, follow))
+        return verdict;
+    route->area = AREA_OWN; /* named by its own path, and not to be looked for in the tree */
+    return CAPE_REFUSE;
+}
+
 static const char *change_in_overlay(struct cape_route *route, enum cape_change change)
 {
     struct stat status;
@@ -546,7 +610,7 @@ static const char *change_in_overlay(struct cape_route *route, enum cape_change 
         errno = ENOENT;
         return NULL;
     }
-    if (change == CHANGE_FILE && S_ISREG(status.st_mode))
+    if (change != CHANGE_REMOVE && S_ISREG(status.st_mode))
         return lift(route, below) ? cape_candidate(route, STEP_OVERLAY) : NULL;
     errno = EROFS;
     return NULL;
@@ -556,7 +620,7 @@ static const char *change_in_overlay(struct cape_route *route, enum cape_change 
 const char *cape_change(struct cape_route *route, int directory, const char *path, enum cape_change change)
 {
     const char *found = path;
-    switch (judge(route, directory, path)) {
+    switch (judge_change(route, directory, path, change == CHANGE_FILE)) {
     case CAPE_PASS:
         break;
     case CAPE_REFUSE:
@@ -623,7 +687,7 @@ static const char *open_in_overlay(struct cape_route *route, int *flags)
 const char *cape_change_open(struct cape_route *route, int directory, const char *path, int *flags)
 {
     const char *found = path;
-    switch (judge(route, directory, path)) {
+    switch (judge_change(route, directory, path, !(*flags & O_NOFOLLOW))) {
     case CAPE_PASS:
         break;
     case CAPE_REFUSE:

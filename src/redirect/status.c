@@ -116,9 +116,10 @@ static int access_read(int directory, const char *given, int mode, int flags)
 static APART int access_write(int directory, const char *path, int mode, int flags)
 {
     enum cape_verdict verdict = cape_judge(directory, path);
-    if (verdict == CAPE_PASS)
+    bool led = verdict == CAPE_PASS && cape_places.all_powerful && cape_leads_inside(directory, path, true);
+    if (verdict == CAPE_PASS && !led)
         return access_at(directory, path, mode, flags);
-    int result = path[0] == '/' ? access_read(directory, path, mode & ~W_OK, flags)
+    int result = path[0] == '/' && !led ? access_read(directory, path, mode & ~W_OK, flags)
                                 : access_at(directory, path, mode & ~W_OK, flags);
     if (result || verdict == CAPE_OVERLAY)
         return result;

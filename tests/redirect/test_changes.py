@@ -235,3 +235,65 @@ def test_home_below_var_is_the_users(house: House) -> None:
     home = "/var/lib/cape-home"
     assert house.call("open_create", f"{home}/x", state=True, HOME=home) == ENOENT
     assert house.call("open_create", f"{home}/x", state=True, HOME="/").startswith("ok")
+
+
+@pytest.fixture
+def as_root(house: House) -> House:
+    """A project with links into the environment, which root's programs follow."""
+    if os.geteuid() != 0:
+        pytest.skip("other users are stopped by the files' modes")
+    (house.project / "into").symlink_to(house.in_tree("/usr/share/cape"))
+    (house.project / "onto").symlink_to(house.in_tree("/usr/share/cape/file"))
+    return house
+
+
+THEMSELVES = {"lchmod", "lchown", "lutimes", "lsetxattr", "lremovexattr", *REMOVERS}
+
+
+@pytest.mark.parametrize("function", [*MAKERS, *CHANGERS, *REMOVERS, *TEMPORARY])
+def test_root_changes_nothing_through_a_link_of_the_project(as_root: House, function: str) -> None:
+    made = {**dict.fromkeys(MAKERS, "new"), **dict.fromkeys(TEMPORARY, "tXXXXXX")}
+    for path in (as_root.project / "into", Path("into")):
+        assert as_root.call(function, path / made.get(function, "file")) == EROFS
+    if function in CHANGERS and function not in THEMSELVES:
+        assert as_root.call(function, as_root.project / "onto") == EROFS
+
+
+@pytest.mark.parametrize("function", PAIRS)
+def test_root_moves_nothing_through_a_link_of_the_project(as_root: House, function: str) -> None:
+    expected = EXDEV if function.startswith("link") else EROFS
+    assert as_root.call(function, as_root.project / "into" / "file", as_root.project / "out") == expected
+    own = write(as_root.project / "own", "mine\n")
+    assert as_root.call(function, own, as_root.project / "into" / "new") == EROFS
+
+
+def test_a_link_of_the_project_itself_is_roots_to_change(as_root: House) -> None:
+    link = as_root.project / "onto"
+    assert as_root.call("lchown", link) == "ok"
+    assert as_root.call("lutimes", link) == "ok"
+    assert as_root.call("rename", link, as_root.project / "moved") == "ok"
+    assert as_root.call("unlink", as_root.project / "moved") == "ok"
+
+
+@pytest.mark.parametrize("inside", ["objects/" + "0a" * 32, "environments/" + "1b" * 16])
+@pytest.mark.parametrize("function", ["open_write", "open_create", "chmod", "unlink", "truncate", "mkdir"])
+def test_nothing_in_an_object_or_another_environment_is_changed(
+    house: House, function: str, inside: str
+) -> None:
+    write(house.top / "store" / inside / "tree" / "file", "sealed\n")
+    name = "new" if function in ("open_create", "mkdir") else "file"
+    place = house.top / "store" / inside / "tree" / name
+    assert house.call(function, place) == EROFS
+    assert house.call(function, name, cwd=place.parent) == EROFS
+    assert house.call(function, os.path.relpath(place, house.project)) == EROFS
+
+
+def test_cape_may_be_run_from_an_environment(house: House) -> None:
+    """It makes objects under names that begin with a dot, and renames them."""
+    objects = house.top / "store" / "objects"
+    objects.mkdir()
+    assert house.call("mkdir", objects / ".making") == "ok"
+    assert house.call("open_create", objects / ".making" / "file").startswith("ok")
+    assert house.call("rename", objects / ".making", objects / ("0a" * 32)) == "ok"
+    assert house.call("rename", objects / ("0a" * 32), objects / ".doomed") == "ok"
+    assert house.call("unlink", objects / ".doomed" / "file") == "ok"
