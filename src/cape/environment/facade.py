@@ -145,9 +145,9 @@ def _is_deputy(other: LockedPackage, package: LockedPackage) -> bool:
     """Whether it keeps a part of a package's programs. Essential ones are of the system, not of a package."""
     if other.name.startswith(f"{package.name}-"):
         return True
-    return _built_from(other) == _built_from(package) and "essential" not in other.attributes
+    return built_from(other) == built_from(package) and "essential" not in other.attributes
 
 
-def _built_from(package: LockedPackage) -> str:
+def built_from(package: LockedPackage) -> str:
     """The source package: the archive's pool has a directory for each."""
     return package.artifact.location.rpartition("/")[0].rpartition("/")[2]

@@ -259,7 +259,19 @@ def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tup
             f"{first}{more}",
             hint=f"find the package that has `{first.library}` and `cape install` it",
         )
-    return (*(note for one in facts for note in one[1].notes), *_first_of(report.notes))
+    notes = (note for one in facts for note in one[1].notes)
+    return (*_limits(plan, objects), *notes, *_first_of(report.notes))
+
+
+def _limits(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> Iterator[str]:
+    """What will not work of the packages that the manifest names, and of what is built with them."""
+    from cape.analysis.limits import limits
+    from cape.environment.facade import built_from
+
+    named = {built_from(package) for package in plan.packages if (package.source, package.name) in plan.roots}
+    for package, one in zip(plan.packages, objects, strict=True):
+        if package.source == "debian" and built_from(package) in named:
+            yield from limits(package.name, (entry.path for entry in one.listing() if entry.kind != "d"))
 
 
 def _first_of(missing: Sequence[MissingLibrary]) -> Iterator[str]:
