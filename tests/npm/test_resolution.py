@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -367,3 +368,31 @@ def test_a_real_package_is_locked_brought_and_unpacked(tmp_path: Path) -> None:
     described = json.loads((tmp_path / "tree/lib/node_modules/is-number/package.json").read_bytes())
     assert described["version"] == "7.0.0"
     assert source.locate([row])[row.artifact.digest]
+
+
+class Stages:
+    """A progress that remembers what is shown: the label of each stage, and `-` where none is."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def start(self, label: str, total: int, *, unit: str = "") -> None:
+        self.shown.append(f"{label} {total}")
+
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+    def finish(self) -> None:
+        self.shown.append("-")
+
+
+def test_what_takes_long_is_shown(registry: NpmRegistry, source: NpmSource) -> None:
+    publish_node(registry, "22.1.0")
+    registry.publish("app", "1.0.0")
+    for times, downloads in (
+        (1, ["downloading 2", "-", "locking npm packages 0", "downloading 1", "-"]),
+        (2, None),
+    ):
+        stages = Stages()
+        rows(source, want("node"), want("app"), within=replace(context(), progress=stages))
+        assert stages.shown == (downloads or ["locking npm packages 0"]), f"time {times}"

@@ -190,8 +190,9 @@ def measure_all(
         return measure
 
     tasks = [task(file) for file in dict.fromkeys(files)]
-    if tasks:
-        progress.start("downloading", len(tasks))
+    if not tasks:
+        return ()
+    progress.start("downloading", len(tasks))
     try:
         crew.run(tasks, connections)
     finally:

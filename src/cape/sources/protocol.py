@@ -138,7 +138,7 @@ class ResolveContext:
     `platforms` has one entry per system to lock for. `suite` is the manifest's Debian suite.
 
     With `as_of`, an instant such as `2026-01-16T00:00:00Z`, only what the registries had before it is
-    there. `progress` hears of what is downloaded; it takes no part in equality.
+    there. `progress` hears of the stages of long work, one after another; it takes no part in equality.
     """
 
     systems: tuple[System, ...]

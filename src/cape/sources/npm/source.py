@@ -184,11 +184,12 @@ class NpmSource:
     def _lock_text(
         self, described: Mapping[str, object], seed: Mapping[str, object], context: ResolveContext
     ) -> str:
+        npm = self._npm(context.progress)
+        context.progress.start("locking npm packages", 0)
         with workplace(self.cache, "npm-lock") as place:
             (place / "package.json").write_text(json.dumps(described), encoding="utf-8")
             if seed:
                 (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
-            npm = self._npm(context.progress)
             return npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
 
     def _explained(
