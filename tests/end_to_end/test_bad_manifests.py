@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -39,41 +40,50 @@ COMMANDS = (
 )
 
 
+@pytest.fixture
+def broken(settled: Project) -> Iterator[Project]:
+    """A synced project whose manifest and lock a test may break."""
+    kept = {file: file.read_bytes() for file in (settled.manifest, settled.lock)}
+    yield settled
+    for file, content in kept.items():
+        file.write_bytes(content)
+
+
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_manifest_is_told_with_its_place_and_a_hint(synced: Project, what: str) -> None:
+def test_a_wrong_manifest_is_told_with_its_place_and_a_hint(broken: Project, what: str) -> None:
     right, wrong, place, hint = WRONG[what]
-    synced.manifest.write_text(synced.manifest.read_text().replace(right, wrong, 1))
-    before = synced.state()
-    done = synced.cape("sync").failed(INPUT, "error: ", place, hint)
+    broken.manifest.write_text(broken.manifest.read_text().replace(right, wrong, 1))
+    before = broken.state()
+    done = broken.cape("sync").failed(INPUT, "error: ", place, hint)
     assert done.stdout == ""
-    assert synced.state() == before
+    assert broken.state() == before
 
 
-def test_every_command_that_reads_the_manifest_tells_the_same(synced: Project) -> None:
-    synced.manifest.write_text(synced.manifest.read_text().replace("name =", "nmae ="))
-    before = synced.state()
-    told = {synced.cape(*words).failed(INPUT).stderr for words in COMMANDS}
+def test_every_command_that_reads_the_manifest_tells_the_same(broken: Project) -> None:
+    broken.manifest.write_text(broken.manifest.read_text().replace("name =", "nmae ="))
+    before = broken.state()
+    told = {broken.cape(*words).failed(INPUT).stderr for words in COMMANDS}
     assert len(told) == 1
-    assert synced.state() == before
+    assert broken.state() == before
 
 
-def test_all_that_is_wrong_is_told_at_once(synced: Project) -> None:
-    text = synced.manifest.read_text().replace("name =", "nmae =").replace('hello = "*"', "hello = 3")
-    synced.manifest.write_text(text)
-    synced.cape("sync").failed(INPUT, "cape.toml:5:1: ", "cape.toml:10:9: ")
+def test_all_that_is_wrong_is_told_at_once(broken: Project) -> None:
+    text = broken.manifest.read_text().replace("name =", "nmae =").replace('hello = "*"', "hello = 3")
+    broken.manifest.write_text(text)
+    broken.cape("sync").failed(INPUT, "cape.toml:5:1: ", "cape.toml:10:9: ")
 
 
-def test_errors_are_json_where_json_was_asked_for(synced: Project) -> None:
-    synced.manifest.write_text(synced.manifest.read_text().replace("[packages]", "[pakages]"))
-    error = json.loads(synced.cape("sync", "--json").failed(INPUT).stdout)["error"]
+def test_errors_are_json_where_json_was_asked_for(broken: Project) -> None:
+    broken.manifest.write_text(broken.manifest.read_text().replace("[packages]", "[pakages]"))
+    error = json.loads(broken.cape("sync", "--json").failed(INPUT).stdout)["error"]
     assert error["slug"] == "manifest-unknown-key"
     assert error["where"].endswith("cape.toml:9:2")
     assert error["hint"] == "did you mean `packages`?"
 
 
-def test_a_manifest_that_is_no_text_is_told(synced: Project) -> None:
-    synced.manifest.write_bytes(b"schema = 1\n\xff\xfe\n")
-    synced.cape("sync").failed(INPUT, "cape.toml", "UTF-8")
+def test_a_manifest_that_is_no_text_is_told(broken: Project) -> None:
+    broken.manifest.write_bytes(b"schema = 1\n\xff\xfe\n")
+    broken.cape("sync").failed(INPUT, "cape.toml", "UTF-8")
 
 
 def test_a_manifest_that_is_a_directory_is_no_project(stocked: World) -> None:
@@ -97,9 +107,9 @@ def test_outside_a_project_commands_say_how_to_start_one(stocked: World) -> None
     assert list(project.directory.iterdir()) == []
 
 
-def test_a_lock_that_is_damaged_is_told_with_its_line(synced: Project) -> None:
-    lines = synced.lock.read_text().splitlines()
-    synced.lock.write_text("\n".join([*lines[:2], lines[2][:40], *lines[3:]]) + "\n")
-    before = synced.state()
-    synced.cape("sync").failed(INPUT, "cape.lock:3", "hint: ")
-    assert synced.state() == before
+def test_a_lock_that_is_damaged_is_told_with_its_line(broken: Project) -> None:
+    lines = broken.lock.read_text().splitlines()
+    broken.lock.write_text("\n".join([*lines[:2], lines[2][:40], *lines[3:]]) + "\n")
+    before = broken.state()
+    broken.cape("sync").failed(INPUT, "cape.lock:3", "hint: ")
+    assert broken.state() == before

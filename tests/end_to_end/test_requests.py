@@ -56,21 +56,21 @@ def test_an_unknown_package_of_the_manifest_is_told_with_its_line(stocked: World
     assert project.state() == before
 
 
-def test_an_install_of_many_with_one_unknown_installs_none(synced: Project) -> None:
-    before = synced.state()
-    synced.cape("install", "tool", "no-such", "other").failed(INPUT, "no package `no-such`")
-    assert synced.state() == before
+def test_an_install_of_many_with_one_unknown_installs_none(settled: Project) -> None:
+    before = settled.state()
+    settled.cape("install", "tool", "no-such", "other").failed(INPUT, "no package `no-such`")
+    assert settled.state() == before
 
 
-def test_an_unknown_argument_is_not_placed_on_a_line_that_nobody_wrote(synced: Project) -> None:
-    done = synced.cape("install", "no-such").failed(INPUT)
+def test_an_unknown_argument_is_not_placed_on_a_line_that_nobody_wrote(settled: Project) -> None:
+    done = settled.cape("install", "no-such").failed(INPUT)
     assert "cape.toml:" not in done.stderr
 
 
-def test_a_version_that_is_not_there_says_which_are(synced: Project) -> None:
-    before = synced.state()
-    synced.cape("install", "hello@>=2").failed(INPUT, "no version of `hello` fits `>=2`", "`1.0-1`")
-    assert synced.state() == before
+def test_a_version_that_is_not_there_says_which_are(settled: Project) -> None:
+    before = settled.state()
+    settled.cape("install", "hello@>=2").failed(INPUT, "no version of `hello` fits `>=2`", "`1.0-1`")
+    assert settled.state() == before
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_version_that_is_not_there_says_which_are(synced: Project) -> None:
         (("config", "debian.miror"), "did you mean `debian.mirror`"),
     ],
 )
-def test_other_requests_that_cannot_be_answered(synced: Project, words: tuple[str, ...], said: str) -> None:
-    before = synced.state()
-    synced.cape(*words).failed(INPUT, said, "hint: ")
-    assert synced.state() == before
+def test_other_requests_that_cannot_be_answered(settled: Project, words: tuple[str, ...], said: str) -> None:
+    before = settled.state()
+    settled.cape(*words).failed(INPUT, said, "hint: ")
+    assert settled.state() == before
 
 
 def test_system_packages_that_conflict_are_named_with_the_chain(stocked: World) -> None:

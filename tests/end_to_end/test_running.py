@@ -31,15 +31,26 @@ AWKWARD = [
 ]
 
 
-@pytest.fixture
-def speaking(stocked: World) -> Project:
+def speaker(world: World) -> Project:
     """A synced project with `speak`, which can do what a program does."""
     files = {"usr/bin/speak": script('case $1 in words) shift; printf "<%s>" "$@" ;; *) eval "$1" ;; esac')}
-    stocked.archive.add("speak", architecture="all", files=files)
-    stocked.publish()
-    project = stocked.project(speak="*", text='\n[vars]\nGREETING = "hi ${CAPE_PROJECT}"\n')
+    world.archive.add("speak", architecture="all", files=files)
+    world.publish()
+    project = world.project(speak="*", text='\n[vars]\nGREETING = "hi ${CAPE_PROJECT}"\n')
     project.cape("sync").succeeded()
     return project
+
+
+@pytest.fixture(scope="module")
+def speaking(lasting: World) -> Project:
+    """A speaker for all tests of this module: they leave its files as they are."""
+    return speaker(lasting)
+
+
+@pytest.fixture
+def edited(stocked: World) -> Project:
+    """A speaker of a test's own."""
+    return speaker(stocked)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 70, 130, 255])
@@ -53,10 +64,10 @@ def test_words_arrive_as_they_were_given(speaking: Project) -> None:
     assert speaking.cape("run", "speak", "words", *AWKWARD[1:]).stdout == expected.removeprefix("<>")
 
 
-def test_words_arrive_through_python_as_well(speaking: Project) -> None:
+def test_words_arrive_through_python_as_well(edited: Project) -> None:
     """The first run after an edit goes through Python, which hands over the same words."""
-    speaking.manifest.write_text(speaking.manifest.read_text() + "# edited\n")
-    done = speaking.cape("run", "--", "speak", "words", *AWKWARD).succeeded()
+    edited.manifest.write_text(edited.manifest.read_text() + "# edited\n")
+    done = edited.cape("run", "--", "speak", "words", *AWKWARD).succeeded()
     assert done.stdout == "".join(f"<{word}>" for word in AWKWARD)
 
 
@@ -106,24 +117,24 @@ def test_the_working_directory_is_the_callers(speaking: Project) -> None:
     assert done.stdout == f"{below}\nhi {speaking.directory}\n"
 
 
-def test_a_run_after_an_edit_syncs_first(stocked: World, speaking: Project) -> None:
-    speaking.manifest.write_text(speaking.manifest.read_text().replace("[vars]", 'tool = "*"\n[vars]'))
-    assert speaking.cape("run", "--", "tool").succeeded().stdout == "tool 1.0-1\n"
-    assert len(list(speaking.directory.glob(".cape/generations/[0-9]*"))) == 2
+def test_a_run_after_an_edit_syncs_first(stocked: World, edited: Project) -> None:
+    edited.manifest.write_text(edited.manifest.read_text().replace("[vars]", 'tool = "*"\n[vars]'))
+    assert edited.cape("run", "--", "tool").succeeded().stdout == "tool 1.0-1\n"
+    assert len(list(edited.directory.glob(".cape/generations/[0-9]*"))) == 2
 
 
-def test_a_run_after_an_edit_that_keeps_the_time_and_size_is_not_stale(speaking: Project) -> None:
-    times = speaking.manifest.stat()
-    speaking.manifest.write_text(speaking.manifest.read_text().replace("hi ", "ho "))
-    os.utime(speaking.manifest, ns=(times.st_atime_ns, times.st_mtime_ns - 10_000_000_000))
-    assert speaking.cape("run", "--", "speak", "echo $GREETING").stdout.startswith("ho ")
+def test_a_run_after_an_edit_that_keeps_the_time_and_size_is_not_stale(edited: Project) -> None:
+    times = edited.manifest.stat()
+    edited.manifest.write_text(edited.manifest.read_text().replace("hi ", "ho "))
+    os.utime(edited.manifest, ns=(times.st_atime_ns, times.st_mtime_ns - 10_000_000_000))
+    assert edited.cape("run", "--", "speak", "echo $GREETING").stdout.startswith("ho ")
 
 
-def test_a_touch_makes_no_generation(speaking: Project) -> None:
-    before = speaking.state()
-    speaking.manifest.touch()
-    speaking.cape("run", "--", "speak", ":").succeeded()
-    assert speaking.state() == before
+def test_a_touch_makes_no_generation(edited: Project) -> None:
+    before = edited.state()
+    edited.manifest.touch()
+    edited.cape("run", "--", "speak", ":").succeeded()
+    assert edited.state() == before
 
 
 def test_a_first_run_locks_and_syncs(stocked: World) -> None:
@@ -148,10 +159,10 @@ def test_a_program_that_is_not_there_is_told(speaking: Project) -> None:
     speaking.cape("run", "--", "no-such-program").failed(127, "`no-such-program`")
 
 
-def test_a_moved_project_is_sealed_anew(speaking: Project) -> None:
-    there = speaking.directory.with_name("moved project")
-    speaking.directory.rename(there)
-    moved = Project(directory=there, environment=speaking.environment)
+def test_a_moved_project_is_sealed_anew(edited: Project) -> None:
+    there = edited.directory.with_name("moved project")
+    edited.directory.rename(there)
+    moved = Project(directory=there, environment=edited.environment)
     assert moved.cape("run", "--", "speak", "echo $GREETING").succeeded().stdout == f"hi {there}\n"
 
 
