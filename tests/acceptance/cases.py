@@ -45,6 +45,11 @@ class Outcome:
     def passed(self) -> bool:
         return self.code == 0
 
+    @property
+    def refuses_root(self) -> bool:
+        """Whether the program itself says that root may not run it."""
+        return "cannot be run as root" in self.output
+
 
 FILES = (HERE / "system_packages.toml", HERE / "more_packages.toml")
 
@@ -81,8 +86,8 @@ class Laboratory:
         record = self.project(case) / ".cape" / "current" / "generation.json"
         return Path(json.loads(record.read_text())["environment"])
 
-    def changed_objects(self) -> list[str]:
-        """What hashing the store again finds changed: a sentence each."""
+    def verify(self) -> tuple[bool, list[str]]:
+        """Hash the store again: whether all is as it was made, and what was found, a sentence each."""
         done = subprocess.run(
             [CAPE, "doctor", "--verify", "--json"],
             cwd=self.directory,
@@ -92,9 +97,10 @@ class Laboratory:
             check=False,
         )
         checks = json.loads(done.stdout)["checks"]
-        if not any(check["name"] in ("object", "objects") for check in checks):
-            return [f"the store was not hashed: {done.stdout}{done.stderr}"]
-        return [check["found"] for check in checks if check["name"] == "object" and not check["ok"]]
+        about = [check for check in checks if check["name"] in ("object", "objects")]
+        if not about:
+            return False, [f"the store was not hashed: {done.stdout}{done.stderr}"]
+        return all(check["ok"] for check in about), [check["found"] for check in about]
 
     def prepare(self, case: Case) -> Outcome:
         """Lock and sync the case's environment."""

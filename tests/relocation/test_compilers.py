@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from cape.environment.finishing import ControlFiles, finish
-from cape.environment.finishing.compilers import clang_configuration, extended_specs, link_flags
+from cape.environment.finishing.compilers import (
+    clang_configuration,
+    extended_specs,
+    link_flags,
+    linker_script,
+)
 from cape.environment.finishing.place import put_file
 from cape.environment.relocation import RelocationContext, loader_path
 from cape.environment.relocation.loader import triplet
@@ -19,6 +24,7 @@ from cape.names import System
 from tests.relocation.conftest import HELLO, run
 from tests.relocation.test_elf import readelf
 
+LINKERS = "usr/lib/cape/linkers"
 NO_CONTROL: dict[str, ControlFiles] = {}
 
 
@@ -90,14 +96,32 @@ def test_specs_keep_all_built_in_rules_and_are_extended_once(system: System) -> 
         extended_specs("*asm:\n", flags)
 
 
+def test_linker_gets_the_search_path_except_for_static_and_partial_programs(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    put_file(root, "usr/bin/ld", b'#!/bin/sh\necho "$@"\n', mode=0o755)
+    (root / "usr/bin/sh").symlink_to("/bin/sh")
+    script = tmp_path / "ld"
+    script.write_bytes(linker_script(root / "usr/bin/ld", root, System.X86_64_LINUX))
+    script.chmod(0o755)
+
+    def said(*words: str) -> str:
+        return subprocess.run([script, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    path = f"-rpath {root}/usr/lib/x86_64-linux-gnu -rpath {root}/usr/lib --disable-new-dtags"
+    assert said("a b.o", "-lz") == f"a b.o -lz {path}"
+    assert said("-static", "-pie", "--no-dynamic-linker", "x.o") == "-static -pie --no-dynamic-linker x.o"
+    assert said("-r", "x.o") == "-r x.o"
+
+
 def test_specs_name_where_the_environment_will_lie(tmp_path: Path) -> None:
-    text = clang_configuration(Path("/final/root"), System.AARCH64_LINUX)
+    text = clang_configuration(Path("/final/root"))
     assert "--dyld-prefix=/final/root\n" in text
-    assert "-Wl,-rpath,/final/root/usr/lib/aarch64-linux-gnu\n" in text
     root = tmp_path / "building"
     put_file(root, "usr/lib/llvm-19/bin/clang", b"")
+    put_file(root, "usr/lib/llvm-19/bin/ld.lld", b"")
     finish(root, NO_CONTROL, order=[], system=System.AARCH64_LINUX, final=Path("/final/root"))
     assert (root / "usr/lib/llvm-19/bin/clang++.cfg").read_text() == text
+    assert "-rpath '/final/root/usr/lib/aarch64-linux-gnu'" in (root / LINKERS / "ld.lld").read_text()
 
 
 def test_path_with_blanks_is_told_and_no_specs_are_written(tmp_path: Path) -> None:

@@ -7,15 +7,26 @@ how each compiler is told. rustc, cargo, ghc, cgo, cmake and libtool link throug
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from pathlib import Path
 
 from cape.environment.finishing.place import put_file
 from cape.environment.finishing.programs import require_native
 from cape.environment.relocation.loader import loader_name, triplet
+from cape.environment.relocation.scripts import PLACEHOLDER, personalise
 from cape.names import System
 
 _log = logging.getLogger(__name__)
+
+_LINKERS = "usr/lib/cape/linkers"
+_LINKER_SCRIPT = b"""for word; do
+case "$word" in
+--no-dynamic-linker|-r|--relocatable) exec '%s' "$@" ;;
+esac
+done
+exec '%s' "$@" %s --disable-new-dtags
+"""
 
 
 def configure_compilers(root: Path, final: Path, system: System) -> tuple[str, ...]:
@@ -40,11 +51,32 @@ def configure_compilers(root: Path, final: Path, system: System) -> tuple[str, .
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             _log.debug("specs of %s failed: %s", driver, error)
             notes.append(f"programs of gcc {version} will look for libraries of this machine: {error}")
-    for clang in sorted(root.glob("usr/lib/llvm-*/bin/clang")):
+    configure_clang(root, final, system)
+    return tuple(notes)
+
+
+def configure_clang(root: Path, final: Path, system: System) -> None:
+    """Write clang's configuration, and the linkers that it is told to use; nothing where it is not."""
+    clangs = sorted(root.glob("usr/lib/llvm-*/bin/clang"))
+    for clang in clangs:
         directory = str(clang.parent.relative_to(root))
         for name in ("clang.cfg", "clang++.cfg"):
-            put_file(root, f"{directory}/{name}", clang_configuration(final, system).encode())
-    return tuple(notes)
+            put_file(root, f"{directory}/{name}", clang_configuration(final).encode())
+    for pattern in ("usr/bin/ld", "usr/bin/ld.*", "usr/lib/llvm-*/bin/ld.lld") if clangs else ():
+        for linker in sorted(root.glob(pattern)):
+            real = final / linker.relative_to(root)
+            put_file(root, f"{_LINKERS}/{linker.name}", linker_script(real, final, system), mode=0o755)
+
+
+def linker_script(linker: Path, root: Path, system: System) -> bytes:
+    """A script that starts a linker with the search path, unless it makes a static or a partial program.
+
+    In `clang.cfg` there are no conditions, and a static program that is position independent dies of a
+    search path: glibc's start-up code asserts that there is none.
+    """
+    words = " ".join(f"-rpath '{path}'" for path in _search_path(root, system))
+    text = _LINKER_SCRIPT % (os.fsencode(linker), os.fsencode(linker), words.encode())
+    return personalise(b"#!" + PLACEHOLDER + b"/root/usr/bin/sh\n" + text, root.parent)
 
 
 def _dumped(driver: Path) -> str:
@@ -73,18 +105,21 @@ def link_flags(root: Path, system: System) -> str:
 
     Shared libraries get no loader. `DT_RPATH` it is, as everywhere: libraries inherit it.
     """
-    directories = [f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"]
+    directories = _search_path(root, system)
     paths = " ".join(f"-rpath {directory}" for directory in directories)
     loader = f"%{{!shared:-dynamic-linker {directories[0]}/{loader_name(system)}}}"
     flags = f"%{{!static:%{{!static-pie:%{{!r:{loader} {paths} --disable-new-dtags}}}}}}"
     return f"%{{m16|m32|mx32:;:{flags}}}" if system is System.X86_64_LINUX else flags
 
 
-def clang_configuration(root: Path, system: System) -> str:
-    """The same for clang. The prefix goes before the loader's usual path, so where clang wants no loader
-    (`-static-pie`) there is none; a search path does no harm to static programs.
+def _search_path(root: Path, system: System) -> tuple[str, str]:
+    return f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"
+
+
+def clang_configuration(root: Path) -> str:
+    """The same for clang: what goes before the loader's usual path, and where the linkers are.
+
+    Where clang wants no loader (`-static-pie`) there is none.
     """
-    directories = [f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"]
-    flags = [*(f"-rpath,{directory}" for directory in directories), "--disable-new-dtags"]
-    lines = [f"--dyld-prefix={root}", *(f"-Wl,{flag}" for flag in flags)]
+    lines = [f"--dyld-prefix={root}", f"-B{root}/{_LINKERS}"]
     return "\n".join(["--start-no-unused-arguments", *lines, "--end-no-unused-arguments", ""])
