@@ -180,7 +180,7 @@ def house(tmp_path: Path, library: Path, driver: Path, teller: Path) -> House:
     made.state.mkdir(parents=True)
     share = made.in_tree("/usr/share/cape")
     for name in ("file", "dir/one", "dir/two"):
-        write(share / name, f"tree {name}\n")
+        write(share / name, f"tree {name}\n", 0o444)
     (share / "link").symlink_to("file")
     (share / "loop").symlink_to("loop")
     for name in ("etc/cape/file", "etc/passwd", "var/lib/cape/file"):
