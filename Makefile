@@ -34,6 +34,8 @@ bench: dev ## Measure what docs/benchmarks.md lists
 acceptance: dev ## Run programs of system packages in their environments, on the host and without it
 	@$(PY) -m tests.acceptance
 	@$(PY) -m tests.acceptance --cases tests/acceptance/more_packages.toml
+	@$(PY) -m tests.acceptance --cases tests/acceptance/compilers.toml --verify
+	@$(PY) -m tests.acceptance.arm64
 
 clean: ## Remove what was built
 	@rm -rf .venv .bootstrap dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
