@@ -106,14 +106,19 @@ STATUS(fstatat, stat, fstatat(AT_FDCWD, path, &s, 0))
 STATUS(fstatat64, stat64, fstatat64(AT_FDCWD, path, &s, AT_SYMLINK_NOFOLLOW))
 typedef int old_stat(int, const char *, void *);
 typedef int old_statat(int, int, const char *, void *, int);
+#ifdef __x86_64__
+#define LAYOUT 1 /* the kernel's, as libc of this processor numbers it */
+#else
+#define LAYOUT 0
+#endif
 #define OLD(name, plain) ROW(name, struct stat s; old_stat *f = BY_NAME(old_stat *, name); errno = UNTOUCHED; \
-    return (f ? f(1, path, &s) : plain(path, &s)) < 0 ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
+    return (f ? f(LAYOUT, path, &s) : plain(path, &s)) < 0 ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
 OLD(__xstat, stat)
 OLD(__xstat64, stat)
 OLD(__lxstat, lstat)
 OLD(__lxstat64, lstat)
 #define OLD_AT(name) ROW(name, struct stat s; old_statat *f = BY_NAME(old_statat *, name); errno = UNTOUCHED; \
-    return (f ? f(1, AT_FDCWD, path, &s, 0) : stat(path, &s)) < 0 ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
+    return (f ? f(LAYOUT, AT_FDCWD, path, &s, 0) : stat(path, &s)) < 0 ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
 OLD_AT(__fxstatat)
 OLD_AT(__fxstatat64)
 ROW(statx, struct statx s; return statx(AT_FDCWD, path, 0, STATX_INO, &s) < 0 ? failed() : done("inode %lu", (unsigned long)s.stx_ino);)
