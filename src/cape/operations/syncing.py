@@ -189,7 +189,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
             sources[package.source].unpack(package, artifact, into)
 
     objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
-    notes = _check_closure(plan, objects)
+    notes = (*_check_closure(plan, objects), *_limits(plan, objects))
     workshop.progress.start("linking", 0)
     try:
         environment, unfinished = _realise(plan, objects, workshop.store)
@@ -259,8 +259,7 @@ def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tup
             f"{first}{more}",
             hint=f"find the package that has `{first.library}` and `cape install` it",
         )
-    notes = (note for one in facts for note in one[1].notes)
-    return (*_limits(plan, objects), *notes, *_first_of(report.notes))
+    return (*(note for one in facts for note in one[1].notes), *_first_of(report.notes))
 
 
 def _limits(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> Iterator[str]:
