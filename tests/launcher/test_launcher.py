@@ -41,7 +41,7 @@ class Scene:
         shutil.copy(LAUNCHER, self.launcher)
         self.launcher.chmod(0o755)
         python = self.bin / "python3"
-        python.write_text('#!/bin/sh\nshift 3\necho "python: $*"\necho "in $PWD"\n')
+        python.write_text('#!/bin/sh\nshift 4\necho "python: $*"\necho "in $PWD"\n')
         python.chmod(0o755)
         self.store = Store(self.directory / "store")
         self.sync("tool")
