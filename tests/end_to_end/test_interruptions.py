@@ -266,3 +266,17 @@ def test_objects_are_equal_after_all_this(busy: World) -> None:
     assert broken.cape("list", "--json").stdout == whole.cape("list", "--json").stdout
     for objects in (whole.store / "artifacts", broken.store / "artifacts"):
         assert not [name for name in files_below(objects / "partial") if name]
+
+
+def test_a_collection_waits_for_a_sync_that_downloads(busy: World) -> None:
+    """What is fetched has no root until there is a generation: a collection must not take it meanwhile."""
+    project = busy.project(large="*", tool="*")
+    busy.server.faults["/pool/main/l/large/large_1.0-1_all.deb"] = [Fault(stall=True)]
+    process = project.with_variables(CAPE_NETWORK_SILENCE="2").start("sync")
+    while not list(project.store.glob("artifacts/[0-9a-f][0-9a-f]/*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    collected = project.cape("gc").succeeded()
+    assert collect(process).succeeded().code == 0
+    assert "nothing to remove" in collected.stderr
+    assert len([path for path, _ in busy.server.requests if path.endswith("tool_1.0-1_all.deb")]) == 1

@@ -177,6 +177,7 @@ def _plan_elsewhere(lock: Lock, system: System) -> EnvironmentPlan:
 
 
 def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: Path | None) -> Elsewhere:
+    workshop.store.announce()  # A collection waits from here on: what is found or fetched has no root yet.
     found = read_environment(workshop.store.environment_path(plan.identity))
     if found is not None:
         return Elsewhere(system=plan.system, environment=found, fetched=Fetched(), objects_made=0, notes=())

@@ -39,6 +39,7 @@ def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     `DestinationNotWritable`.
     """
     sources = workshop.sources(lock.suite)
+    workshop.store.announce()
     fetched = fetch(lock.packages, workshop, sources, snapshots=lock.snapshots)
     unique: dict[str, Artifact] = {package.artifact.digest.hex: package.artifact for package in lock.packages}
     try:

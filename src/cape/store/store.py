@@ -118,6 +118,7 @@ class Store:
                 return
 
     def _open_guard(self) -> int:
+        self.check_writable()
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o755)
             return os.open(self.root / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
