@@ -96,6 +96,7 @@ def test_without_an_archive_of_old_states_it_is_said_how_to_set_one(world: World
     assert not project.lock.exists()
 
 
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on this machine")
 def test_all_sources_answer_as_they_would_have(world: World, states: Loopback) -> None:
     world.index.add_wheel("six", "1.0", uploaded="2026-01-05T00:00:00Z")
     world.index.add_wheel("six", "2.0", uploaded="2026-01-15T12:00:00Z")

@@ -183,8 +183,7 @@ class _Realisation:
 
     def _record(self, merged: Merged, before: dict[str, int], programs: Sequence[str]) -> dict[str, Any]:
         hasher = ContentHasher(self._store.root, self._final)
-        private = _private_paths(merged, self._objects)
-        entries = list(_entries_now(self._building, merged, private, before, hasher))
+        entries = list(_entries_now(self._building, merged, before, hasher))
         entries.sort(key=lambda entry: entry.path)
         return {
             "schema_version": _SCHEMA,
@@ -249,15 +248,6 @@ def _write_private(source: str, target: str, mode: int, final: Path) -> None:
         os.fchmod(writing.fileno(), mode)
 
 
-def _private_paths(merged: Merged, objects: Sequence[StoreObject]) -> set[str]:
-    private = [frozenset(one.facts.get("private", ())) for one in objects]
-    return {
-        path
-        for path, placed in merged.placed.items()
-        if private[placed.owner] and placed.source in private[placed.owner]
-    }
-
-
 def _inodes(top: Path) -> dict[str, int]:
     """The inode of every file below `top`, by its relative path."""
     found: dict[str, int] = {}
@@ -280,10 +270,12 @@ def _walk(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     waiting.append((path + "/", child.path))
 
 
-def _entries_now(
-    top: Path, merged: Merged, private: set[str], before: dict[str, int], hasher: ContentHasher
-) -> Iterator[Entry]:
-    """The environment as it is: what objects gave by their listings, all else hashed."""
+def _entries_now(top: Path, merged: Merged, before: dict[str, int], hasher: ContentHasher) -> Iterator[Entry]:
+    """The environment as it is: what objects gave by their listings, all else hashed.
+
+    A private copy stands for what its object has, with the placeholder: how long the environment's path
+    is decides its form (a `#!` line or a prologue), and must not show in the digest.
+    """
     for path, child in _walk(str(top)):
         placed = merged.placed.get(path)
         if child.is_symlink():
@@ -292,7 +284,7 @@ def _entries_now(
             )
         elif child.is_dir(follow_symlinks=False):
             yield Entry("d", path, mode=0o755)
-        elif placed and path not in private and before.get(path) == child.inode():
+        elif placed and before.get(path) == child.inode():
             yield placed.entry._replace(path=path)
         else:
             yield _seal_generated(child, path, hasher)
