@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -210,19 +211,20 @@ def run_script(
     """Run a command in `$W`, as another user if this one is root; what it printed last is kept."""
     as_user = {"user": user, "group": user, "extra_groups": []} if user and os.geteuid() == 0 else {}
     variables = {"W": str(work), "HOME": str(work), "TERM": "dumb", "LANG": "C.UTF-8", **variables}
+    process = subprocess.Popen(
+        command,
+        env=variables,
+        cwd=work,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        **as_user,  # type: ignore[call-overload]
+    )
     try:
-        done = subprocess.run(
-            command,
-            env=variables,
-            cwd=work,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            **as_user,  # type: ignore[call-overload]
-        )
-    except subprocess.TimeoutExpired as expired:
-        return Outcome(
-            124, f"timed out after {TIMEOUT_S} s\n{(expired.stdout or b'').decode(errors='replace')}"
-        )
-    text = (done.stdout + done.stderr).decode(errors="replace")
-    return Outcome(done.returncode, text[-2000:])
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        return Outcome(124, f"timed out after {TIMEOUT_S} s\n{stdout.decode(errors='replace')[-2000:]}")
+    text = (stdout + stderr).decode(errors="replace")
+    return Outcome(process.returncode, text[-2000:])
