@@ -331,63 +331,86 @@ def with_dpkg_deb(vendor: Path, command: str, target: Path | None = None) -> Non
             raise SystemExit("dpkg-deb failed")
 
 
+PYTHON_SET = ("pandas", "scipy", "matplotlib", "requests", "flask", "sqlalchemy")
+
+
 def measure_python_part(bench: Bench) -> None:
-    """The Python packages of the example by `cape sync`, and the same wheels by `uv pip sync`."""
-    names = ["pandas", "scipy", "matplotlib", "requests", "flask", "sqlalchemy"]
-    base = bench.project("python-base", manifest({"debian": ["python3"]}))
-    full = bench.project("python-full", manifest({"debian": ["python3"], "pypi": names}))
-    bench.cape(base, "sync", store="python-store")
-    bench.cape(full, "lock", store="python-store")
-    _, cold = bench.cape(full, "sync", store="python-store")
-    _, without = bench.cape(base, "sync", store="python-store")
-    pins = bench.directory / "requirements.txt"
-    lock = [json.loads(line) for line in (full / "cape.lock").read_text().splitlines()]
-    rows = {(row["name"], row["version"]) for row in lock if row.get("source") == "pypi" and "version" in row}
-    pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(rows)))
-    cache = bench.directory / "uv-cache"
-    venv = bench.directory / "uv-venv"
-    uv = subprocess.check_output([PYTHON, "-c", "import uv; print(uv.find_uv_bin())"], text=True).strip()
-    interpreter = subprocess.check_output(
-        [CAPE, "run", "--", "sh", "-c", "echo $CAPE_ENV"],
-        cwd=base,
-        text=True,
-        env={**os.environ, "CAPE_STORE": str(bench.directory / "python-store")},
-    ).strip()
-    environment = {**os.environ, "UV_CACHE_DIR": str(cache)}
+    """What wheels add to a `cape sync`, beside `uv pip sync` of the same wheels, cold and warm.
 
-    def uv_sync() -> float:
+    The part is the difference to a sync of the same system packages without the wheels, whose environment
+    is made anew as well. Medians of several rounds, in turns; what is dirty is written out before each.
+    """
+    system = ("python3", "libstdc++6")
+    base = bench.project("python-base", manifest({"debian": [*system]}))
+    full = bench.project("python-full", manifest({"debian": [*system], "pypi": [*PYTHON_SET]}))
+    rival = UvRival(bench, full)
+    cold = []
+    for number in range(3):
+        store = f"python-store-{number}"
+        bench.cape(base, "sync", store=store)
+        timings = [python_sync(bench, project, store) for project in (full, base)]
+        cold.append((*timings, rival.sync(cache=f"uv-cache-{number}")))
+    add_python_row(bench, "cold", rival, *(list(column) for column in zip(*cold, strict=True)))
+    warm = [
+        (*(python_sync(bench, project, store) for project in (full, base)), rival.sync(cache="uv-cache-2"))
+        for _ in range(5)
+    ]
+    add_python_row(bench, "warm", rival, *(list(column) for column in zip(*warm, strict=True)))
+
+
+def python_sync(bench: Bench, project: Path, store: str) -> float:
+    """A sync of a project whose environment is not there."""
+    bench.forget(project, store, "environments")
+    os.sync()
+    return bench.cape(project, "sync", store=store)[1]
+
+
+def add_python_row(
+    bench: Bench, kind: str, rival: UvRival, full: list[float], base: list[float], uv: list[float]
+) -> None:
+    full_s, base_s, uv_s = statistics.median(full), statistics.median(base), statistics.median(uv)
+    share = (full_s - base_s) / uv_s
+    bench.add(
+        f"Python part, {kind}, over `uv pip sync`",
+        f"{share:.2f} x",
+        share,
+        f"{rival.wheels} wheels; `cape sync` with them {full_s:.2f} s, without {base_s:.2f} s; uv {uv_s:.2f} s",
+    )
+
+
+class UvRival:
+    """uv with caches of its own, for the wheels that a project locks."""
+
+    def __init__(self, bench: Bench, project: Path) -> None:
+        bench.cape(project, "lock")
+        lock = [json.loads(line) for line in (project / "cape.lock").read_text().splitlines()]
+        wheels = [row for row in lock if row.get("source") == "pypi" and "version" in row]
+        pins = {f"{row['name']}=={row['version']}" for row in wheels}
+        self.wheels = len(pins)
+        self._bench = bench
+        self._pins = bench.directory / "requirements.txt"
+        self._pins.write_text("\n".join(sorted(pins)) + "\n")
+        finder = "import uv; print(uv.find_uv_bin())"
+        self._uv = subprocess.check_output([PYTHON, "-c", finder], text=True).strip()
+
+    def sync(self, *, cache: str) -> float:
+        """`uv pip sync` into a new virtual environment; with a new cache it downloads."""
+        venv = self._bench.directory / "uv-venv"
         shutil.rmtree(venv, ignore_errors=True)
-        subprocess.run(
-            [uv, "venv", "-q", "--python", f"{interpreter}/root/usr/bin/python3", venv],
-            env=environment,
-            check=True,
-        )
-        return timed(
-            lambda: subprocess.run(
-                [uv, "pip", "sync", "-q", "--no-config", "--python", venv / "bin" / "python", pins],
-                env=environment,
-                check=True,
-            )
-        )
-
-    uv_cold, uv_warm = uv_sync(), uv_sync()
-    bench.add(
-        "Python part, cold, over `uv pip sync`",
-        f"{cold / uv_cold:.2f} x",
-        cold / uv_cold,
-        f"{len(rows)} wheels; whole `cape sync` {cold:.2f} s, uv {uv_cold:.2f} s",
-    )
-    bench.forget(full, "python-store", "environments")
-    shutil.rmtree(base / ".cape")
-    _, without = bench.cape(base, "sync", store="python-store")
-    _, warm = bench.cape(full, "sync", store="python-store")
-    part = max(warm - without, 0.0)
-    bench.add(
-        "Python part, warm, over `uv pip sync`",
-        f"{part / uv_warm:.2f} x",
-        part / uv_warm,
-        f"`cape sync` with {warm:.2f} s and without {without:.2f} s these wheels; uv {uv_warm:.2f} s",
-    )
+        variables = {**os.environ, "UV_CACHE_DIR": str(self._bench.directory / cache)}
+        subprocess.run([self._uv, "venv", "-q", "--python", PYTHON, venv], env=variables, check=True)
+        os.sync()
+        words = [
+            "pip",
+            "sync",
+            "-q",
+            "--no-config",
+            "--python-version",
+            "3.13",
+            "--python",
+            venv / "bin/python",
+        ]
+        return timed(lambda: subprocess.run([self._uv, *words, self._pins], env=variables, check=True))
 
 
 def measure_rollback(bench: Bench) -> None:
