@@ -374,7 +374,7 @@ def add_python_row(
         f"Python part, {kind}, over `uv pip sync`",
         f"{share:.2f} x",
         share,
-        f"{rival.wheels} wheels; `cape sync` with them {full_s:.2f} s, without {base_s:.2f} s; uv {uv_s:.2f} s",
+        f"{rival.wheels} wheels; a sync with them {full_s:.2f} s, without {base_s:.2f} s; uv {uv_s:.2f} s",
     )
 
 
