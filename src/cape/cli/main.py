@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from cape.cli.declarations import BY_NAME, GLOBAL, Argument, Command
@@ -231,8 +230,3 @@ def _answered(words: Sequence[str] | None) -> int:
         traceback.print_exc()
         print("\nThis is a bug in cape: the text above is what its authors need.", file=sys.stderr)
         return EXIT_BUG
-
-
-def project_directory() -> Path:
-    """Where the command works: the current directory, after `-C`."""
-    return Path.cwd()

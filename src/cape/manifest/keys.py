@@ -228,13 +228,6 @@ KEYS: tuple[Key, ...] = (
     ),
 )
 
-_BY_PARTS = {key.parts: key for key in KEYS}
-
-
-def key_at(parts: tuple[str, ...]) -> Key | None:
-    """The key that a pattern's parts name (`("packages", "NAME")`), or None."""
-    return _BY_PARTS.get(parts)
-
 
 def keys_below(parts: tuple[str, ...]) -> dict[str, Key]:
     """The keys one level below a pattern, by their last part; `NAME` stands for any."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cape.environment.generations import directory_of, forget, forgettable
-from cape.operations.project import NoProject, Project, Workshop, find_project, held
+from cape.operations.project import Project, Workshop, find_project, held
 from cape.store import Collected, collect
 
 
@@ -25,6 +25,3 @@ def collect_garbage(start: Path, workshop: Workshop, *, keep: int | None, dry_ru
     with held(Project(directory)):
         forget(directory, keep=max(keep, 1))
     return collect(workshop.store)
-
-
-__all__ = ["NoProject", "collect_garbage"]
