@@ -27,6 +27,10 @@ ALLOWED: dict[str, set[str]] = {
     "store": FOUNDATION | {"configuration", "sources.protocol"},
     "environment": FOUNDATION | {"sources.protocol", "manifest", "lock", "store"},
     "analysis": FOUNDATION | {"sources.protocol", "manifest", "lock", "environment"},
+    "knowledge": FOUNDATION,
+    "engines": FOUNDATION | {"knowledge"},
+    "answers": FOUNDATION | {"knowledge"},
+    "evaluation": FOUNDATION | {"knowledge", "answers"},
 }
 BELOW_OPERATIONS = set(ALLOWED)
 ALLOWED["operations"] = BELOW_OPERATIONS

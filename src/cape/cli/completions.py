@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from cape.cli.declarations import BY_NAME, COMMANDS, GLOBAL, Argument, Command
 from cape.errors import InputError
@@ -30,13 +31,27 @@ def _words(command: Command) -> list[str]:
     return words
 
 
+def _first_words() -> list[str]:
+    """What may follow `cape`, each once: `index` for `index` and `index status`."""
+    return list(dict.fromkeys(command.name.split()[0] for command in COMMANDS))
+
+
+def _grouped(first: str) -> Command:
+    """The commands that begin with one word as one: its verbs are offered, and every option of theirs."""
+    own = [command for command in COMMANDS if command.name.split()[0] == first]
+    verbs = tuple(command.name.split()[1] for command in own if " " in command.name)
+    arguments = dict.fromkeys(argument for command in own for argument in command.arguments)
+    verb = (Argument(flags=("verb",), help="what to do", complete=verbs),) if verbs else ()
+    return replace(own[0], name=first, arguments=(*verb, *arguments))
+
+
 def _offers(command: Command, kind: str) -> bool:
     return any(argument.complete == kind for argument in command.arguments)
 
 
 def bash() -> str:
     """The script for bash: it starts cape only to list locked packages."""
-    names = " ".join(command.name for command in COMMANDS)
+    names = " ".join(_first_words())
     lines = [
         "_cape() {",
         "    local word=${COMP_WORDS[COMP_CWORD]} command= i",
@@ -56,7 +71,7 @@ def bash() -> str:
         f"                COMPREPLY=($(compgen -W '{' '.join(_flags(BY_NAME['run']))} --' -- \"$word\"))",
         '            else _command_offset "$i" 2>/dev/null || COMPREPLY=($(compgen -c -- "$word")); fi ;;',
     ]
-    for command in COMMANDS:
+    for command in map(_grouped, _first_words()):
         if command.name == "run":
             continue
         words = " ".join([*_words(command), *_flags(command)])
@@ -83,13 +98,16 @@ def _zsh_argument(argument: Argument) -> str:
 def zsh() -> str:
     """The script for zsh."""
     lines = ["#compdef cape", "_cape() {", "  local -a commands", "  commands=("]
-    lines += [f"    '{command.name}:{command.summary.replace(chr(39), '')}'" for command in COMMANDS]
+    lines += [
+        f"    '{command.name}:{command.summary.replace(chr(39), '')}'"
+        for command in map(_grouped, _first_words())
+    ]
     lines += [
         "  )",
         "  if (( CURRENT == 2 )); then _describe command commands; return; fi",
         "  case $words[2] in",
     ]
-    for command in COMMANDS:
+    for command in map(_grouped, _first_words()):
         arguments = " ".join(_zsh_argument(argument) for argument in (*command.arguments, *GLOBAL))
         lines.append(f"    {command.name}) shift words; (( CURRENT-- )); _arguments {arguments} ;;")
     return "\n".join([*lines, "  esac", "}", "compdef _cape cape"])
@@ -98,7 +116,7 @@ def zsh() -> str:
 def fish() -> str:
     """The script for fish."""
     lines = ["complete -c cape -f"]
-    for command in COMMANDS:
+    for command in map(_grouped, _first_words()):
         summary = command.summary.replace("'", "")
         lines.append(f"complete -c cape -n __fish_use_subcommand -a {command.name} -d '{summary}'")
         for argument in (*command.arguments, *GLOBAL):

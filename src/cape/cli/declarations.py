@@ -28,7 +28,10 @@ class Argument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One command: its name, a line of help, its arguments, and the handler (`module:function`)."""
+    """One command: its name, a line of help, its arguments, and the handler (`module:function`).
+
+    A name of two words (`index status`) is a verb of its first word, which may be a command itself.
+    """
 
     name: str
     summary: str

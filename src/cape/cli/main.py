@@ -80,6 +80,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None
 
 
+def one_of(commands: Iterable[str]) -> str:
+    """A hint that lists commands."""
+    return "one of " + ", ".join(f"`cape {command}`" for command in commands)
+
+
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.is_positional:
         nargs = argparse.REMAINDER if argument.nargs == "..." else argument.nargs
@@ -121,7 +126,11 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     before, name, after = _split(words)
     if name is None:
         raise BadUsage("no command is named", hint="`cape --help` lists them")
+    if after and f"{name} {after[0]}" in BY_NAME:
+        name, after = f"{name} {after[0]}", after[1:]
     if name not in BY_NAME:
+        if verbs := [known for known in BY_NAME if known.startswith(f"{name} ")]:
+            raise BadUsage(f"`cape {name}` wants a verb", hint=one_of(verbs))
         hint = did_you_mean(name, BY_NAME) or "`cape --help` lists them"
         raise BadUsage(f"there is no command `{name}`", hint=hint)
     command = BY_NAME[name]
