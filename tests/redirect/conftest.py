@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from cape.names import System
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 Compile = Callable[..., Path]
@@ -40,6 +42,11 @@ def machine(build: ModuleType) -> str:
     if found is None:
         pytest.skip("the library is for Linux on x86_64 and aarch64")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def system(machine: str) -> System:
+    return System(f"{machine}-linux")
 
 
 @pytest.fixture(scope="session")

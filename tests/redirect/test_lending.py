@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from cape.environment.relocation.c_library import library_patches
+from cape.environment.relocation.elf import read_elf
+from cape.environment.relocation.loader import loader_name
+from cape.names import System
 from tests.redirect.conftest import House, write
+from tests.relocation.conftest import host_library
 
 Compile = Callable[..., Path]
 HOST_LOCALE = Path("/usr/lib/locale/C.utf8")
@@ -37,6 +42,37 @@ def test_locale_of_the_tree_is_lent(with_locale: House, function: str) -> None:
 def test_users_own_locale_path_wins(with_locale: House, function: str) -> None:
     answer = with_locale.call(function, "cp_CP.UTF-8", LOCPATH=str(with_locale.project))
     assert answer.startswith("ok none lent=still")
+
+
+@pytest.fixture
+def on_edited_libc(house: House, system: System) -> House:
+    """The driver runs on this host's C library as relocation leaves it: with no directory of locales."""
+    place = house.top / "libc"
+    place.mkdir()
+    libc, loader = host_library("libc.so.6"), host_library(loader_name(system))
+    patched = bytearray(libc.read_bytes())
+    for offset, data in library_patches(read_elf(libc.read_bytes()), system):
+        patched[offset : offset + len(data)] = data
+    (place / "libc.so.6").write_bytes(patched)
+    shutil.copy2(loader, place / loader.name)
+    words = f'exec "{place / loader.name}" --library-path "{place}" "{house.driver}" "$@"'
+    house.driver = write(house.top / "driver", f"#!/bin/sh\n{words}\n", 0o755)
+    return house
+
+
+@pytest.mark.parametrize("function", ["setlocale", "newlocale"])
+@pytest.mark.parametrize("name", ["C.UTF-8", "C.utf8"])
+def test_locale_of_the_host_never_stands_in(on_edited_libc: House, function: str, name: str) -> None:
+    """libc adds its own directory to the one that is lent, so its own must be none."""
+    if not HOST_LOCALE.is_dir():
+        pytest.skip("the host has no locale that could leak")
+    house = on_edited_libc
+    found = name if function == "setlocale" else "there"
+    assert house.call(function, name).startswith("ok none lent=no")
+    shutil.copytree(HOST_LOCALE, house.root / "usr/lib/locale/cp_CP.utf8")
+    assert house.call(function, name).startswith("ok none lent=no")
+    shutil.copytree(HOST_LOCALE, house.root / "usr/lib/locale/C.utf8")
+    assert house.call(function, name).startswith(f"ok {found} lent=no")
 
 
 @pytest.fixture

@@ -43,6 +43,10 @@ def test_no_path_of_the_hosts_character_sets_is_left(library: Path, system: Syst
     assert f"/@cape-env@/root{led_paths(system)[0]}\0".encode() in data
 
 
+def test_no_locale_of_the_host_is_left(library: Path) -> None:
+    assert b"/usr/lib/locale" not in library.read_bytes()
+
+
 def test_the_path_of_an_environment_takes_the_room_of_the_placeholder(library: Path, system: System) -> None:
     data = library.read_bytes()
     made = personalise(data, Path("/place/of/it"))

@@ -39,8 +39,12 @@ def led_paths(system: System) -> tuple[str, ...]:
 
 
 def closed_paths(system: System) -> tuple[str, ...]:
-    """The absolute paths that lead nowhere: the modules' directory, which the table knows better."""
-    return (f"/usr/lib/{triplet(system)}/gconv",)
+    """The absolute paths that lead nowhere.
+
+    The modules' directory, which the table knows better; the directory of locales and its archive, as the
+    environment's are lent for each call (`LOCPATH`), and libc adds its own directory to what is lent.
+    """
+    return (f"/usr/lib/{triplet(system)}/gconv", "/usr/lib/locale", "/usr/lib/locale/locale-archive")
 
 
 def library_patches(elf: Elf, system: System) -> tuple[Patch, ...]:

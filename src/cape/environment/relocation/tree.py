@@ -37,7 +37,7 @@ from cape.environment.relocation.paths import in_root
 from cape.environment.relocation.scripts import PLACEHOLDER, is_private, with_placeholder
 from cape.names import System
 
-RELOCATION_VERSION = 3
+RELOCATION_VERSION = 4
 """Part of every object's key: a change of any rule of relocation makes new objects."""
 
 REDIRECT_LIBRARY = "libcape-redirect.so"
@@ -205,6 +205,26 @@ def _relocate_elf_files(
             elif found is not None:
                 facts.append(found)
     return facts, notes
+
+
+def elf_facts(data: bytes, path: str, system: System) -> ElfFacts | None:
+    """What relocation would learn of an ELF file that is not unpacked yet; nothing is edited.
+
+    `path` is where it will lie below the tree. None for a file of no interest: of another machine, with
+    symbols only, damaged, or for another C library's loader.
+    """
+    if machine_of(data[:_HEAD]) != MACHINES.get(system.machine, 0) or path.startswith(_DEBUG_FILES):
+        return None
+    try:
+        elf = read_elf(data)
+        if not elf.is_dynamic:
+            return ElfFacts(path=path, kind=ElfKind.STATIC)
+        if is_separate_debug_file(elf) or _is_foreign(elf, system):
+            return None
+        search_path, _ = _planned(elf, path, RelocationContext(system=system, loader=Path("/")))
+        return _facts(elf, path, search_path)
+    except DamagedElf:
+        return None
 
 
 def _parted(tree: Path, paths: list[str]) -> list[str]:
