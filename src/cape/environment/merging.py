@@ -6,10 +6,11 @@ Owns what happens where two packages offer the same path. Pure: values in, value
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cape.environment.finishing.diversions import Diversion
 from cape.environment.plan import EnvironmentPlan
 from cape.errors import InputError
 from cape.sources.protocol import LockedPackage
@@ -53,18 +54,39 @@ _HARMLESS = re.compile(
 )
 
 
-def merge(plan: EnvironmentPlan, listings: Sequence[Sequence[Entry]]) -> Merged:
+def merge(
+    plan: EnvironmentPlan, listings: Sequence[Sequence[Entry]], diversions: Iterable[Diversion] = ()
+) -> Merged:
     """Merge the listings of a plan's objects, in its order.
 
-    Equal files are fine, directories merge. Of different files at one path the one wins whose package
-    replaces the other (Debian's `Replaces`), or the earlier one where it does no harm.
+    Equal files are fine, directories merge. Where a package diverts a name and has a file of its own
+    there, other packages' file goes to the diversion's target. Of different files at one path the one
+    wins whose package replaces the other (Debian's `Replaces`), or the earlier one where it does no harm.
     Raises `FileConflict`.
     """
     merged = Merged()
     exposed = {index for index, package in enumerate(plan.packages) if _is_root(plan, package)}
+    diverted = _effective(plan, listings, diversions)
     for owner, listing in enumerate(listings):
-        _merge_one(merged, plan, owner, listing, exposes=owner in exposed)
+        _merge_one(merged, plan, owner, listing, exposes=owner in exposed, diverted=diverted)
     return merged
+
+
+def _effective(
+    plan: EnvironmentPlan, listings: Sequence[Sequence[Entry]], diversions: Iterable[Diversion]
+) -> Mapping[str, tuple[int, str]]:
+    """The target of each diverted path, and the index of the package whose file stays there.
+
+    Scripts are read without their conditions, so a diversion by a package that has no such file is
+    passed over: it would only take the file away.
+    """
+    index = {package.name: at for at, package in enumerate(plan.packages) if package.source == "debian"}
+    found: dict[str, tuple[int, str]] = {}
+    for one in diversions:
+        at, path = index.get(one.package), f"root/{one.path}"
+        if at is not None and any(entry.path == path and entry.kind != "d" for entry in listings[at]):
+            found.setdefault(path, (at, f"root/{one.target}"))
+    return found
 
 
 def _is_root(plan: EnvironmentPlan, package: LockedPackage) -> bool:
@@ -72,13 +94,21 @@ def _is_root(plan: EnvironmentPlan, package: LockedPackage) -> bool:
 
 
 def _merge_one(
-    merged: Merged, plan: EnvironmentPlan, owner: int, listing: Sequence[Entry], *, exposes: bool
+    merged: Merged,
+    plan: EnvironmentPlan,
+    owner: int,
+    listing: Sequence[Entry],
+    *,
+    exposes: bool,
+    diverted: Mapping[str, tuple[int, str]],
 ) -> None:
     placed = merged.placed
     for entry in listing:
         path = entry.path
         if path.startswith("bin/") or path == PROGRAMS:
             path = _program_path(plan, path, exposes=exposes)
+        elif path in diverted and diverted[path][0] != owner:
+            path = diverted[path][1]
         before = placed.get(path)
         if before is None:
             placed[path] = Placed(entry, owner, entry.path)

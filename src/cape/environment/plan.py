@@ -16,7 +16,7 @@ from cape.sources.protocol import LockedPackage
 if TYPE_CHECKING:
     from cape.lock import Lock
 
-LAYOUT_VERSION = 11
+LAYOUT_VERSION = 12
 """Part of every identity: a change of how objects are merged, or of what is generated, counts up."""
 
 LIBC = ("debian", "libc6")

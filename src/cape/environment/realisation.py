@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cape.environment.facade import build_facade
+from cape.environment.finishing import CONTROL
+from cape.environment.finishing.diversions import Diversion, read_diversions
 from cape.environment.merging import Merged, check_parents, merge
 from cape.environment.plan import EnvironmentPlan
 from cape.names import Digest, write_atomically
@@ -146,7 +148,7 @@ class _Realisation:
 
     def run(self) -> RealisedEnvironment:
         started = time.perf_counter()
-        merged = merge(self._plan, [one.listing() for one in self._objects])
+        merged = merge(self._plan, [one.listing() for one in self._objects], self._diversions())
         check_parents(merged, self._plan.packages)
         try:
             self._building.mkdir()
@@ -166,6 +168,13 @@ class _Realisation:
         found = read_environment(self._final)
         assert found is not None
         return _as_made(found, time.perf_counter() - started)
+
+    def _diversions(self) -> Iterator[Diversion]:
+        control = (self._objects[at].tree / "root" / CONTROL for at in self._system_packages())
+        return read_diversions(directory for place in control for directory in sorted(place.glob("*")))
+
+    def _system_packages(self) -> Iterator[int]:
+        return (at for at, package in enumerate(self._plan.packages) if package.source == "debian")
 
     def _generate(self) -> None:
         """The files that no package ships: merged links, the redirecting library, `pyvenv.cfg`."""
