@@ -36,8 +36,8 @@ int main(int count, char **arguments) {
         if (arguments[1][0] == 's') {
             wrong += stat(arguments[2], &status) != 0;
         } else {
-            int flags = arguments[1][0] == 'w' ? O_WRONLY : O_RDONLY;
-            int file = open(arguments[2], flags);
+            int flags = arguments[1][0] == 'w' ? O_WRONLY : arguments[1][0] == 'r' ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY;
+            int file = open(arguments[2], flags, 0644);
             wrong += file < 0;
             close(file);
         }
@@ -69,14 +69,18 @@ def measure(work: Path, compiler: list[str], library: Path) -> None:
     (root / "usr/lib").mkdir(parents=True)
     (root / "usr/share").mkdir()
     (root / "usr/share/cape-cost").write_text("tree\n")
-    (work / "file").write_text("own\n")
+    (work / "project").mkdir()
+    (work / "project/file").write_text("own\n")
+    own = str(work / "project/file")
     inside = Path(shutil.copy2(library, root / "usr/lib"))
     rows = {
-        "open+close, not redirected": ("open", str(work / "file"), str(work / "file")),
-        "open+close for writing, not redirected": ("write", str(work / "file"), str(work / "file")),
+        "open+close, not redirected": ("open", own, own),
+        "open+close for writing, not redirected": ("write", own, own),
+        "open+close to replace, not redirected": ("replace", own, own),
+        "open+close for writing, relative": ("write", "file", "file"),
         "open+close, file of the tree": ("open", str(root / "usr/share/cape-cost"), "/usr/share/cape-cost"),
         "open+close, file of the host": ("open", "/usr/bin/env", "/usr/bin/env"),
-        "stat, not redirected": ("stat", str(work / "file"), str(work / "file")),
+        "stat, not redirected": ("stat", own, own),
         "stat, file of the tree": ("stat", str(root / "usr/share/cape-cost"), "/usr/share/cape-cost"),
     }
     found = {}
@@ -100,7 +104,12 @@ def fastest(loop: Path, call: str, plain: str, redirected: str, library: Path) -
 def once(loop: Path, call: str, path: str, library: Path | None) -> float:
     variables = dict(os.environ) | ({"LD_PRELOAD": str(library)} if library else {})
     done = subprocess.run(
-        [loop, call, path, "20000"], env=variables, capture_output=True, text=True, check=True
+        [loop, call, path, "20000"],
+        env=variables,
+        cwd=loop.parent / "project",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     nanoseconds, wrong = done.stdout.split()
     assert wrong == "0", f"{call} {path} failed"

@@ -143,6 +143,7 @@ enum cape_verdict cape_judge(int directory, const char *path);
 bool cape_change_concerns(int directory, const char *path);
 const char *cape_change(struct cape_route *route, int directory, const char *path, enum cape_change change);
 const char *cape_change_open(struct cape_route *route, int directory, const char *path, int *flags);
+bool cape_is_elsewhere_without_links(int directory, const char *path);
 bool cape_is_inside(int directory, const char *path);
 bool cape_leads_inside(int directory, const char *path, bool follow);
 void cape_forget_directory(void);

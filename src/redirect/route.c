@@ -388,28 +388,80 @@ const char *cape_pick(struct cape_route *route)
 
 /* ---- changing ---- */
 
-static int directory_state; /* 0 unknown, 1 outside the environment, 2 inside */
+/* Where the working directory lies, as far as it was asked. Of one that lies above the store (or above an
+ * environment without one), the state also tells where the rest of the store's path begins: times FURTHER. */
+enum { DIRECTORY_UNKNOWN, DIRECTORY_INSIDE, DIRECTORY_NEAR, DIRECTORY_APART, DIRECTORY_ABOVE, FURTHER = 8 };
+static int directory_state;
 
 void cape_forget_directory(void)
 {
-    __atomic_store_n(&directory_state, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&directory_state, DIRECTORY_UNKNOWN, __ATOMIC_RELAXED);
 }
 
-static APART int find_directory_state(void)
+static const struct cape_prefix *guarded(void)
+{
+    return cape_places.store.length ? &cape_places.store : &cape_places.environment;
+}
+
+static int place_of_directory(const char *path)
+{
+    const struct cape_prefix *prefix = guarded();
+    size_t length = path[1] ? strlen(path) : 0;
+    if (is_environment(path))
+        return DIRECTORY_INSIDE;
+    if (cape_below(prefix, path))
+        return DIRECTORY_NEAR;
+    if (prefix->length > length && memcmp(prefix->text, path, length) == 0 && prefix->text[length] == '/')
+        return DIRECTORY_ABOVE + FURTHER * ((int)length + 1);
+    return DIRECTORY_APART;
+}
+
+static APART int find_directory(void)
 {
     char path[PATH_MAX];
     int saved = errno;
     long length = syscall(SYS_getcwd, path, sizeof path);
     errno = saved;
-    int state = length > 0 && is_environment(path) ? 2 : 1;
+    int state = length > 0 && path[0] == '/' ? place_of_directory(path) : DIRECTORY_NEAR;
     __atomic_store_n(&directory_state, state, __ATOMIC_RELAXED);
     return state;
 }
 
-static bool directory_is_inside(void)
+static int directory_known(void)
 {
     int state = __atomic_load_n(&directory_state, __ATOMIC_RELAXED);
-    return (state ? state : find_directory_state()) == 2;
+    return state != DIRECTORY_UNKNOWN ? state : find_directory();
+}
+
+/* A relative path without a `./` before it. */
+static const char *after_dot(const char *path)
+{
+    return path[0] == '.' && path[1] == '/' && path[2] != '/' ? path + 2 : path;
+}
+
+/* Whether a path has no `//`, `.` or `..`, so that without symlinks it is the file's real one. */
+static bool is_plain(const char *path)
+{
+    path = after_dot(path);
+    for (bool begins = true; *path; begins = *path++ == '/')
+        if (begins && path[0] == '.' && (!path[1] || path[1] == '/' || (path[1] == '.' && (!path[2] || path[2] == '/'))))
+            return false;
+        else if (path[0] == '/' && path[1] == '/')
+            return false;
+    return true;
+}
+
+/* Whether a relative path enters neither store nor environment from a working directory in this state. */
+static bool stays_apart(int state, const char *path)
+{
+    if (state % FURTHER != DIRECTORY_ABOVE)
+        return state == DIRECTORY_APART;
+    const char *rest = guarded()->text + state / FURTHER;
+    size_t length = strcspn(rest, "/");
+    if (!is_plain(path))
+        return false;
+    path = after_dot(path);
+    return strncmp(path, rest, length) != 0 || (path[length] && path[length] != '/');
 }
 
 /* The path of an open descriptor, or of the working directory; its length, or 0 when it is not known. */
@@ -441,13 +493,17 @@ APART bool cape_is_inside(int directory, const char *path)
 {
     char text[2 * PATH_MAX], normal[PATH_MAX + 1];
     int saved = errno;
+    bool upwards = path && (cape_has_dotdot(path) || strncmp(path, "..", 2) == 0);
+    if (directory == AT_FDCWD && !upwards) {
+        int state = directory_known();
+        if (state == DIRECTORY_INSIDE || !path || stays_apart(state, path))
+            return state == DIRECTORY_INSIDE;
+    }
     size_t length = descriptor_path(directory, text, PATH_MAX);
     errno = saved;
     if (!length)
         return false;
     if (!path || !*path)
-        return is_environment(text);
-    if (!cape_has_dotdot(path) && strncmp(path, "..", 2) != 0)
         return is_environment(text);
     if (strlen(path) >= PATH_MAX)
         return false;
@@ -511,7 +567,7 @@ bool cape_change_concerns(int directory, const char *path)
         return true;
     if (directory != AT_FDCWD)
         return true;
-    return directory_is_inside() || cape_has_dotdot(path) || strncmp(path, "..", 2) == 0;
+    return !stays_apart(directory_known(), path) || cape_has_dotdot(path) || strncmp(path, "..", 2) == 0;
 }
 
 /* The errno of a change that is refused, as a read-only file system would give it. */
@@ -599,6 +655,15 @@ static enum cape_verdict judge_change(struct cape_route *route, int directory, c
         return verdict;
     route->area = AREA_OWN; /* named by its own path, and not to be looked for in the tree */
     return CAPE_REFUSE;
+}
+
+/* Whether a path that meets no symlink is certain to lead to no file of the environment, the store or the
+ * overlay. */
+bool cape_is_elsewhere_without_links(int directory, const char *path)
+{
+    if (path[0] == '/')
+        return !cape_concerns(path) && is_plain(path) && !is_environment(path);
+    return directory == AT_FDCWD && path[0] && is_plain(path) && stays_apart(directory_known(), path);
 }
 
 static const char *change_in_overlay(struct cape_route *route, enum cape_change change)

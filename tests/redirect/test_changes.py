@@ -49,10 +49,13 @@ def spellings(house: House, path: str) -> dict[str, tuple[str, Path]]:
         "real": (str(house.in_tree(path)), house.project),
         "relative": (os.path.relpath(house.in_tree(path), house.root), house.root),
         "upwards": (os.path.relpath(house.in_tree(path), house.project), house.project),
+        "from above": (os.path.relpath(house.in_tree(path), house.top), house.top),
+        "from the store": (f"./environments/e1/root{path}", house.top / "store"),
+        "from the root": (str(house.in_tree(path))[1:], Path("/")),
     }
 
 
-WAYS = ["redirected", "real", "relative", "upwards"]
+WAYS = ["redirected", "real", "relative", "upwards", "from above", "from the store", "from the root"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -247,13 +250,44 @@ def as_root(house: House) -> House:
     return house
 
 
+@pytest.mark.parametrize("before", [".//", "././", "store/../", "././/./", "store//"])
+@pytest.mark.parametrize("function", ["open_write", "open_create", "chmod", "unlink"])
+def test_no_spelling_of_a_relative_path_leads_past_the_guard(
+    house: House, function: str, before: str
+) -> None:
+    inside = "environments/e1/root/usr/share/cape/file"
+    path = before + inside if before == "store//" else f"{before}store/{inside}"
+    assert house.call(function, path, cwd=house.top) == EROFS
+
+
+@pytest.mark.parametrize("cwd", ["", "project", "store"])
+@pytest.mark.parametrize("function", ["open_write", "open_create", "open_truncate", "creat", "open_append"])
+def test_relative_files_of_the_project_are_written_from_anywhere(
+    house: House, function: str, cwd: str
+) -> None:
+    for name in ("store2/own", "stor", "plain", "./dotted", "sub/../own", ".hidden/..own"):
+        own = write(house.top / cwd / name, "mine\n")
+        expected = house.call("stat", own, inside=False)
+        assert house.call(function, name, cwd=house.top / cwd) == expected
+
+
+def test_a_file_is_opened_for_writing_through_links_that_lead_elsewhere(house: House) -> None:
+    own = write(house.project / "real" / "own", "mine\n")
+    (house.project / "link").symlink_to("real")
+    (house.project / "direct").symlink_to(own)
+    for path in (Path("link/own"), house.project / "link" / "own", house.project / "direct", Path("direct")):
+        assert house.call("open_truncate", path) == house.call("stat", own, inside=False)
+        assert house.call("open_create", path) == house.call("stat", own, inside=False)
+    assert house.call("open_create", "/dev/stdout").startswith("ok")
+
+
 THEMSELVES = {"lchmod", "lchown", "lutimes", "lsetxattr", "lremovexattr", *REMOVERS}
 
 
 @pytest.mark.parametrize("function", [*MAKERS, *CHANGERS, *REMOVERS, *TEMPORARY])
 def test_root_changes_nothing_through_a_link_of_the_project(as_root: House, function: str) -> None:
     made = {**dict.fromkeys(MAKERS, "new"), **dict.fromkeys(TEMPORARY, "tXXXXXX")}
-    for path in (as_root.project / "into", Path("into")):
+    for path in (as_root.project / "into", Path("into"), Path("./into"), as_root.project / "./into"):
         assert as_root.call(function, path / made.get(function, "file")) == EROFS
     if function in CHANGERS and function not in THEMSELVES:
         assert as_root.call(function, as_root.project / "onto") == EROFS
