@@ -146,8 +146,9 @@ def _fields(requirement: Requirement) -> dict[str, Any]:
             fields["name"] = requirement.package
         if "extras" in options:
             fields["extras"] = options["extras"].split(",")
-        if options.get("recommends") == "true":
-            fields["recommends"] = True
+        for key in ("recommends", "force"):
+            if options.get(key) == "true":
+                fields[key] = True
     if requirement.systems:
         fields["systems"] = [str(system) for system in requirement.systems]
     return fields

@@ -113,6 +113,12 @@ KEYS: tuple[Key, ...] = (
         "also what a Debian package recommends; with `debian` only",
         'git = { debian = "*", recommends = true }',
     ),
+    Key(
+        "packages.NAME.force",
+        Kind.BOOLEAN,
+        "installs a Debian package of which nothing can work in an environment; with `debian` only",
+        'sudo = { debian = "*", force = true }',
+    ),
     Key("models", Kind.TABLE, "model files, by the names that the project calls them", "[models]"),
     Key(
         "models.NAME",

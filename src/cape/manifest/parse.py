@@ -397,7 +397,7 @@ class _Reading:
         return constraint.strip()
 
     def _package_options(self, table: Table, source: str, path: KeyPath) -> Mapping[str, str]:
-        for key, owner in (("extras", "pypi"), ("recommends", "debian")):
+        for key, owner in (("extras", "pypi"), ("recommends", "debian"), ("force", "debian")):
             if key in table and source != owner:
                 place = self.places.of_key((*path, key))
                 fact = f"`{key}` is for packages of `{owner}`, and this one comes from `{source}`"
@@ -408,8 +408,9 @@ class _Reading:
                 if rule := package_name_rule("pypi", extra):
                     self.bad_value(f"`{extra}` is no name of an extra", (*path, "extras", index), rule)
             options["extras"] = ",".join(sorted(set(table["extras"])))
-        if table.get("recommends"):
-            options["recommends"] = "true"
+        for key in ("recommends", "force"):
+            if table.get(key):
+                options[key] = "true"
         return MappingProxyType(options)
 
     def _models(self, table: Table) -> list[Requirement]:

@@ -125,7 +125,8 @@ def _apply(
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
     edited = _as_placed(parse_manifest(text, path=project.manifest_path), manifest)
-    locked = compute_lock(edited, read_lock(project.lock_path), workshop, upgrade=free, as_of=as_of)
+    previous = read_lock(project.lock_path)
+    locked = compute_lock(edited, previous, workshop, upgrade=free, as_of=as_of, dry_run=dry_run)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)
     prepared = prepare(workshop, locked)

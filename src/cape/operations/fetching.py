@@ -77,6 +77,49 @@ def fetch(
     )
 
 
+def fetch_what_comes(
+    packages: Sequence[LockedPackage], urls: Mapping[Digest, Sequence[str]], workshop: Workshop
+) -> None:
+    """Bring artifacts that are good to have early, and not needed: silence of a registry is no error.
+
+    Nothing is told of it, and nobody is waited for long.
+    """
+    from cape.sources.download import Download, Patience, download_all
+
+    downloads = [
+        Download(
+            digest=package.artifact.digest,
+            size_bytes=package.artifact.size_bytes,
+            name=f"{package.name} {package.version}",
+            urls=tuple(urls[package.artifact.digest]),
+        )
+        for package in missing(packages, workshop)
+        if urls.get(package.artifact.digest)
+    ]
+    hasty = Patience(connect_s=3.0, silence_s=5.0, attempts=1)
+    try:
+        download_all(downloads, workshop.store.artifacts, patience=hasty)
+    except CapeError as error:
+        _log.debug("not everything could be fetched early: %s", error)
+
+
+def fetch_head(urls: Sequence[str], size_bytes: int) -> bytes | None:
+    """The first bytes of an artifact, from the first registry that gives them; None: none does.
+
+    They are not verified: nothing may be built of them.
+    """
+    from cape.sources.download import Patience, fetch_bytes
+
+    hasty = Patience(connect_s=3.0, silence_s=5.0, attempts=1)
+    for url in urls:
+        try:
+            headers = {"Range": f"bytes=0-{size_bytes - 1}"}
+            return fetch_bytes(url, limit_bytes=size_bytes, headers=headers, patience=hasty)
+        except CapeError as error:
+            _log.debug("no beginning: %s", error)
+    return None
+
+
 def _check_undamaged(packages: Sequence[LockedPackage], place: Path, workshop: Workshop) -> None:
     """Raise `ArtifactDamaged` where a directory's file has the name of an artifact, and other bytes."""
     for package in packages:

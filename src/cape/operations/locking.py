@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cape.environment.generations import heal
@@ -43,10 +43,12 @@ def compute_lock(
     *,
     upgrade: frozenset[str] | None = None,
     as_of: str | None = None,
+    dry_run: bool = False,
 ) -> LockResult:
-    """The lock for a manifest, from the sources where something changed. Writes nothing.
+    """The lock for a manifest, from the sources where something changed. Writes nothing of the project.
 
     With `as_of` the sources that are asked answer as they would have at that instant.
+    Raises what the sources raise, and `CannotWorkHere` for a new package of which nothing can work.
     """
     reasons = reasons_to_lock(manifest, previous)
     if upgrade is not None:
@@ -56,13 +58,23 @@ def compute_lock(
         lock = previous
     else:
         from cape.lock import lock_manifest
+        from cape.operations.judging import EarlyLook
 
         sources = workshop.sources(manifest.debian)
         if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
+        look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
         lock = lock_manifest(
-            manifest, sources, previous, upgrade=upgrade, as_of=as_of, progress=workshop.progress
+            manifest,
+            look.watching(sources),
+            previous,
+            upgrade=upgrade,
+            as_of=as_of,
+            progress=workshop.progress,
         )
+        judgement = look.judgement()
+        judgement.check()
+        lock = replace(lock, notes=(*lock.notes, *judgement.sentences()))
     changes = compare_locks(previous, lock)
     return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
 
@@ -85,7 +97,8 @@ def lock_project(
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
-    result = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
+    upgrade = ALL if as_of else None
+    result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if not dry_run and result.reasons:
         from cape.lock import write_lock
 

@@ -29,6 +29,7 @@ from cape.store import Store, StoreObject
 
 if TYPE_CHECKING:
     from cape.analysis.closure import MissingLibrary
+    from cape.operations.judging import Judgement
 
 _NOTES_SHOWN = 5
 
@@ -102,14 +103,21 @@ class Digests:
 
 
 def plan_for(lock: Lock, system: System) -> EnvironmentPlan:
-    """The environment that a lock comes to on a system. Raises `SystemNotLocked`."""
+    """The environment that a lock comes to on a system.
+
+    Raises `SystemNotLocked`, `UnreadableCertificate`.
+    """
     if system not in lock.systems:
         covered = ", ".join(f"`{one}`" for one in lock.systems)
         raise SystemNotLocked(
             f"the lock has no rows for `{system}` (it covers {covered})",
             hint=f'add `"{system}"` to `systems` in `cape.toml`, then run `cape lock`',
         )
-    return plan_environment(lock, system)
+    from cape.configuration import Configuration
+    from cape.environment.finishing.certificates import read_certificates
+
+    places = [Path(place).expanduser() for place in Configuration.read().many("certificates")]
+    return plan_environment(lock, system, certificates=read_certificates(places))
 
 
 def current_digests(lock: Lock, store: Store) -> Digests:
@@ -190,7 +198,8 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
             sources[package.source].unpack(package, artifact, into)
 
     objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
-    notes = (*_check_closure(plan, objects), *_limits(plan, objects))
+    judgement = _judge(lock, plan, objects, workshop)
+    notes = (*_check_closure(plan, objects), *judgement.sentences(), *_limits(plan, objects))
     workshop.progress.start("linking", 0)
     try:
         environment, unfinished = _realise(plan, objects, workshop.store)
@@ -236,7 +245,11 @@ def _realise(
     notes: list[str] = []
 
     def finish_root(root: Path) -> None:
-        notes.extend(finish(root, read_control(root), order=order, system=plan.system, final=final))
+        control = read_control(root)
+        certificates = plan.certificates
+        notes.extend(
+            finish(root, control, order=order, system=plan.system, final=final, certificates=certificates)
+        )
 
     redirect = redirect_library(plan.system) if plan.libc else None
     return realise(plan, objects, store, finish=finish_root, redirect=redirect), tuple(notes)
@@ -263,15 +276,29 @@ def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tup
     return (*(note for one in facts for note in one[1].notes), *_first_of(report.notes))
 
 
+def _judge(
+    lock: Lock, plan: EnvironmentPlan, objects: Sequence[StoreObject], workshop: Workshop
+) -> Judgement:
+    """What works of the packages that the manifest names. Raises `CannotWorkHere`."""
+    from cape.operations.judging import judge_objects
+
+    by_artifact = {package.artifact.digest: one for package, one in zip(plan.packages, objects, strict=True)}
+    judgement = judge_objects(lock, plan.system, by_artifact, workshop)
+    judgement.check()
+    return judgement
+
+
 def _limits(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> Iterator[str]:
-    """What will not work of the packages that the manifest names, and of what is built with them."""
+    """What will not work of packages that are built with those that the manifest names."""
     from cape.analysis.limits import limits
     from cape.environment.facade import built_from
+    from cape.operations.judging import contents_of_object
 
-    named = {built_from(package) for package in plan.packages if (package.source, package.name) in plan.roots}
+    roots = {name for source, name in plan.roots if source == "debian"}
+    named = {built_from(package) for package in plan.packages if package.name in roots}
     for package, one in zip(plan.packages, objects, strict=True):
-        if package.source == "debian" and built_from(package) in named:
-            yield from limits(package.name, (entry.path for entry in one.listing() if entry.kind != "d"))
+        if package.source == "debian" and package.name not in roots and built_from(package) in named:
+            yield from limits(package.name, contents_of_object(one, package.name))
 
 
 def _first_of(missing: Sequence[MissingLibrary]) -> Iterator[str]:
@@ -307,7 +334,7 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
         files=prepared.environment.files,
         objects_made=prepared.objects_made,
         fetched=prepared.fetched,
-        notes=(*locked.lock.notes, *prepared.notes),
+        notes=tuple(dict.fromkeys((*locked.lock.notes, *prepared.notes))),
     )
 
 
@@ -331,7 +358,8 @@ def sync_project(
     previous = read_lock(project.lock_path)
     if must_be_locked or only_from is not None:
         _require_fresh(manifest, previous, project)
-    locked = compute_lock(manifest, previous, workshop, upgrade=ALL if as_of else None, as_of=as_of)
+    upgrade = ALL if as_of else None
+    locked = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if dry_run:
         return _foresee(locked, workshop, plan_for(locked.lock, System.current()))
     prepared = prepare(workshop, locked, only_from=only_from)

@@ -11,7 +11,12 @@ from __future__ import annotations
 from cape.environment.relocation.facts import DamagedFacts, ElfFacts, ElfKind, TreeFacts
 from cape.environment.relocation.loader import loader_path
 from cape.environment.relocation.scripts import PLACEHOLDER, personalise
-from cape.environment.relocation.tree import RELOCATION_VERSION, RelocationContext, relocate_tree
+from cape.environment.relocation.tree import (
+    RELOCATION_VERSION,
+    RelocationContext,
+    elf_facts,
+    relocate_tree,
+)
 
 __all__ = [
     "PLACEHOLDER",
@@ -21,6 +26,7 @@ __all__ = [
     "ElfKind",
     "RelocationContext",
     "TreeFacts",
+    "elf_facts",
     "loader_path",
     "personalise",
     "relocate_tree",

@@ -37,12 +37,15 @@ from cape.environment.relocation.paths import in_root
 from cape.environment.relocation.scripts import PLACEHOLDER, is_private, with_placeholder
 from cape.names import System
 
-RELOCATION_VERSION = 4
+RELOCATION_VERSION = 5
 """Part of every object's key: a change of any rule of relocation makes new objects."""
 
 REDIRECT_LIBRARY = "libcape-redirect.so"
 CONTROL = "root/var/lib/cape/control"
 """Maintainer scripts, kept as data; they are not scripts of the environment."""
+
+DRIVERS = "drivers"
+"""In an environment, the link to the directory of the machine's GPU drivers: searched after all else."""
 
 _DEBUG_FILES = "root/usr/lib/debug/"
 _HEAD = 128
@@ -282,7 +285,7 @@ def _planned(elf: Elf, path: str, context: RelocationContext) -> tuple[tuple[str
         return kept, patches_for(elf, Edit(rpath=kept)) if elf.search_path else ()
     if context.loader is None:
         return kept, ()
-    defaults = (f"root/usr/lib/{triplet(context.system)}", "root/usr/lib")
+    defaults = (f"root/usr/lib/{triplet(context.system)}", "root/usr/lib", DRIVERS)
     rpath = tuple(dict.fromkeys([*kept, *(_from_origin(directory, origin) for directory in defaults)]))
     edit = Edit(interpreter=str(context.loader), rpath=rpath, needed_first=REDIRECT_LIBRARY)
     return rpath, patches_for(elf, edit)

@@ -18,8 +18,9 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -28,6 +29,10 @@ from cape.sources.download import disk_errors
 
 CONTROL = "var/lib/cape/control"
 """Where the control files of packages lie below `root`."""
+
+PRIVILEGED = "privileged"
+"""The control file that unpacking writes for a package with set-user or set-group bits: for each program
+the bits, in octal, and the path below `root`. There is none for other packages."""
 
 _PIECE_BYTES = 1 << 18
 _NAME_LIMIT_BYTES = 1 << 16
@@ -41,19 +46,86 @@ def unpack(artifact: Path, into: Path, *, package: str) -> None:
 
     Raises `DamagedPackage`, `EscapingPath`, `UnreadableCompression`, `StateError` (the disk).
     """
-    seen = set()
     with open(artifact, "rb") as stream, disk_errors(into):
         writer = _Writer(into / "root", artifact)
-        for name, size in _ar_members(stream, artifact):
-            kind, _, suffix = name.partition(".tar")
-            if kind not in ("data", "control") or name == kind:
-                continue
-            seen.add(kind)
+        for kind, reader in _parts(stream, artifact):
             writer.prefix = b"" if kind == "data" else os.fsencode(f"{CONTROL}/{package}")
-            reader = _Reader(stream, size, _decompressor(suffix, artifact), artifact)
             for member in _tar_members(reader, artifact):
                 writer.write(member, reader)
-        writer.finish()
+        writer.finish(package)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DebEntry:
+    """One entry of a deb.
+
+    `path` is below the object's tree, `root/usr/bin/rg`, and `control/NAME` for control files.
+    `kind` is `f` for a file, `d`, `l` for a link, `h` for a hard link, whose `target` is below the tree.
+    `mode` has the set-user and set-group bits that unpacking takes away. `read` gives a file's bytes; it
+    may be called once, before the next entry is asked for.
+    """
+
+    path: str
+    kind: str
+    mode: int = 0
+    size_bytes: int = 0
+    target: str = ""
+    read: Callable[[], bytes] = bytes
+
+
+def contents(artifact: Path) -> Iterator[DebEntry]:
+    """What a deb holds, in its order; nothing is written.
+
+    Raises `DamagedPackage`, `EscapingPath`, `UnreadableCompression`.
+    """
+    with open(artifact, "rb") as stream:
+        places = _Places(artifact)
+        for kind, reader in _parts(stream, artifact):
+            places.prefix = b"" if kind == "data" else b"control"
+            for member in _tar_members(reader, artifact):
+                entry = places.entry(member, reader)
+                left = reader.at + _padded(member.size) if member.kind in _REGULAR else reader.at
+                if entry is not None:
+                    yield entry
+                for _ in reader.pieces(left - reader.at):
+                    pass
+
+
+def listed_paths(head: bytes, *, where: Path) -> tuple[str, ...] | None:
+    """The paths below the tree of the regular files of a deb, by its own list, from its first bytes.
+
+    Configuration files, links and directories are not in that list, and no modes. None when the bytes do
+    not reach so far, or the deb has no list. Nobody has verified such bytes: what they say is a hint.
+    Raises `DamagedPackage`, `UnreadableCompression`.
+    """
+    at = 8 + 60 + 4
+    header = head[at : at + 60]
+    name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), header[48:58].strip()
+    if not name.startswith("control.tar") or not size.isdigit() or len(head) < at + 60 + int(size):
+        return None
+    stream = BytesIO(head[at + 60 : at + 60 + int(size)])
+    suffix = name.removeprefix("control.tar")
+    reader = _Reader(stream, int(size), _decompressor(suffix, where), where)
+    for member in _tar_members(reader, where):
+        if member.name.removeprefix(b"./") == b"md5sums" and member.kind in _REGULAR:
+            lines = reader.read(member.size).decode("utf-8", "surrogateescape").split("\n")
+            places = _Places(where)
+            names = (places.checked(os.fsencode(line.partition("  ")[2])) for line in lines if "  " in line)
+            return tuple(os.fsdecode(b"root/" + places.placed(name, is_link=False)) for name in names)
+        for _ in reader.pieces(_padded(member.size) if member.kind in _REGULAR else 0):
+            pass
+    return None
+
+
+def _parts(stream: BinaryIO, artifact: Path) -> Iterator[tuple[str, _Reader]]:
+    """`control` and `data`, each with its bytes, in the deb's order. Raises when one is not there."""
+    seen = set()
+    for name, size in _ar_members(stream, artifact):
+        kind, _, suffix = name.partition(".tar")
+        if kind not in ("data", "control") or name == kind:
+            continue
+        seen.add(kind)
+        yield kind, _Reader(stream, size, _decompressor(suffix, artifact), artifact)
     if seen != {"data", "control"}:
         raise DamagedPackage("the deb lacks its `control` or `data` part", where=str(artifact))
 
@@ -161,6 +233,12 @@ class _Reader:
         self._artifact = artifact
         self._buffer = b""
         self._at = 0
+        self._before = 0
+
+    @property
+    def at(self) -> int:
+        """How many bytes were read."""
+        return self._before + self._at
 
     def read(self, size: int) -> bytes:
         """Exactly that many bytes. Raises `DamagedPackage` when there are fewer."""
@@ -183,6 +261,7 @@ class _Reader:
 
     def _fill(self) -> None:
         """The next bytes into the buffer, at least one."""
+        self._before += self._at
         self._buffer, self._at = b"", 0
         while not self._buffer:
             data = b""
@@ -293,22 +372,86 @@ def _note_extra(extras: dict[str, bytes], kind: bytes, data: bytes, artifact: Pa
             data = data[length:]
 
 
-class _Writer:
-    """Writes entries below a directory. No entry leaves it: no parent may be a link, no name `..`."""
+class _Places:
+    """Where the entries of a deb lie in a merged tree. No entry leaves it: no name may hold `..`."""
 
-    def __init__(self, base: Path, artifact: Path) -> None:
-        base.mkdir(parents=True, exist_ok=True)
-        self._base = os.fsencode(base)
+    def __init__(self, artifact: Path) -> None:
         self._artifact = artifact
         self.prefix = b""
         """What goes before the names of entries; without one, the tree is a system's, and merged."""
+
+    def entry(self, member: _Member, reader: _Reader) -> DebEntry | None:
+        """The entry as a value; None for what is no file, directory or link."""
+        original = self.checked(member.name)
+        path = self.placed(original, is_link=member.kind == b"2")
+        shown = os.fsdecode(path if self.prefix else b"root/" + path)
+        if member.kind == b"5":
+            return DebEntry(path=shown.rstrip("/"), kind="d", mode=member.mode)
+        if member.kind in _REGULAR:
+            size = member.size
+            return DebEntry(
+                path=shown, kind="f", mode=member.mode, size_bytes=size, read=lambda: reader.read(size)
+            )
+        if member.kind == b"2":
+            return DebEntry(
+                path=shown, kind="l", target=os.fsdecode(self.target(original, path, member.link))
+            )
+        if member.kind == b"1":
+            target = b"root/" + self.placed(self.checked(member.link), is_link=False)
+            return DebEntry(path=shown, kind="h", mode=member.mode, target=os.fsdecode(target))
+        return None
+
+    def checked(self, name: bytes) -> bytes:
+        """An entry's name as a relative path without `.` parts. Raises `EscapingPath`."""
+        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+        if name.startswith(b"/") or b".." in parts or b"\0" in name:
+            raise self._escape(name)
+        return b"/".join(parts)
+
+    def _escape(self, name: bytes) -> EscapingPath:
+        return EscapingPath(
+            f"the deb has a path that leads out of its tree, `{_shown(name)}`", where=str(self._artifact)
+        )
+
+    def placed(self, path: bytes, *, is_link: bool) -> bytes:
+        """Where a path lies in a merged tree. The links `bin`, `lib` ... themselves stay where they are."""
+        if self.prefix:
+            return self.prefix + b"/" + path if path else self.prefix
+        first, slash, _ = path.partition(b"/")
+        if first in _MERGED and (slash or not is_link):
+            return b"usr/" + path
+        return path
+
+    def target(self, original: bytes, path: bytes, target: bytes) -> bytes:
+        """A link's target, so that it leads where it would in an installed, merged system.
+
+        Absolute ones stay: whoever knows where the tree will lie makes them relative.
+        """
+        if self.prefix or target.startswith(b"/") or not target:
+            return target
+        led = os.path.normpath(b"/" + os.path.join(os.path.dirname(original), target)).lstrip(b"/")
+        placed = self.placed(led, is_link=False)
+        climbs = target.count(b"..") > original.count(b"/")
+        if path == original and placed == led and not climbs:
+            return target
+        return os.path.relpath(b"/" + placed, b"/" + os.path.dirname(path))
+
+
+class _Writer(_Places):
+    """Writes entries below a directory. No entry leaves it: no parent may be a link, no name `..`."""
+
+    def __init__(self, base: Path, artifact: Path) -> None:
+        super().__init__(artifact)
+        base.mkdir(parents=True, exist_ok=True)
+        self._base = os.fsencode(base)
         self._directories: set[bytes] = {b""}
         self._times: dict[bytes, tuple[int, int]] = {}
+        self._privileged: dict[bytes, int] = {}
 
     def write(self, member: _Member, reader: _Reader) -> None:
         """Make the entry; the reader stands behind its bytes afterwards."""
-        original = self._checked(member.name)
-        path = self._placed(original, is_link=member.kind == b"2")
+        original = self.checked(member.name)
+        path = self.placed(original, is_link=member.kind == b"2")
         if member.kind == b"5":
             self._ensure(path)
             self._times[path] = (member.mode & 0o1777 | 0o700, member.mtime)
@@ -317,6 +460,8 @@ class _Writer:
         elif member.kind in _REGULAR:
             self._ensure(os.path.dirname(path))
             self._write_file(path, member, reader)
+            if member.mode & 0o6000:
+                self._privileged[path] = member.mode
         elif member.kind == b"2":
             self._ensure(os.path.dirname(path))
             self._write_symlink(original, path, member)
@@ -329,8 +474,16 @@ class _Writer:
                 where=str(self._artifact),
             )
 
-    def finish(self) -> None:
-        """Give the directories their modes and times, the innermost first."""
+    def finish(self, package: str) -> None:
+        """Note the bits that were taken away; give the directories modes and times, the innermost first."""
+        if self._privileged:
+            place = os.fsencode(f"{CONTROL}/{package}/{PRIVILEGED}")
+            self._ensure(os.path.dirname(place))
+            lines = [b"%o %s\n" % (mode & 0o7777, path) for path, mode in sorted(self._privileged.items())]
+            descriptor = self._create(place)
+            with open(descriptor, "wb") as stream:
+                stream.write(b"".join(lines))
+            os.utime(self._full(place), (0, 0))
         for path in sorted(self._times, reverse=True):
             mode, mtime = self._times[path]
             full = self._full(path)
@@ -339,27 +492,6 @@ class _Writer:
 
     def _full(self, path: bytes) -> bytes:
         return self._base + b"/" + path
-
-    def _checked(self, name: bytes) -> bytes:
-        """An entry's name as a relative path without `.` parts. Raises `EscapingPath`."""
-        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-        if name.startswith(b"/") or b".." in parts or b"\0" in name:
-            raise self._escape(name)
-        return b"/".join(parts)
-
-    def _escape(self, name: bytes) -> EscapingPath:
-        return EscapingPath(
-            f"the deb has a path that leads out of its tree, `{_shown(name)}`", where=str(self._artifact)
-        )
-
-    def _placed(self, path: bytes, *, is_link: bool) -> bytes:
-        """Where a path lies in a merged tree. The links `bin`, `lib` ... themselves stay where they are."""
-        if self.prefix:
-            return self.prefix + b"/" + path if path else self.prefix
-        first, slash, _ = path.partition(b"/")
-        if first in _MERGED and (slash or not is_link):
-            return b"usr/" + path
-        return path
 
     def _ensure(self, path: bytes) -> None:
         """Make the directory and those above it. A link or a file among them is refused."""
@@ -418,7 +550,7 @@ class _Writer:
             pass
 
     def _write_symlink(self, original: bytes, path: bytes, member: _Member) -> None:
-        target = self._target(original, path, member.link)
+        target = self.target(original, path, member.link)
         full = self._full(path)
         try:
             os.symlink(target, full)
@@ -427,22 +559,8 @@ class _Writer:
             os.symlink(target, full)
         os.utime(full, (member.mtime, member.mtime), follow_symlinks=False)
 
-    def _target(self, original: bytes, path: bytes, target: bytes) -> bytes:
-        """A link's target, so that it leads where it would in an installed, merged system.
-
-        Absolute ones stay: whoever knows where the tree will lie makes them relative.
-        """
-        if self.prefix or target.startswith(b"/") or not target:
-            return target
-        led = os.path.normpath(b"/" + os.path.join(os.path.dirname(original), target)).lstrip(b"/")
-        placed = self._placed(led, is_link=False)
-        climbs = target.count(b"..") > original.count(b"/")
-        if path == original and placed == led and not climbs:
-            return target
-        return os.path.relpath(b"/" + placed, b"/" + os.path.dirname(path))
-
     def _write_hard_link(self, path: bytes, member: _Member) -> None:
-        target = self._placed(self._checked(member.link), is_link=False)
+        target = self.placed(self.checked(member.link), is_link=False)
         parent = os.path.dirname(target)
         if parent not in self._directories:
             raise self._escape(member.link)
