@@ -86,3 +86,8 @@ def test_static_program_provides_no_library(kind: ElfKind) -> None:
     static = ElfFacts(path=f"{DIRECTORY}/liba.so.1", kind=kind)
     errors, _ = check(tool=[program("liba.so.1"), static])
     assert len(errors) == 1
+
+
+def test_library_of_a_gpu_driver_is_the_machines_to_have() -> None:
+    errors, _ = check(train=[program("libcuda.so.1", "libcudart.so.12")])
+    assert [error.library for error in errors] == ["libcudart.so.12"]

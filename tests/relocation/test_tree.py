@@ -174,7 +174,7 @@ def test_facts_tell_what_a_program_needs_and_where_it_looks(
     assert elf.kind is ElfKind.EXECUTABLE
     assert elf.needed == ("libc.so.6",)
     assert elf.search_path[0] == "root/usr/lib/sample"
-    assert elf.search_path[1:] == (loader_path(system).rsplit("/", 1)[0], "root/usr/lib")
+    assert elf.search_path[1:] == (loader_path(system).rsplit("/", 1)[0], "root/usr/lib", "drivers")
     assert elf.glibc is not None
     assert elf.glibc.startswith("2.")
 

@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cape.environment.drivers import is_driver_library
 from cape.environment.relocation.facts import ElfFacts, ElfKind, TreeFacts
 from cape.environment.relocation.loader import triplet
 from cape.names import System
@@ -60,7 +61,7 @@ def check_closure(facts: Sequence[tuple[str, TreeFacts]], system: System) -> Clo
     """Resolve what each file of an environment needs. `facts` are (package name, facts), in any order.
 
     A library is found by its soname or its file name, in the directories of the executable, of the
-    libraries between, and the system's two. Raises `NoLoader` for a system without system packages.
+    libraries between, and the system's two; a GPU driver's is the machine's to have. Raises `NoLoader` for a system without system packages.
     """
     return _Search(facts, system).report()
 
@@ -112,14 +113,14 @@ class _Search:
             self.reached.add(file.elf.path)
             for library in file.elf.needed:
                 found = self._find(library, directories)
-                if found is None:
+                if found is None and not is_driver_library(library):
                     yield self._miss(file, library, program.elf.path)
-                else:
+                elif found is not None:
                     waiting.append((found, directories))
 
     def _unreached(self, file: _File) -> Iterator[MissingLibrary]:
         for library in file.elf.needed:
-            if library not in self.anywhere:
+            if library not in self.anywhere and not is_driver_library(library):
                 yield self._miss(file, library, "")
 
     def _find(self, library: str, directories: Sequence[str]) -> _File | None:

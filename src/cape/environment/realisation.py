@@ -6,6 +6,7 @@ knows a source; what maintainer scripts would have done comes in as a callable.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cape.environment.drivers import link_drivers
 from cape.environment.facade import build_facade
 from cape.environment.finishing import CONTROL
 from cape.environment.finishing.diversions import Diversion, read_diversions
 from cape.environment.merging import Merged, check_parents, merge
 from cape.environment.plan import EnvironmentPlan
-from cape.names import Digest, write_atomically
+from cape.environment.relocation.tree import DRIVERS
+from cape.names import Digest, System, write_atomically
 from cape.store import ContentHasher, Entry, Store, StoreObject, content_digest
 from cape.store.collection import discard_environment
 from cape.store.errors import disk_errors
@@ -94,6 +97,7 @@ def realise(
     """
     path = store.environment_path(plan.identity)
     store.announce()
+    _offer_drivers(plan, store)
     with disk_errors(path):
         if found := read_environment(path):
             return found
@@ -104,6 +108,13 @@ def realise(
             _sweep(store, path.name)
             library = redirect_object(redirect, store) if redirect is not None else None
             return _Realisation(plan, objects, store, finish, library).run()
+
+
+def _offer_drivers(plan: EnvironmentPlan, store: Store) -> None:
+    """Link to the GPU drivers of this machine; a store that cannot be written keeps the links it has."""
+    if plan.libc is not None and plan.system == System.current():
+        with contextlib.suppress(OSError):
+            link_drivers(store.root, Path("/"), plan.system)
 
 
 def redirect_object(library: Path, store: Store) -> StoreObject:
@@ -188,6 +199,7 @@ class _Realisation:
         if self._redirect is not None:
             (root / "usr" / "lib").mkdir(parents=True, exist_ok=True)
             place(self._redirect.tree / REDIRECT_LIBRARY, self._building / REDIRECT_LIBRARY)
+            os.symlink(f"../../{DRIVERS}", self._building / DRIVERS)
         _make_virtual_environment(self._building, self._final, self._plan)
 
     def _record(self, merged: Merged, before: dict[str, int], programs: Sequence[str]) -> dict[str, Any]:

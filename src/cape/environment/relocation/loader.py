@@ -1,7 +1,7 @@
 """The loader of the libc object, cut off from the host's libraries.
 
 Owns where the loader lies below an environment and the bytes of it that name host paths. What an
-executable's search path is belongs to `tree`; a way in for GPU drivers would be made here.
+executable's search path is belongs to `tree`.
 """
 
 from __future__ import annotations
