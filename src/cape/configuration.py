@@ -83,6 +83,13 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="base URL of an npm registry; otherwise npm's setting",
     ),
     Setting(
+        key="certificates",
+        variable="CAPE_CERTIFICATES",
+        many=True,
+        meaning="files of PEM certificates, or directories of such, that programs of environments with "
+        "`ca-certificates` trust too; an environment made with them has an identity of its own",
+    ),
+    Setting(
         key="network.silence",
         variable="CAPE_NETWORK_SILENCE",
         meaning="seconds without a byte after which a registry counts as stalled; otherwise 30",

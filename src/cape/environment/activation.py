@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cape.environment.finishing.certificates import BUNDLE, LOCAL_BUNDLE
 from cape.errors import InputError
 from cape.manifest import Manifest
 
@@ -168,9 +169,7 @@ def _rows(environment: Path) -> list[Operation]:
     root = environment / "root"
     if (root / "usr/share/zoneinfo/UTC").exists():
         rows.append(_row("TZDIR", root / "usr/share/zoneinfo", "tzdata", ("/usr/share/zoneinfo",)))
-    bundle = root / "etc/ssl/certs/ca-certificates.crt"
-    if bundle.exists():
-        rows.append(_row("SSL_CERT_FILE", bundle, "ca-certificates", _HOST_BUNDLES))
+    rows += _certificates(root)
     for program, variable, place in (
         ("git", "GIT_EXEC_PATH", root / "usr/lib/git-core"),
         ("valgrind", "VALGRIND_LIB", root / "usr/libexec/valgrind"),
@@ -178,6 +177,20 @@ def _rows(environment: Path) -> list[Operation]:
         if os.path.lexists(environment / "bin" / program) and place.is_dir():
             rows.append(_row(variable, place, program, ()))
     return rows
+
+
+def _certificates(root: Path) -> Iterator[Set]:
+    """Where trusted certificates are, for programs that do not look there by themselves.
+
+    Those of the machine's owner are in no list that a program brings: then each is told.
+    """
+    bundle, local = root / BUNDLE, root / LOCAL_BUNDLE
+    if local.exists():
+        yield _row("SSL_CERT_FILE", bundle, "certificates", ())
+        yield _row("REQUESTS_CA_BUNDLE", bundle, "certificates", ())
+        yield _row("NODE_EXTRA_CA_CERTS", local, "certificates", ())
+    elif bundle.exists():
+        yield _row("SSL_CERT_FILE", bundle, "ca-certificates", _HOST_BUNDLES)
 
 
 def _row(name: str, place: Path, origin: str, unless: tuple[str, ...]) -> Set:

@@ -6,6 +6,7 @@ Owns the plan's identity and the keys of its objects. Pure values: no disk, no s
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from cape.names import Digest, System
 from cape.sources.protocol import LockedPackage
 
 if TYPE_CHECKING:
+    from cape.environment.finishing.certificates import Certificate
     from cape.lock import Lock
 
 LAYOUT_VERSION = 12
@@ -27,10 +29,11 @@ LIBC = ("debian", "libc6")
 class EnvironmentPlan:
     """One environment of one system.
 
-    `identity` is the lock's word for it: no place and no machine is in it. `packages` are all locked
-    rows of the system; where two packages may offer the same file, the earlier one wins. `roots` are
-    (source, package name) of what the manifest names: only their programs come on PATH. `expose` and
-    `hide` are program names that the manifest adds to PATH or keeps off it.
+    `identity` is the lock's word for it: no place and no machine is in it, but certificates that the
+    machine's owner has added. `packages` are all locked rows of the system; where two packages may offer
+    the same file, the earlier one wins. `roots` are (source, package name) of what the manifest names:
+    only their programs come on PATH. `expose` and `hide` are program names that the manifest adds to PATH
+    or keeps off it.
     """
 
     system: System
@@ -40,6 +43,8 @@ class EnvironmentPlan:
     expose: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
     relocation_version: int = 0
+    certificates: tuple[Certificate, ...] = ()
+    """Of this machine's own authorities, trusted beside Debian's."""
 
     @property
     def libc(self) -> LockedPackage | None:
@@ -47,20 +52,36 @@ class EnvironmentPlan:
         return next((one for one in self.packages if (one.source, one.name) == LIBC), None)
 
 
-def plan_environment(lock: Lock, system: System) -> EnvironmentPlan:
-    """The plan of what a lock comes to on a system."""
+AUTHORITIES = ("debian", "ca-certificates")
+"""Source and name of the package whose presence makes an environment have certificates of its own."""
+
+
+def plan_environment(
+    lock: Lock, system: System, *, certificates: Sequence[Certificate] = ()
+) -> EnvironmentPlan:
+    """The plan of what a lock comes to on a system.
+
+    This machine's `certificates` change what the environment holds, so they change its identity too. An
+    environment that has no certificates at all is left as it is.
+    """
     from cape.environment.relocation import RELOCATION_VERSION
     from cape.lock.queries import identity, roots_for, rows_for
 
     version = LAYOUT_VERSION * 1000 + RELOCATION_VERSION
+    packages = rows_for(lock, system)
+    found = identity(lock, system, layout_version=version)
+    added = tuple(certificates) if any((one.source, one.name) == AUTHORITIES for one in packages) else ()
+    if added:
+        found = Digest.of_lines(["certificates", *(one.digest.hex for one in added), found.hex])
     return EnvironmentPlan(
         system=system,
-        identity=identity(lock, system, layout_version=version),
-        packages=rows_for(lock, system),
+        identity=found,
+        packages=packages,
         roots=roots_for(lock, system),
         expose=lock.expose.add,
         hide=lock.expose.hide,
         relocation_version=RELOCATION_VERSION,
+        certificates=added,
     )
 
 

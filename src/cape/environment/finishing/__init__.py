@@ -11,8 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cape.names import System
+
+if TYPE_CHECKING:
+    from cape.environment.finishing.certificates import Certificate
 
 CONTROL = "var/lib/cape/control"
 """Where a root keeps its packages' maintainer scripts: one directory per package."""
@@ -54,13 +58,15 @@ def finish(
     order: Sequence[str],
     system: System | None = None,
     final: Path | None = None,
+    certificates: Sequence[Certificate] = (),
 ) -> tuple[str, ...]:
     """Make the generated files of an environment's root; sentences about what could not be made.
 
     `final` is where the root will lie when it is renamed into place; without one it stays where it is.
 
     `order` are the packages that the manifest names, in its order: of alternatives with equal priority,
-    the first one's wins. `system` is this machine's unless given. Programs of the tree are run, so the
+    the first one's wins. `system` is this machine's unless given. `certificates` are those of the
+    machine's own authorities. Programs of the tree are run, so the
     redirecting library must be in its place; for another kind of machine, what they would have made is
     left out, each with a sentence. Finishing again changes nothing.
     """
@@ -88,7 +94,7 @@ def finish(
     link_alternatives(root, filter(None, candidates), order)
     write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
     configure_tex(root)
-    install_certificates(root)
+    install_certificates(root, certificates)
     link_configured_libraries(root, triplet(system))
     link_debug_files(root, triplet(system))
     answer_ldconfig(root, final or root, system)

@@ -1,39 +1,155 @@
 """The certificates that programs trust: the bundle, the hashed directory, Java's key store.
 
-Owns their three forms, made from `usr/share/ca-certificates` without any of the usual tools.
+Owns their three forms, made from `usr/share/ca-certificates` and from what the machine's owner adds,
+without any of the usual tools; and the reading of the latter.
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
-import ssl
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cape.environment.finishing.place import put_file, put_link
+from cape.errors import InputError
+from cape.names import Digest
 
 _SHIPPED = "usr/share/ca-certificates"
+LOCAL_CERTIFICATES = "usr/local/share/ca-certificates"
+"""Where, below the root, the machine's own certificates lie, a file each: Debian's place for them."""
+
+BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+LOCAL_BUNDLE = f"{LOCAL_CERTIFICATES}/all.pem"
 _DIRECTORY = "etc/ssl/certs"
 _JAVA_HOOK = "etc/ca-certificates/update.d/jks-keystore"
 _JAVA_STORE = "etc/ssl/certs/java/cacerts"
+_SUFFIXES = frozenset({".pem", ".crt", ".cer"})
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-def install_certificates(root: Path) -> None:
-    """Write all forms into a root that has `ca-certificates`; does nothing in any other."""
+class UnreadableCertificate(InputError):
+    """A file that should hold certificates holds something else, or nothing."""
+
+    slug = "unreadable-certificate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """An authority that the machine's owner adds: a name for its file, and its DER form."""
+
+    name: str
+    encoded: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """What tells it from others, whatever its file is called."""
+        return Digest.of(self.encoded)
+
+    @property
+    def text(self) -> bytes:
+        """Its PEM form."""
+        import ssl
+
+        return ssl.DER_cert_to_PEM_cert(self.encoded).encode()
+
+
+def read_certificates(places: Sequence[Path]) -> tuple[Certificate, ...]:
+    """The certificates in files, and in the `.pem`, `.crt` and `.cer` files of directories; each once.
+
+    They are in the order of their digests, so that names and order of files do not matter.
+    Raises `UnreadableCertificate`, which names the file and the line.
+    """
+    found: dict[str, Certificate] = {}
+    for file in (file for place in places for file in _files(place)):
+        for certificate in _read(file):
+            found.setdefault(certificate.digest.hex, certificate)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    files = sorted(file for file in place.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+    if not files:
+        raise UnreadableCertificate(
+            "the directory of the setting `certificates` has no `.pem`, `.crt` or `.cer` file",
+            where=str(place),
+        )
+    return files
+
+
+def _read(file: Path) -> Iterator[Certificate]:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UnreadableCertificate(
+            f"a file of the setting `certificates` cannot be read: {error.strerror}", where=str(file)
+        ) from error
+    starts = [number for number, line in enumerate(lines) if line.strip() == _BEGIN]
+    if not starts:
+        raise UnreadableCertificate(
+            "the file holds no certificate in PEM form",
+            where=f"{file}:1",
+            hint="`openssl x509 -inform der -in FILE` writes the PEM form of a DER file",
+        )
+    for number in starts:
+        encoded = _decoded(lines[number + 1 :], f"{file}:{number + 1}")
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem).lstrip(".") or "certificate"
+        yield Certificate(name=name, encoded=encoded)
+
+
+def _decoded(lines: Sequence[str], where: str) -> bytes:
+    """The DER form of the certificate whose text these lines begin with. Raises `UnreadableCertificate`."""
+    import ssl
+
+    ends = [number for number, line in enumerate(lines) if line.strip() == _END]
+    try:
+        if not ends:
+            raise ValueError("it has no end")
+        encoded = binascii.a2b_base64("".join(lines[: ends[0]]).encode(), strict_mode=True)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=encoded)
+        subject_hash(encoded)
+    except (ValueError, IndexError, ssl.SSLError) as error:
+        raise UnreadableCertificate(f"this is no certificate: {error}", where=where) from error
+    return encoded
+
+
+def install_certificates(root: Path, local: Sequence[Certificate] = ()) -> None:
+    """Write all forms into a root that has `ca-certificates`; does nothing in any other.
+
+    `local` are the machine's own, after Debian's.
+    """
+    import ssl
+
     shipped = sorted((root / _SHIPPED).rglob("*.crt"))
     if not shipped:
         return
+    certificates = [
+        (str(file.relative_to(root)), ssl.PEM_cert_to_DER_cert(file.read_bytes().decode("ascii")))
+        for file in shipped
+    ]
     texts = [file.read_bytes() for file in shipped]
-    put_file(root, f"{_DIRECTORY}/ca-certificates.crt", bundle(texts))
-    encoded = [ssl.PEM_cert_to_DER_cert(text.decode("ascii")) for text in texts]
-    _link_by_hash(
-        root, [(str(file.relative_to(root)), der) for file, der in zip(shipped, encoded, strict=True)]
-    )
+    names = _local_names(local)
+    for name, one in zip(names, local, strict=True):
+        put_file(root, name, one.text)
+    if local:
+        put_file(root, LOCAL_BUNDLE, bundle([one.text for one in local]))
+    certificates += [(name, one.encoded) for name, one in zip(names, local, strict=True)]
+    put_file(root, BUNDLE, bundle([*texts, *(one.text for one in local)]))
+    _link_by_hash(root, certificates)
     if (root / _JAVA_HOOK).exists():
-        aliases = [f"debian:{file.stem.lower()}.pem" for file in shipped]
-        put_file(root, _JAVA_STORE, java_key_store(list(zip(aliases, encoded, strict=True))))
+        aliases = [(f"debian:{Path(name).stem.lower()}.pem", encoded) for name, encoded in certificates]
+        put_file(root, _JAVA_STORE, java_key_store(aliases))
+
+
+def _local_names(local: Sequence[Certificate]) -> list[str]:
+    """A file below the root for each: Debian's have no such prefix, and the digest parts equal names."""
+    return [f"{LOCAL_CERTIFICATES}/local-{one.name}-{one.digest.hex[:8]}.crt" for one in local]
 
 
 def _link_by_hash(root: Path, certificates: Sequence[tuple[str, bytes]]) -> None:
