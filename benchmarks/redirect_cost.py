@@ -36,7 +36,8 @@ int main(int count, char **arguments) {
         if (arguments[1][0] == 's') {
             wrong += stat(arguments[2], &status) != 0;
         } else {
-            int flags = arguments[1][0] == 'w' ? O_WRONLY : arguments[1][0] == 'r' ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY;
+            int flags = arguments[1][0] == 'o' ? O_RDONLY : O_WRONLY;
+            flags |= arguments[1][0] == 'r' ? O_CREAT | O_TRUNC : 0;
             int file = open(arguments[2], flags, 0644);
             wrong += file < 0;
             close(file);

@@ -22,14 +22,17 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -321,6 +324,27 @@ ROW(dlmopen, void *r = dlmopen(LM_ID_BASE, path, RTLD_NOW); if (!r) { printf("%s
 ROW(dlopen_from, void *r = dlopen(path, RTLD_NOW); if (!r) { printf("%s\n", dlerror()); return 1; }
     const char *(*f)(const char *) = (const char *(*)(const char *))dlsym(r, "whois"); const char *w = f(other); errno = UNTOUCHED; return done("%s", w);)
 
+/* ---- sockets ---- */
+
+static socklen_t address_of(struct sockaddr_un *address, const char *path)
+{
+    size_t length = strlen(path);
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, length); /* one of 108 letters has no zero after it */
+    return offsetof(struct sockaddr_un, sun_path) + length;
+}
+static int unix_socket(int type) { int e = errno, d = socket(AF_UNIX, type, 0); errno = e; return d; }
+#define SOCKET(name, type, ...) ROW(name, struct sockaddr_un a; socklen_t n = address_of(&a, path); int d = unix_socket(type); __VA_ARGS__)
+SOCKET(bind, SOCK_STREAM, struct stat s; if (bind(d, (void *)&a, n)) return failed(); return lstat(path, &s) ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
+SOCKET(connect, SOCK_STREAM, return connect(d, (void *)&a, n) ? failed() : done("");)
+SOCKET(sendto, SOCK_DGRAM, return sendto(d, "one", 3, 0, (void *)&a, n) < 0 ? failed() : done("");)
+SOCKET(sendmsg, SOCK_DGRAM, struct iovec v = {"one", 3}; struct msghdr m = {.msg_name = &a, .msg_namelen = n, .msg_iov = &v, .msg_iovlen = 1};
+    return sendmsg(d, &m, 0) < 0 ? failed() : done("");)
+/* A service and who calls it. */
+SOCKET(talk, SOCK_STREAM, char text[8] = ""; int other_end = unix_socket(SOCK_STREAM); unlink(path); errno = UNTOUCHED;
+    if (bind(d, (void *)&a, n) || chmod(path, 0600) || listen(d, 1) || connect(other_end, (void *)&a, n)) return failed();
+    int e = errno; write(other_end, "hello", 5); read(accept(d, NULL, NULL), text, 5); errno = e; return done("%s", text);)
+
 /* ---- many at once ---- */
 
 static const char *shared_path;
@@ -384,7 +408,7 @@ static const struct { const char *name; int (*run)(const char *, const char *); 
     R(mkstemp), R(mkstemp64), R(mkostemp), R(mkostemp64), R(mkstemps), R(mkstemps64), R(mkostemps), R(mkostemps64), R(mkdtemp), R(unlinkat_below),
     R(execve), R(execv), R(execvp), R(execvpe), R(execl), R(execlp), R(execle), R(execveat), R(posix_spawn), R(posix_spawnp),
     R(posix_spawn_file_actions_addopen), R(posix_spawn_file_actions_addchdir_np), R(system), R(popen), R(fclose), R(popen_write), R(vfork), R(fork_open),
-    R(setlocale), R(newlocale), R(iconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(threads), R(signals),
+    R(setlocale), R(newlocale), R(iconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(bind), R(connect), R(sendto), R(sendmsg), R(talk), R(threads), R(signals),
 };
 
 int main(int count, char **arguments)
