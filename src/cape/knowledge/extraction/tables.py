@@ -1,0 +1,147 @@
+"""From a grid of cells to tables with headings: where each begins, what is its head, what are its rows.
+
+Spreadsheets and delimited texts share this. It reads no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cape.knowledge.documents import BlockKind
+from cape.knowledge.extraction.assembly import Assembly, column_letters
+
+_HEAD_ROWS_TRIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GridCell:
+    """A cell that is not empty: what a reader sees, and whether it is a value (number, date) not words."""
+
+    text: str
+    typed: bool | None = None
+
+    @property
+    def is_typed(self) -> bool:
+        return looks_typed(self.text) if self.typed is None else self.typed
+
+
+Row = list[GridCell | None]
+Grid = list[tuple[int, Row]]
+"""Rows with their numbers from 1; a row's cells begin at column A."""
+
+
+def looks_typed(text: str) -> bool:
+    """Whether a text is a number, an amount, a percentage or a date, not words."""
+    bare = text.strip().strip("%€$£()+-– ").replace(" ", "")
+    return bool(bare) and sum(character.isdigit() for character in bare) * 2 >= len(bare)
+
+
+def add_tables(grid: Grid, assembly: Assembly, *, sheet: str | None) -> None:
+    """Append every table of a sheet; tables stand apart by empty rows."""
+    for number, table in enumerate(_split(grid)):
+        _add_table(table, assembly, sheet, number)
+
+
+def _split(grid: Grid) -> list[Grid]:
+    tables: list[Grid] = []
+    last = None
+    for number, row in grid:
+        if not any(row):
+            continue
+        if last is None or number > last + 1:
+            tables.append([])
+        tables[-1].append((number, row))
+        last = number
+    return tables
+
+
+def _add_table(table: Grid, assembly: Assembly, sheet: str | None, number: int) -> None:
+    table = _without_titles(table, assembly, sheet)
+    if not table:
+        return
+    name = assembly.name_table(sheet or "")
+    head = _head_rows(table)
+    columns = _headings([row for _, row in table[:head]])
+    for row_number, row in table[head:]:
+        values = [
+            (
+                columns[index] if index < len(columns) else "",
+                cell.text,
+                f"{column_letters(index + 1)}{row_number}",
+            )
+            for index, cell in enumerate(row)
+            if cell is not None
+        ]
+        first, last = values[0][2], values[-1][2]
+        assembly.add_row(values, table=name, sheet=sheet, cells=first if first == last else f"{first}:{last}")
+
+
+def _without_titles(table: Grid, assembly: Assembly, sheet: str | None) -> Grid:
+    """Rows of one wordy cell above or below a wider table are its title and its notes."""
+    wide = max(_filled(row) for _, row in table) > 1
+    while table and wide and _filled(table[0][1]) == 1:
+        _add_lone(table[0], assembly, sheet, is_title=len(table) > 1)
+        table = table[1:]
+    return table
+
+
+def _add_lone(row: tuple[int, Row], assembly: Assembly, sheet: str | None, *, is_title: bool) -> None:
+    number, cells = row
+    for index, cell in enumerate(cells, start=1):
+        if cell is not None:
+            kind = BlockKind.HEADING if is_title and len(cell.text) < 100 else BlockKind.PARAGRAPH
+            level = 2 if kind is BlockKind.HEADING else 0
+            address = f"{column_letters(index)}{number}"
+            assembly.add(kind, cell.text, sheet=sheet, cells=address, level=level)
+
+
+def _filled(row: Row) -> int:
+    return sum(cell is not None for cell in row)
+
+
+def _head_rows(table: Grid) -> int:
+    """How many rows at the top are headings: words above values. 0 for a list without a head."""
+    if len(table) < 2:
+        return 0
+    head = 0
+    for _, row in table[:_HEAD_ROWS_TRIED]:
+        if not _is_head(row):
+            break
+        head += 1
+    if head == 0 or head == len(table):
+        return min(head, 1)
+    return head if _has_typed(table[head][1]) else 1
+
+
+def _is_head(row: Row) -> bool:
+    cells = [cell for cell in row if cell is not None]
+    return sum(cell.is_typed for cell in cells) * 2 < len(cells) or _are_years(cells)
+
+
+def _are_years(cells: Sequence[GridCell]) -> bool:
+    """A head may say `Region | 2022 | 2023`."""
+    values = [cell.text.strip() for cell in cells if cell.is_typed]
+    years = [text for text in values if len(text) == 4 and text.isdecimal() and 1900 <= int(text) <= 2100]
+    return len(values) < len(cells) and len(years) == len(values)
+
+
+def _has_typed(row: Row) -> bool:
+    return any(cell is not None and cell.is_typed for cell in row)
+
+
+def _headings(rows: list[Row]) -> list[str]:
+    """Each column's heading; rows of headings are joined, a merged one reaches to the next."""
+    width = max((len(row) for row in rows), default=0)
+    columns = [""] * width
+    for number, row in enumerate(rows):
+        current = ""
+        for index in range(width):
+            cell = row[index] if index < len(row) else None
+            if cell is not None:
+                current = cell.text
+            elif number == len(rows) - 1:
+                current = ""
+            if current and not columns[index].endswith(current):
+                columns[index] = f"{columns[index]} {current}".strip()
+    return columns
