@@ -92,19 +92,30 @@ def lock_project(
 ) -> LockResult:
     """Bring the project's lock up to date with its manifest; with `as_of`, lock all of it anew.
 
-    The caller holds the project. The lockfile is replaced atomically, and only if it changes.
+    The caller holds the project. The lockfile is replaced atomically, and only if it changes. Besides what
+    `compute_lock` raises: `LibraryMissing`, `InterpreterMissing`, as far as the store has the packages.
     """
     heal(project.directory)
     manifest = read_manifest(project.manifest_path)
     previous = read_lock(project.lock_path)
     upgrade = ALL if as_of else None
     result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
+    if result.reasons:
+        result = _with_closure_checked(result, workshop)
     if not dry_run and result.reasons:
         from cape.lock import write_lock
 
         with project_files(project.directory):
             write_lock(project.lock_path, result.lock)
     return result
+
+
+def _with_closure_checked(result: LockResult, workshop: Workshop) -> LockResult:
+    """The result with what is known of its closure. Raises `LibraryMissing`, `InterpreterMissing`."""
+    from cape.operations.closing import check_lock_closure
+
+    notes = check_lock_closure(result.lock, workshop, workshop.sources(result.manifest.debian))
+    return replace(result, lock=replace(result.lock, notes=(*result.lock.notes, *notes)))
 
 
 def check_lock(project: Project) -> tuple[str, ...]:

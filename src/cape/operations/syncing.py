@@ -7,7 +7,8 @@ switches the project to a new generation. A failure in between leaves the projec
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +25,11 @@ from cape.names import Digest, System
 from cape.operations.fetching import Fetched, fetch, missing
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
-from cape.sources.protocol import LockedPackage
+from cape.sources.protocol import LockedPackage, Source
 from cape.store import Store, StoreObject
 
 if TYPE_CHECKING:
-    from cape.analysis.closure import MissingLibrary
     from cape.operations.judging import Judgement
-
-_NOTES_SHOWN = 5
 
 
 class LockOutOfDate(StateError):
@@ -44,12 +42,6 @@ class SystemNotLocked(StateError):
     """The lock has no rows for this machine's system."""
 
     slug = "system-not-locked"
-
-
-class LibraryMissing(StateError):
-    """A program of the environment needs a library that no locked package has."""
-
-    slug = "library-missing"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,10 +191,10 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
 
     objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
     judgement = _judge(lock, plan, objects, workshop)
-    notes = (*_check_closure(plan, objects), *judgement.sentences(), *_limits(plan, objects))
+    notes = (*_check_libraries(plan, objects, sources), *judgement.sentences(), *_limits(plan, objects))
     workshop.progress.start("linking", 0)
     try:
-        environment, unfinished = _realise(plan, objects, workshop.store)
+        environment, unfinished = _realise(plan, objects, workshop.store, sources)
     finally:
         workshop.progress.finish()
     return Elsewhere(
@@ -233,7 +225,7 @@ def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]
 
 
 def _realise(
-    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store
+    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store, sources: Mapping[str, Source]
 ) -> tuple[RealisedEnvironment, tuple[str, ...]]:
     """The environment, and sentences about generated files that could not be made."""
     from cape.environment.finishing import finish, read_control
@@ -250,30 +242,39 @@ def _realise(
         notes.extend(
             finish(root, control, order=order, system=plan.system, final=final, certificates=certificates)
         )
+        notes.extend(_check_scripts(plan, objects, sources, root))
 
     redirect = redirect_library(plan.system) if plan.libc else None
     return realise(plan, objects, store, finish=finish_root, redirect=redirect), tuple(notes)
 
 
-def _check_closure(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> tuple[str, ...]:
+def _check_libraries(
+    plan: EnvironmentPlan, objects: Sequence[StoreObject], sources: Mapping[str, Source]
+) -> tuple[str, ...]:
     """Every library that a program needs is there; sentences about add-ons that lack one."""
-    from cape.analysis.closure import check_closure
+    from cape.operations.closing import check_libraries, owners_of
 
-    if plan.libc is None:
-        return ()
     facts = [
         (package.name, TreeFacts.from_json(one.facts))
         for package, one in zip(plan.packages, objects, strict=True)
     ]
-    report = check_closure(facts, plan.system)
-    if report.errors:
-        first = report.errors[0]
-        more = f", and {len(report.errors) - 1} more" if len(report.errors) > 1 else ""
-        raise LibraryMissing(
-            f"{first}{more}",
-            hint=f"find the package that has `{first.library}` and `cape install` it",
-        )
-    return (*(note for one in facts for note in one[1].notes), *_first_of(report.notes))
+    return check_libraries(facts, plan, owners_of(sources, plan))
+
+
+def _check_scripts(
+    plan: EnvironmentPlan, objects: Sequence[StoreObject], sources: Mapping[str, Source], root: Path
+) -> tuple[str, ...]:
+    """Every program on PATH that is a script has its interpreter in the finished root."""
+    from cape.operations.closing import check_scripts, exposed, owners_of
+    from cape.operations.judging import contents_of_object
+
+    shown = exposed(plan)
+    contents = {
+        package.name: contents_of_object(one, package.name)
+        for package, one in zip(plan.packages, objects, strict=True)
+        if package in shown
+    }
+    return check_scripts(plan, contents, lambda path: os.path.lexists(root / path), owners_of(sources, plan))
 
 
 def _judge(
@@ -291,21 +292,14 @@ def _judge(
 def _limits(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> Iterator[str]:
     """What will not work of packages that are built with those that the manifest names."""
     from cape.analysis.limits import limits
-    from cape.environment.facade import built_from
+    from cape.operations.closing import exposed
     from cape.operations.judging import contents_of_object
 
     roots = {name for source, name in plan.roots if source == "debian"}
-    named = {built_from(package) for package in plan.packages if package.name in roots}
+    shown = {package.name for package in exposed(plan)} - roots
     for package, one in zip(plan.packages, objects, strict=True):
-        if package.source == "debian" and package.name not in roots and built_from(package) in named:
+        if package.source == "debian" and package.name in shown:
             yield from limits(package.name, contents_of_object(one, package.name))
-
-
-def _first_of(missing: Sequence[MissingLibrary]) -> Iterator[str]:
-    """The first few, a sentence each, and how many more there are: plug-ins often lack a dozen."""
-    yield from (str(one) for one in missing[:_NOTES_SHOWN])
-    if len(missing) > _NOTES_SHOWN:
-        yield f"and {len(missing) - _NOTES_SHOWN} more files that need a library that is not there"
 
 
 def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> SyncResult:

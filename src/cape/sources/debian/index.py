@@ -295,7 +295,7 @@ def _fetch_index(archive: Archive, path: str, suffixes: Sequence[str], wanted: I
     name = path + suffixes[0]
     base = f"{archive.place.base}/dists/{archive.place.suite}"
     where = shown_url(f"{base}/{name}")
-    data = _fetch_checked(archive, base, name, wanted, where)
+    data = fetch_checked(archive, base, name, wanted, where)
     try:
         return _DECOMPRESS[suffixes[0]](data)
     except (lzma.LZMAError, zlib.error, EOFError) as error:
@@ -309,7 +309,11 @@ _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def _fetch_checked(archive: Archive, base: str, name: str, wanted: IndexFile, where: str) -> bytes:
+def fetch_checked(archive: Archive, base: str, name: str, wanted: IndexFile, where: str) -> bytes:
+    """The bytes of a file that a `Release` vouches for, from the archive's mirror.
+
+    Raises `IndexAltered`, and the errors of the network.
+    """
     addresses = [f"{base}/{name}"]
     if archive.release.has_by_hash:
         addresses.insert(0, f"{base}/{name.rpartition('/')[0]}/by-hash/SHA256/{wanted.digest.hex}")

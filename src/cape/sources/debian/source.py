@@ -135,6 +135,16 @@ class DebianSource:
         found = pool.candidate(ALIASES.get(package, package))
         return _description(found, pool) if found else None
 
+    def packages_with(self, name: str, system: System) -> tuple[str, ...]:
+        """Packages that have a library, or a program, of exactly that file name, sorted.
+
+        The archive's list of all files is read for it, which takes seconds: ask it for an error only.
+        """
+        from cape.sources.debian.files import packages_with
+
+        archives = self._indices.archives()
+        return packages_with(name, archives, ARCHITECTURES.get(system, self._home()))
+
     def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
         """The packages for all requirements on every system that Debian has packages for.
 
