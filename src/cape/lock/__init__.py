@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from cape.lock.files import read_lock, write_lock
     from cape.lock.freshness import check_freshness
     from cape.lock.keeping import ALL
+    from cape.lock.knowledge import (
+        LockedDocument,
+        LockedKnowledge,
+        document_line,
+        knowledge_line,
+        with_knowledge,
+    )
     from cape.lock.making import lock_manifest
     from cape.lock.model import Lock
     from cape.lock.queries import artifacts_of, explain, identity, roots_for, rows_for
@@ -42,6 +49,8 @@ __all__ = [
     "LockNotWritable",
     "LockTooNew",
     "LockUnreadable",
+    "LockedDocument",
+    "LockedKnowledge",
     "NoSourceOnSystem",
     "NoSuite",
     "SourceMissing",
@@ -49,8 +58,10 @@ __all__ = [
     "artifacts_of",
     "check_freshness",
     "compare_locks",
+    "document_line",
     "explain",
     "identity",
+    "knowledge_line",
     "lock_manifest",
     "parse_lock",
     "read_lock",
@@ -58,6 +69,7 @@ __all__ = [
     "roots_for",
     "rows_for",
     "wanted_requirements",
+    "with_knowledge",
     "write_lock",
 ]
 
@@ -76,6 +88,13 @@ _HOMES = {
     "files": ("read_lock", "write_lock"),
     "freshness": ("check_freshness",),
     "keeping": ("ALL",),
+    "knowledge": (
+        "LockedDocument",
+        "LockedKnowledge",
+        "document_line",
+        "knowledge_line",
+        "with_knowledge",
+    ),
     "making": ("lock_manifest",),
     "model": ("Lock",),
     "queries": ("artifacts_of", "explain", "identity", "roots_for", "rows_for"),

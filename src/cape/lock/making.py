@@ -74,7 +74,7 @@ def lock_manifest(
     names = sorted(
         {requirement.source for requirement in wanted}, key=lambda name: (name != _SYSTEM_SOURCE, name)
     )
-    return _assemble(manifest, wanted, _parts(work, names))
+    return _with_knowledge(_assemble(manifest, wanted, _parts(work, names)), manifest, previous)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +233,18 @@ def _assemble(manifest: Manifest, wanted: tuple[Requirement, ...], parts: Sequen
         roots={name: names for name, names in roots.items() if name in known},
         expose=manifest.expose,
         notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _with_knowledge(lock: Lock, manifest: Manifest, previous: Lock | None) -> Lock:
+    """The lock with the present rows of the manifest's knowledge bases: indexing alone changes them."""
+    if previous is None:
+        return lock
+    return replace(
+        lock,
+        knowledge=tuple(base for base in previous.knowledge if base.name in manifest.knowledge),
+        documents=tuple(one for one in previous.documents if one.base in manifest.knowledge),
+        unsettled_knowledge=previous.unsettled_knowledge & manifest.knowledge.keys(),
     )
 
 

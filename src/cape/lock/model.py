@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from cape.lock.knowledge import LockedDocument, LockedKnowledge
 from cape.manifest.model import Expose
 from cape.names import System
 from cape.sources.protocol import LockedPackage, Requirement, Snapshot
@@ -28,6 +29,9 @@ class Lock:
     `needs_relock` is true for a lock that was read from the two sides of a merge: then `unsettled` names
     the sources whose rows are not one resolution's, and nothing may be realised from it. `notes` are
     sentences of the sources about this resolution; they are not part of the lock's text.
+
+    `knowledge` and `documents` say what indices were made from; no environment depends on them.
+    `unsettled_knowledge` names the bases that both sides of a merge changed: their rows are left out.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -37,8 +41,11 @@ class Lock:
     packages: tuple[LockedPackage, ...] = ()
     roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     expose: Expose = field(default_factory=Expose)
+    knowledge: tuple[LockedKnowledge, ...] = ()
+    documents: tuple[LockedDocument, ...] = ()
     needs_relock: bool = False
     unsettled: frozenset[str] = frozenset()
+    unsettled_knowledge: frozenset[str] = frozenset()
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +54,8 @@ class Lock:
             "systems": tuple(sorted(self.systems)),
             "snapshots": tuple(sorted(self.snapshots, key=attrgetter("source", "registry", "name", "date"))),
             "packages": tuple(sorted(self.packages, key=package_order)),
+            "knowledge": tuple(sorted(self.knowledge, key=attrgetter("name"))),
+            "documents": tuple(sorted(self.documents, key=attrgetter("base", "path"))),
             "roots": {name: tuple(sorted(self.roots[name])) for name in sorted(self.roots)},
             "expose": Expose(
                 add=tuple(sorted(set(self.expose.add))), hide=tuple(sorted(set(self.expose.hide)))

@@ -15,6 +15,16 @@ from typing import Any
 
 from cape.lock import rows
 from cape.lock.errors import BadLock, LockTooNew
+from cape.lock.knowledge import (
+    BadKnowledgeRow,
+    LockedDocument,
+    LockedKnowledge,
+    document_line,
+    document_of,
+    knowledge_line,
+    knowledge_of,
+    settled,
+)
 from cape.lock.model import Lock
 from cape.lock.rows import BadRow, Row
 from cape.manifest.model import Expose
@@ -51,6 +61,8 @@ def _lines(lock: Lock) -> list[str]:
     lines += [rows.snapshot_line(snapshot) for snapshot in lock.snapshots]
     for source in {requirement.source for requirement in lock.requirements} - lock.unsettled:
         lines.append(rows.resolution_line(source, lock.requirements_of(source)))
+    lines += [knowledge_line(base) for base in lock.knowledge]
+    lines += [document_line(document) for document in lock.documents]
     return lines + [rows.package_line(package) for package in lock.packages]
 
 
@@ -66,7 +78,7 @@ def parse_lock(text: str, *, path: Path) -> Lock:
     for (number, _), row in zip(numbered, _decoded(numbered, path), strict=True):
         try:
             gathered.take(row)
-        except BadRow as error:
+        except (BadRow, BadKnowledgeRow) as error:
             raise BadLock(str(error), where=f"{path}:{number}", hint=_ADVICE) from None
     return gathered.lock()
 
@@ -160,12 +172,18 @@ class _Gathered:
     resolutions: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     packages: list[LockedPackage] = field(default_factory=list)
     unsettled: set[str] = field(default_factory=set)
+    knowledge: list[LockedKnowledge] = field(default_factory=list)
+    documents: list[LockedDocument] = field(default_factory=list)
 
     def take(self, row: Any) -> None:
         """Sort one row in. Raises `BadRow`."""
         kind = row.get("row") if type(row) is dict else None
         if kind == "package":
             self.packages.append(rows.package_of(row))
+        elif kind == "document":
+            self.documents.append(document_of(row))
+        elif kind == "knowledge":
+            self.knowledge.append(knowledge_of(row))
         elif type(kind) is not str or kind not in rows.READERS:
             raise BadRow(f"a row of the unknown kind `{kind}`" if kind else "the line is no row of a lock")
         else:
@@ -190,6 +208,7 @@ class _Gathered:
         snapshots = self._snapshots()
         self._check_names(packages, requirements)
         self._check_resolutions([requirement for requirement, _ in requirements])
+        knowledge, documents, doubled = settled(self.knowledge, self.documents)
         systems, suite = self.environments[0] if self.environments else ((), None)
         if len(self.environments) != 1:
             self.unsettled |= {requirement.source for requirement, _ in requirements}
@@ -202,6 +221,9 @@ class _Gathered:
             packages=tuple(packages),
             roots={requirement.name: roots for requirement, roots in requirements},
             expose=self.exposes[-1] if self.exposes else Expose(),
+            knowledge=tuple(knowledge),
+            documents=tuple(documents),
+            unsettled_knowledge=doubled,
             needs_relock=not self.tidy or bool(self.unsettled) or len(self.exposes) > 1,
             unsettled=frozenset(self.unsettled),
         )
