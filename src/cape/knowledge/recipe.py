@@ -6,7 +6,7 @@ Owns the recipe as a value, its digest, and naming what differs between two reci
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cape.names import Digest
 
@@ -18,9 +18,9 @@ INDEX_FORMAT = 1
 class Recipe:
     """The parts that make an index what it is.
 
-    `extractors` are names with versions, sorted, of everything that may read a document; `chunker` and
-    `words` name the version and limits of what cuts and of what analyses words. `embedder` is the digest
-    of the model, its tokenizer and settings; None for an index without vectors.
+    `extractors` are names with versions, sorted, of what read the documents; `chunker` and `words` name the
+    version and limits of what cuts and of what analyses words. `embedder` is the digest of the model, its
+    tokenizer and settings; None for an index without vectors.
     """
 
     extractors: tuple[str, ...]
@@ -45,10 +45,13 @@ class Recipe:
         """Of all parts."""
         return Digest.of_lines(f"{name} {part}" for name, part in self.parts.items())
 
-    @property
-    def reading(self) -> Digest:
-        """Of the parts that a document's chunks depend on: the same bytes give the same chunks by it."""
-        return Digest.of_lines([*self.extractors, self.chunker, str(self.format)])
+    def reading(self, extractor: str) -> Digest:
+        """Of what a document's chunks depend on besides its bytes, if `extractor` reads it."""
+        return Digest.of_lines([extractor, self.chunker, str(self.format)])
+
+    def read_by(self, extractors: Iterable[str]) -> Recipe:
+        """The same recipe, with these extractors."""
+        return replace(self, extractors=tuple(sorted(set(extractors))))
 
     def to_json(self) -> dict[str, object]:
         """The recipe as JSON values."""
@@ -75,13 +78,13 @@ class Recipe:
         )
 
 
-def present_recipe(extractors: Iterable[str], embedder: Digest | None) -> Recipe:
-    """The recipe of this version of cape, with the readers that are installed and an embedder."""
+def present_recipe(embedder: Digest | None) -> Recipe:
+    """The recipe of this version of cape with an embedder; the documents bring their extractors."""
     from cape.knowledge.chunking import CHUNKER_VERSION, LIMIT, LONGEST_SENTENCE
     from cape.knowledge.index.words import ANALYSER_VERSION
 
     return Recipe(
-        extractors=tuple(sorted(set(extractors))),
+        extractors=(),
         chunker=f"structure {CHUNKER_VERSION}, {LIMIT} pieces, sentences to {LONGEST_SENTENCE}",
         words=f"english {ANALYSER_VERSION}",
         embedder=embedder,

@@ -178,6 +178,18 @@ KEYS: tuple[Key, ...] = (
         "a file that says who may see what; otherwise everyone sees all",
         'access = "access.toml"',
     ),
+    Key(
+        "knowledge.NAME.questions",
+        Kind.STRING,
+        "a file of questions with known answers, which `cape evaluate` asks",
+        'questions = "questions.toml"',
+    ),
+    Key(
+        "knowledge.NAME.private",
+        Kind.BOOLEAN,
+        "whether the lock holds digests of the documents that only this project's key can tell; otherwise no",
+        "private = true",
+    ),
     Key("vars", Kind.TABLE, "environment variables", "[vars]"),
     Key(
         "vars.NAME",

@@ -45,24 +45,28 @@ class Content:
     digest: Digest
     size_bytes: int
     reading: bytes
+    extractor: str
     epoch: int
     first: int
     chunks: int
     chunks_digest: bytes
 
 
-_CONTENT = "c.id, c.path, c.digest, c.size, c.reading, c.epoch, c.first, c.chunks, c.chunks_digest"
+_CONTENT = (
+    "c.id, c.path, c.digest, c.size, c.reading, c.extractor, c.epoch, c.first, c.chunks, c.chunks_digest"
+)
 _IN_GENERATION = "v.added <= :number AND (v.removed IS NULL OR v.removed > :number)"
 
 
-def _content(row: tuple[int, str, bytes, int, bytes, int, int, int, bytes]) -> Content:
-    number, path, digest, size, reading, epoch, first, chunks, chunks_digest = row
+def _content(row: tuple[int, str, bytes, int, bytes, str, int, int, int, bytes]) -> Content:
+    number, path, digest, size, reading, extractor, epoch, first, chunks, chunks_digest = row
     return Content(
         id=number,
         path=path,
         digest=Digest(digest.hex()),
         size_bytes=size,
         reading=reading,
+        extractor=extractor,
         epoch=epoch,
         first=first,
         chunks=chunks,

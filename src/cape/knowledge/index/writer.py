@@ -79,6 +79,14 @@ class Published:
     removed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a coming generation wants of a path: bytes of this digest, read by this extractor."""
+
+    digest: Digest
+    extractor: str
+
+
 @contextlib.contextmanager
 def held_index(directory: Path, name: str) -> Iterator[None]:
     """Keep other writers of an index waiting until the block ends, or this process does.
@@ -160,7 +168,7 @@ class IndexWriter:
         self.rebuild = rebuild
         self._connection = connection
         self._embedder = embedder
-        self._reading = bytes.fromhex(recipe.reading.hex)
+        self._readings: dict[str, bytes] = {}
         self._epoch = self._fact("epoch", 0) + rebuild
         number = current_number(connection)
         self.current = None if number is None else read_generation(connection, number, name)
@@ -207,23 +215,31 @@ class IndexWriter:
             ),
         )
 
-    def has(self, path: str, digest: Digest) -> bool:
-        """Whether these bytes at this path need no reading: they are chunks already."""
-        return self._content(path, digest) is not None
+    def has(self, path: str, wanted: Wanted) -> bool:
+        """Whether a document needs no reading: its bytes are chunks already, by the same extractor."""
+        return self._content(path, wanted) is not None
 
-    def refusal(self, path: str, digest: Digest) -> UnreadDocument | None:
+    def refusal(self, path: str, wanted: Wanted) -> UnreadDocument | None:
         """Why these bytes could not be read the last time; None when that is not known."""
         row = self._connection.execute(
             "SELECT reason FROM unread WHERE path = ? AND digest = ? AND reading = ?",
-            (path, bytes.fromhex(digest.hex), self._reading),
+            (path, bytes.fromhex(wanted.digest.hex), self._reading(wanted.extractor)),
         ).fetchone()
-        return UnreadDocument(path=path, digest=digest, reason=row[0]) if row and not self.rebuild else None
+        if row is None or self.rebuild:
+            return None
+        return UnreadDocument(path=path, digest=wanted.digest, reason=row[0])
 
-    def _content(self, path: str, digest: Digest) -> Content | None:
+    def _reading(self, extractor: str) -> bytes:
+        if extractor not in self._readings:
+            self._readings[extractor] = bytes.fromhex(self.recipe.reading(extractor).hex)
+        return self._readings[extractor]
+
+    def _content(self, path: str, wanted: Wanted) -> Content | None:
+        reading = self._reading(wanted.extractor)
         found = self._contents.get(path)
-        if found and found.digest == digest and (found.reading, found.epoch) == (self._reading, self._epoch):
+        if found and found.digest == wanted.digest and (found.reading, found.epoch) == (reading, self._epoch):
             return found
-        return find_content(self._connection, path, digest, self._reading, self._epoch)
+        return find_content(self._connection, path, wanted.digest, reading, self._epoch)
 
     # -- adding
 
@@ -246,7 +262,7 @@ class IndexWriter:
             (
                 document.path,
                 bytes.fromhex(document.digest.hex),
-                self._reading,
+                self._reading(document.extractor),
                 self._epoch,
                 document.size_bytes,
                 document.title,
@@ -263,15 +279,15 @@ class IndexWriter:
         self._commit_sometimes()
         return len(chunks)
 
-    def refuse(self, unread: UnreadDocument) -> None:
-        """Remember that a document could not be read."""
+    def refuse(self, unread: UnreadDocument, extractor: str) -> None:
+        """Remember that an extractor could not read a document."""
         self._begin()
         self._connection.execute(
             "INSERT OR REPLACE INTO unread (path, digest, reading, reason) VALUES (?, ?, ?, ?)",
             (
                 unread.path,
                 bytes.fromhex(unread.digest.hex) if unread.digest else None,
-                self._reading,
+                self._reading(extractor),
                 unread.reason,
             ),
         )
@@ -293,7 +309,7 @@ class IndexWriter:
 
     # -- embedding
 
-    def to_embed(self, target: Mapping[str, Digest]) -> list[tuple[bytes, str]]:
+    def to_embed(self, target: Mapping[str, Wanted]) -> list[tuple[bytes, str]]:
         """The texts of a coming generation that have no vector yet, each once, with their digests."""
         from cape.knowledge.index.encoding import searchable_text
 
@@ -334,7 +350,7 @@ class IndexWriter:
             self.commit()
             yield len(batch)
 
-    def _without_vectors(self, target: Mapping[str, Digest]) -> list[tuple[int, int]]:
+    def _without_vectors(self, target: Mapping[str, Wanted]) -> list[tuple[int, int]]:
         """The ranges of a coming generation's chunks that no segment has vectors of this embedder for."""
         own = self._own_embedder()
         covered = [one for one in read_segments(self._connection) if one.embedder == own]
@@ -367,7 +383,7 @@ class IndexWriter:
 
     # -- publishing
 
-    def _target(self, target: Mapping[str, Digest]) -> dict[str, Content]:
+    def _target(self, target: Mapping[str, Wanted]) -> dict[str, Content]:
         found = {}
         for path in sorted(target):
             content = self._content(path, target[path])
@@ -375,11 +391,15 @@ class IndexWriter:
             found[path] = content
         return found
 
-    def foresee(self, target: Mapping[str, Digest], policy: AccessPolicy) -> Digest:
+    def foresee(self, target: Mapping[str, Wanted], policy: AccessPolicy) -> Digest:
         """The digest that a generation of these documents would have; all must have been added."""
-        return index_digest(self.recipe, policy, self._target(target).values())
+        contents = self._target(target)
+        return index_digest(self._recipe_of(contents), policy, contents.values())
 
-    def publish(self, target: Mapping[str, Digest], policy: AccessPolicy) -> Published:
+    def _recipe_of(self, contents: Mapping[str, Content]) -> Recipe:
+        return self.recipe.read_by(content.extractor for content in contents.values())
+
+    def publish(self, target: Mapping[str, Wanted], policy: AccessPolicy) -> Published:
         """Make the documents with these digests, all added before, the current generation.
 
         Files first, then one transaction: a reader sees the old generation or the new one. If the current
@@ -396,7 +416,11 @@ class IndexWriter:
         segments = self._segments(contents, old)
         self._begin()
         number = write_generation(
-            self._connection, recipe=self.recipe, policy=policy, contents=contents, made_at_s=time.time()
+            self._connection,
+            recipe=self._recipe_of(contents),
+            policy=policy,
+            contents=contents,
+            made_at_s=time.time(),
         )
         self._replace_segments(segments)
         self._connection.execute("DELETE FROM fresh_vector")
@@ -415,7 +439,7 @@ class IndexWriter:
         self, before: IndexGeneration, contents: Mapping[str, Content], policy: AccessPolicy
     ) -> bool:
         return (
-            before.recipe == self.recipe
+            before.recipe == self._recipe_of(contents)
             and before.access.digest == policy.digest
             and [one.id for one in self._contents.values()] == [one.id for one in contents.values()]
         )
@@ -436,7 +460,7 @@ class IndexWriter:
             self._connection.execute("DELETE FROM content WHERE id = ?", (number,))
         self.commit()
 
-    def _forget_paths(self, target: Mapping[str, Digest], *, within: bool = False) -> None:
+    def _forget_paths(self, target: Mapping[str, Wanted], *, within: bool = False) -> None:
         """Forget the states of files that are gone."""
         known = {row[0] for row in self._connection.execute("SELECT path FROM seen")}
         unread = {row[0] for row in self._connection.execute("SELECT path FROM unread")}
@@ -588,6 +612,7 @@ __all__ = [
     "FileState",
     "IndexWriter",
     "Published",
+    "Wanted",
     "digest_of_chunks",
     "embedder_changed",
     "forget_unused",
