@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": FOUNDATION | {"configuration", "sources.protocol"},
     "environment": FOUNDATION | {"sources.protocol", "manifest", "lock", "store"},
     "analysis": FOUNDATION | {"sources.protocol", "manifest", "lock", "environment"},
+    "adoption": FOUNDATION,
     "knowledge": FOUNDATION,
     "engines": FOUNDATION | {"knowledge"},
     "answers": FOUNDATION | {"knowledge"},

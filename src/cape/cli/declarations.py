@@ -76,7 +76,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         name="init",
         summary="start a project: write `cape.toml`",
-        description="Writes a manifest for this directory, and tells git how to merge the lock.",
+        description=(
+            "Writes a manifest for this directory, and tells git how to merge the lock. What the project "
+            "already says of its needs is taken over, and what could not be is named: `pyproject.toml`, "
+            "`requirements*.txt`, `environment.yml`, `package.json`, `Aptfile`, `apt.txt`, `.tool-versions`, "
+            "`mise.toml`, `devbox.json`, a Flox manifest, a `Dockerfile`."
+        ),
         handler="projects:init",
         arguments=(
             Argument(
@@ -85,9 +90,11 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--debian",), value="SUITE", help="the suite of system packages", default="trixie"
             ),
+            Argument(flags=("--bare",), help="take over nothing from other tools' files"),
             DRY_RUN,
+            JSON,
         ),
-        examples=("cape init",),
+        examples=("cape init", "cape init --dry-run"),
     ),
     Command(
         name="install",

@@ -13,6 +13,8 @@ from cape.operations.project import Workshop, find_project, held
 
 if TYPE_CHECKING:
     from cape.configuration import Configuration
+    from cape.operations.adopting import Adopted
+    from cape.operations.starting import Started
 
 
 class NotANumber(UsageError):
@@ -38,15 +40,51 @@ def init(arguments: argparse.Namespace) -> int:
         Workshop.open(),
         name=arguments.name,
         suite=arguments.debian,
+        bare=arguments.bare,
         dry_run=arguments.dry_run,
     )
+    if arguments.json:
+        show_json(_started_fields(started) | {"dry_run": arguments.dry_run})
+        return 0
+    if arguments.dry_run:
+        print(started.adopted.text, end="")
+    _show_adopted(started.adopted, quiet=arguments.quiet)
     verb = "would write" if arguments.dry_run else "wrote"
     also = " and `.gitattributes`" if started.told_git else ""
     say(f"{verb} `{started.manifest_path.name}`{also} for `{started.name}`", quiet=arguments.quiet)
     for warning in started.warnings:
         say(f"warning: {warning}")
-    say("next: `cape install ripgrep`, then `cape run -- rg --version`", quiet=arguments.quiet)
+    following = "`cape install ripgrep`, then `cape run -- rg --version`"
+    if started.adopted.wishes:
+        following = "look it over, then `cape sync`"
+    say(f"next: {following}", quiet=arguments.quiet)
     return 0
+
+
+def _show_adopted(adopted: Adopted, *, quiet: bool) -> None:
+    """What other tools' files gave, a line each, and what they say that a manifest cannot."""
+    for wish in adopted.wishes:
+        say(f"  {wish.source}:{wish.package} {wish.constraint}  from {wish.where}", quiet=quiet)
+    for one in adopted.unmapped:
+        say(f"not mapped: {one}", quiet=quiet)
+    if adopted.unconfirmed:
+        say(f"warning: not every name could be confirmed: {adopted.unconfirmed}")
+
+
+def _started_fields(started: Started) -> dict[str, object]:
+    return {
+        "manifest": str(started.manifest_path),
+        "name": started.name,
+        "files": list(started.adopted.files),
+        "packages": [
+            {"source": one.source, "name": one.package, "constraint": one.constraint, "where": one.where}
+            for one in started.adopted.wishes
+        ],
+        "unmapped": [
+            {"where": one.where, "text": one.text, "reason": one.reason} for one in started.adopted.unmapped
+        ],
+        "warnings": list(started.warnings),
+    }
 
 
 def history(arguments: argparse.Namespace) -> int:

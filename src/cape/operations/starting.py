@@ -9,6 +9,7 @@ from pathlib import Path
 from cape.errors import StateError
 from cape.manifest import new_manifest, parse_manifest
 from cape.names import System, write_atomically
+from cape.operations.adopting import Adopted, write_into
 from cape.operations.project import LOCKFILE, MANIFEST, Workshop
 
 _MERGE_RULE = f"{LOCKFILE} merge=union"
@@ -22,19 +23,28 @@ class AlreadyProject(StateError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """A new project: its manifest, whether git was told, and what the machine still lacks."""
+    """A new project: its manifest, what it took over from other tools' files, whether git was told, and
+    what the machine still lacks."""
 
     manifest_path: Path
     name: str
+    adopted: Adopted
     told_git: bool
     warnings: tuple[str, ...]
 
 
 def start_project(
-    directory: Path, workshop: Workshop, *, name: str | None, suite: str, dry_run: bool = False
+    directory: Path,
+    workshop: Workshop,
+    *,
+    name: str | None,
+    suite: str,
+    bare: bool = False,
+    dry_run: bool = False,
 ) -> Started:
     """Write `cape.toml` and a line of `.gitattributes`.
 
+    Unless `bare`, the manifest takes over what the directory's files of other tools ask for.
     Raises `AlreadyProject`, and `ManifestError` for a name or suite that is none, before it writes.
     """
     path = directory / MANIFEST
@@ -48,12 +58,27 @@ def start_project(
     systems = (System.X86_64_LINUX, System.AARCH64_LINUX)
     text = new_manifest(word, systems, suite)
     parse_manifest(text, path=path)
+    adopted = Adopted(text=text) if bare else _adopt(directory, text, workshop, suite)
     told_git = _tell_git(directory, dry_run=dry_run)
     if not dry_run:
-        write_atomically(path, text.encode())
+        write_atomically(path, adopted.text.encode())
     return Started(
-        manifest_path=path, name=word, told_git=told_git, warnings=_missing_registries(workshop, suite)
+        manifest_path=path,
+        name=word,
+        adopted=adopted,
+        told_git=told_git,
+        warnings=_missing_registries(workshop, suite),
     )
+
+
+def _adopt(directory: Path, text: str, workshop: Workshop, suite: str) -> Adopted:
+    """The manifest's text with what the directory has already; sources are asked only if that is needed."""
+    from cape.adoption import adopt
+
+    adoption = adopt(directory)
+    if not adoption.files:
+        return Adopted(text=text, unmapped=adoption.unmapped)
+    return write_into(text, adoption, workshop.sources(suite), directory / MANIFEST)
 
 
 def _tell_git(directory: Path, *, dry_run: bool) -> bool:
