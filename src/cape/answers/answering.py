@@ -1,0 +1,307 @@
+"""From a question and its ranked passages to an answer: clauses, rows, sentences, decision, citations.
+
+Owns the order of these steps. It neither searches nor embeds: both come in as values or behind Protocols.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from cape.answers.answer import (
+    NOT_FOUND,
+    Answer,
+    Citation,
+    ConsideredUnit,
+    Explanation,
+    Verdict,
+)
+from cape.answers.decision import Decision, contributions, decide
+from cape.answers.extent import Span, spans_for
+from cape.answers.polarity import polarity_of
+from cape.answers.question import LONGEST_QUESTION, Asked, Question, read_question
+from cape.answers.selection import Candidate, Passage, Similarities, candidates_of
+from cape.answers.tables import RowAnswer, rows_for
+from cape.answers.weights import (
+    BY_VECTORS,
+    BY_WORDS,
+    CONSIDERED,
+    READ_PASSAGES,
+    TABLE_BAR,
+    Weighing,
+)
+from cape.answers.words import best_likeness, plain_words, words_of
+from cape.knowledge.documents import Place
+
+_CLAUSES = re.compile(
+    r",?\s+and\s+(?=(?:who|whom|what|when|where|which|why|how|is|are|does|do|can|may|must|by when|to whom|"
+    r"until when|at what)\b)|\?\s+(?=\S)",
+    re.IGNORECASE,
+)
+_REFERS = re.compile(
+    r"\b(?:it|they|them|its|their|this|that|these|those|he|she|his|her|one|there)\b", re.IGNORECASE
+)
+
+WholeDocument = Callable[[str], Sequence[Passage]]
+"""Gives the passages of a document that the asker may see, in reading order, up to a bound."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """A quote on its way into the answer's text."""
+
+    document: str
+    place: Place
+    quote: str
+    chunk: int
+    title_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Clause:
+    """What one clause of the question got."""
+
+    question: Question
+    pieces: tuple[_Piece, ...]
+    confidence: float
+    candidates: tuple[Candidate, ...]
+    decision: Decision | None
+
+
+def clauses_of(text: str) -> tuple[str, ...]:
+    """The questions that a question asks at once; a later one that says `it` keeps the first one's words.
+
+    >>> clauses_of("How long is the notice period, and who signs it?")
+    ('How long is the notice period', 'who signs it (How long is the notice period)')
+    """
+    parts = [part.strip(" ?.,") for part in _CLAUSES.split(text)]
+    parts = [part for part in parts if words_of(part)]
+    if len(parts) < 2 or len(parts) > 3:
+        return (text,)
+    first = parts[0]
+    return first, *(
+        f"{part} ({first})" if _REFERS.search(part) or len(words_of(part)) < 4 else part for part in parts[1:]
+    )
+
+
+def answer_question(
+    text: str,
+    passages: Sequence[Passage],
+    similarities: Similarities,
+    *,
+    whole: WholeDocument | None = None,
+    weighing: Weighing | None = None,
+) -> Answer:
+    """The answer that the passages give, best first; `weighing` stands in for the calibrated one.
+
+    Raises `EmptyQuestion`.
+    """
+    weighing = weighing or (BY_VECTORS if similarities.has_vectors else BY_WORDS)
+    question = read_question(text)
+    read = list(passages[:READ_PASSAGES])
+    clauses = [
+        _answer_clause(read_question(clause), read, similarities, whole, weighing)
+        for clause in clauses_of(question.text)
+    ]
+    found = [clause for clause in clauses if clause.pieces]
+    confidence = min((one.confidence for one in found), default=max(one.confidence for one in clauses))
+    answer = Answer(
+        question=question.text,
+        asked=question.asked,
+        verdict=Verdict.FOUND if found else Verdict.NOT_FOUND,
+        text=NOT_FOUND,
+        citations=(),
+        confidence=confidence,
+        passages=len(read),
+        has_vectors=similarities.has_vectors,
+        explanation=_explanation(clauses, weighing),
+        notes=_notes(question),
+    )
+    return _with_pieces(answer, found) if found else answer
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    if question.was_cut:
+        return (f"only the first {LONGEST_QUESTION} characters of the question were read",)
+    return ()
+
+
+def _answer_clause(
+    question: Question,
+    passages: Sequence[Passage],
+    similarities: Similarities,
+    whole: WholeDocument | None,
+    weighing: Weighing,
+) -> _Clause:
+    candidates = candidates_of(question, passages, similarities, weighing)
+    usable = [one for one in candidates if not (question.is_aggregate and one.unit.is_row)]
+    rows = rows_for(question, _with_tables(passages, whole))
+    covered = max((row.coverage for row in rows), default=0.0)
+    sentence = next((one for one in usable if not one.unit.is_row), None)
+    if rows and covered >= TABLE_BAR and not _says_more(sentence, rows, covered):
+        pieces = tuple(_row_piece(row) for row in rows)
+        return _Clause(
+            question=question, pieces=pieces, confidence=covered, candidates=candidates, decision=None
+        )
+    if not usable:
+        return _Clause(question=question, pieces=(), confidence=0.0, candidates=candidates, decision=None)
+    decision = decide(question, usable[0], usable, weighing)
+    pieces = _sentence_pieces(question, usable) if decision.found else ()
+    return _Clause(
+        question=question,
+        pieces=pieces,
+        confidence=decision.confidence,
+        candidates=candidates,
+        decision=decision,
+    )
+
+
+def _says_more(sentence: Candidate | None, rows: Sequence[RowAnswer], covered: float) -> bool:
+    """Whether a sentence answers better than the rows: it has more of the question, or a better place."""
+    if sentence is None or all(row.exact for row in rows):
+        return False
+    return sentence.features.coverage >= covered and sentence.rank <= min(row.rank for row in rows)
+
+
+def _with_tables(passages: Sequence[Passage], whole: WholeDocument | None) -> list[Passage]:
+    """The passages, and all others of the first documents whose rows are among them."""
+    found = list(passages)
+    if whole is None:
+        return found
+    documents = dict.fromkeys(
+        one.chunk.document for one in passages if any(part.cells for part in one.chunk.parts)
+    )
+    known = {one.id for one in passages}
+    for document in list(documents)[:2]:
+        found += [one for one in whole(document) if one.id not in known]
+    return found
+
+
+def _row_piece(row: RowAnswer) -> _Piece:
+    chunk = row.passage.chunk
+    return _Piece(
+        document=chunk.document,
+        place=row.place,
+        quote=row.text,
+        chunk=row.passage.id,
+        title_path=chunk.title_path,
+    )
+
+
+def _span_piece(span: Span) -> _Piece:
+    chunk = span.passage.chunk
+    return _Piece(
+        document=chunk.document,
+        place=span.place,
+        quote=span.quote,
+        chunk=span.passage.id,
+        title_path=chunk.title_path,
+    )
+
+
+def _sentence_pieces(question: Question, candidates: Sequence[Candidate]) -> tuple[_Piece, ...]:
+    best = candidates[0]
+    spans = list(spans_for(question, best, candidates))
+    if other := _second(question, best, candidates):
+        spans += spans_for(replace_kind(question), other, candidates)
+    return tuple(_span_piece(span) for span in spans)
+
+
+def replace_kind(question: Question) -> Question:
+    """The same question for its second document: one sentence is enough there."""
+    return replace(question, asked=Asked.AMOUNT, wants_all=False)
+
+
+def _second(question: Question, best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
+    """A candidate of another document that has most of what the best one's passage lacks; None mostly.
+
+    Asked of questions that compare, or name two things.
+    """
+    chunk = best.passage.chunk
+    inside = {word.stem for part in (*chunk.title_path, best.unit.text) for word in words_of(part)}
+    rest = [term for term in question.terms if best_likeness(term.stem, inside) < 0.6]
+    lacking = sum(term.weight for term in rest)
+    if not rest or lacking < 0.25 * question.total_weight or not question.is_comparison:
+        return None
+    for one in candidates:
+        if one.passage.chunk.document == chunk.document or one.score < 0.5 * best.score:
+            continue
+        having = sum(term.weight for term in rest if term.stem in one.covered)
+        if having >= 0.5 * lacking:
+            return one
+    return None
+
+
+def _with_pieces(answer: Answer, clauses: Sequence[_Clause]) -> Answer:
+    """The answer with its text and citations; equal quotes are cited once."""
+    citations: list[Citation] = []
+    lines: list[str] = []
+    seen: dict[str, int] = {}
+    for clause in clauses:
+        parts: list[str] = []
+        for piece in clause.pieces:
+            folded = " ".join(plain_words(piece.quote))
+            if folded in seen:
+                continue
+            seen[folded] = len(citations) + 1
+            citations.append(_citation(piece, seen[folded]))
+            parts.append(f"{piece.quote} [{seen[folded]}]")
+        if parts:
+            lines.append(_begun(clause, ("\n" if "\n" in "".join(parts) else " ").join(parts)))
+    return replace(answer, text="\n".join(lines), citations=tuple(citations))
+
+
+def _begun(clause: _Clause, text: str) -> str:
+    """The text with the word that a yes/no question wants, where its first quote decides."""
+    if clause.question.asked is not Asked.YES_NO:
+        return text
+    polarity = polarity_of(clause.question, clause.pieces[0].quote)
+    return f"{polarity}: {text}" if polarity else text
+
+
+def _citation(piece: _Piece, number: int) -> Citation:
+    return Citation(
+        number=number,
+        document=piece.document,
+        place=piece.place,
+        quote=piece.quote,
+        chunk=piece.chunk,
+        title_path=piece.title_path,
+    )
+
+
+def _explanation(clauses: Sequence[_Clause], weighing: Weighing) -> Explanation:
+    """Of the clause that was hardest: the one with the lowest confidence."""
+    hardest = min(clauses, key=lambda one: one.confidence)
+    decision = hardest.decision
+    return Explanation(
+        clauses=tuple(clause.question.text for clause in clauses),
+        considered=tuple(_considered(one) for one in hardest.candidates[:CONSIDERED]),
+        evidence=asdict(decision.evidence) if decision else {},
+        contributions=contributions(weighing, decision.evidence) if decision else {},
+        bar=decision.bar if decision else TABLE_BAR,
+        reasons=_reasons(hardest),
+    )
+
+
+def _reasons(clause: _Clause) -> tuple[str, ...]:
+    if clause.pieces:
+        return ()
+    if clause.question.is_aggregate and clause.candidates:
+        told = ("the question asks for something over several rows, which cape does not compute",)
+        return told + (clause.decision.reasons if clause.decision else ())
+    if clause.decision is None:
+        return ("no passage that you may see shares anything with the question",)
+    return clause.decision.reasons
+
+
+def _considered(candidate: Candidate) -> ConsideredUnit:
+    return ConsideredUnit(
+        document=candidate.passage.chunk.document,
+        place=candidate.unit.place,
+        text=candidate.unit.text,
+        rank=candidate.rank + 1,
+        score=candidate.score,
+        features=asdict(candidate.features),
+    )

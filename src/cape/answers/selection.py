@@ -1,0 +1,236 @@
+"""The choice of the sentence, item or row that answers: each candidate's features, and their weighted sum.
+
+Owns what is measured of a candidate and how it is weighed. Whether the best one is good enough is
+`decision`'s. Nothing here counts documents beyond those in the asker's own ranking.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cape.answers.mentions import mentions_of
+from cape.answers.question import Question
+from cape.answers.sentences import Unit, units_of
+from cape.answers.weights import MISSING_KIND, Weighing
+from cape.answers.words import Word, best_likeness, pairs, words_of
+from cape.knowledge.documents import Chunk
+
+if TYPE_CHECKING:
+    from cape.knowledge.protocol import Embedder
+
+_PRONOUN = re.compile(
+    r"^(?:[\"'(“]\s*)?(?:he|she|it|they|this|these|that|those|his|her|its|their|such|there|then|here|both|"
+    r"the (?:former|latter|same)|in this|for this|at this|if so|otherwise|however|but|also|therefore)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """A chunk of the asker's ranking: its id in the index, and how near it was found, in [0, 1]."""
+
+    id: int
+    chunk: Chunk
+    nearness: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Features:
+    """What is measured of a candidate, each in [0, 1] unless it says otherwise.
+
+    `coverage`: weight of the question's words that it has; `context`: those that its headings, title or
+    neighbours have and it lacks; `strict`: coverage by equal stems; `order`: neighbouring words of the
+    question that are neighbours in it too; `similarity`: cosine of the vectors, 0 without; `kind`: it
+    mentions what is asked for; `near`: how close that stands to the question's words; `first`: it begins its
+    passage; `leading`: its passage's place in the ranking; `pronoun`: it begins with one; `length`: words,
+    against 40.
+    """
+
+    coverage: float
+    strict: float
+    context: float
+    order: float
+    similarity: float
+    kind: float
+    near: float
+    first: float
+    leading: float
+    pronoun: float
+    length: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A unit with its passage, its features and its score; higher is better."""
+
+    passage: Passage
+    rank: int
+    unit: Unit
+    features: Features
+    covered: frozenset[str]
+    score: float = 0.0
+
+
+def features_of(
+    question: Question, passage: Passage, rank: int, units: Sequence[Unit], number: int, similarity: float
+) -> tuple[Features, frozenset[str]]:
+    """The features of one unit of a passage, and the question's stems that it covers itself."""
+    unit = units[number]
+    words = words_of(unit.text)
+    stems = [word.stem for word in words]
+    near = {term.stem: best_likeness(term.stem, stems) for term in question.terms}
+    around = set(_context_stems(passage.chunk, units, number))
+    coverage = sum(term.weight * near[term.stem] for term in question.terms)
+    strict = sum(term.weight for term in question.terms if near[term.stem] == 1.0)
+    context = sum(
+        term.weight * max(0.0, best_likeness(term.stem, around) - near[term.stem]) for term in question.terms
+    )
+    found, closeness = _mention(question, unit, words)
+    total = question.total_weight
+    return Features(
+        coverage=coverage / total,
+        strict=strict / total,
+        context=context / total,
+        order=_order(question, stems),
+        similarity=max(0.0, similarity),
+        kind=found,
+        near=closeness,
+        first=1.0 if number == 0 else 0.0,
+        leading=1.0 / (1 + rank),
+        pronoun=1.0 if _PRONOUN.match(unit.text) else 0.0,
+        length=min(1.0, len(words) / 40),
+    ), frozenset(one for one, value in near.items() if value >= 0.6)
+
+
+def _context_stems(chunk: Chunk, units: Sequence[Unit], number: int) -> list[str]:
+    before = units[number - 1].text if number else ""
+    return [word.stem for word in words_of(" ".join([*chunk.title_path, units[number].heading, before]))]
+
+
+def _order(question: Question, stems: Sequence[str]) -> float:
+    wanted = set(pairs(term.stem for term in question.terms))
+    return len(wanted & set(pairs(one for one in stems))) / len(wanted) if wanted else 0.0
+
+
+def _mention(question: Question, unit: Unit, words: Sequence[Word]) -> tuple[float, float]:
+    """Whether the unit mentions what is asked for, and how near to the question's words, from 0 to 1."""
+    known = frozenset(word.text.casefold() for word in words_of(question.text))
+    spots = [match.start() for match in mentions_of(question.asked, unit.text, known)]
+    if not spots:
+        return 0.0, 0.0
+    anchors = [word.start for word in words if best_likeness(word.stem, question.stems) >= 0.6]
+    if not anchors:
+        return 1.0, 0.0
+    gap = min(abs(spot - anchor) for spot in spots for anchor in anchors)
+    return 1.0, 1.0 / (1.0 + gap / 30)
+
+
+FEATURES = tuple(field.name for field in fields(Features))
+
+
+class Similarities(Protocol):
+    """How near texts are to a question, as cosines; all 0 when there is no embedder."""
+
+    @property
+    def has_vectors(self) -> bool: ...
+
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]: ...
+
+
+class WordsOnly:
+    """Stands where there is no embedder."""
+
+    has_vectors = False
+
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        return [0.0] * len(texts)
+
+
+class Vectors:
+    """Cosines by an embedder; each text is embedded once."""
+
+    has_vectors = True
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, Any] = {}
+
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        new = sorted({question, *texts} - set(self._known), key=len)
+        if new:
+            self._known.update(zip(new, self._embedder.embed(new), strict=True))
+        wanted = self._known[question]
+        return [float(wanted @ self._known[text]) for text in texts]
+
+
+def candidates_of(
+    question: Question, passages: Sequence[Passage], similarities: Similarities, weighing: Weighing
+) -> tuple[Candidate, ...]:
+    """Every unit of the passages that are worth reading, best first; ties in the order of the ranking."""
+    found = [
+        (rank, passage, units, number)
+        for rank, passage in enumerate(passages)
+        for units in (units_of(passage.chunk),)
+        for number in range(len(units))
+    ]
+    kept = _worth_a_vector(question, found) if similarities.has_vectors else found
+    cosines = similarities.of(
+        question.text, [text_to_embed(passage.chunk, units[n]) for _, passage, units, n in kept]
+    )
+    scored = []
+    for (rank, passage, units, number), cosine in zip(kept, cosines, strict=True):
+        features, covered = features_of(question, passage, rank, units, number, cosine)
+        scored.append(
+            Candidate(
+                passage=passage,
+                rank=rank,
+                unit=units[number],
+                features=features,
+                covered=covered,
+                score=weighed(question, features, weighing),
+            )
+        )
+    return tuple(sorted(scored, key=lambda one: (-one.score, one.rank, one.unit.ordinal)))
+
+
+_Place = tuple[int, Passage, tuple[Unit, ...], int]
+MOST_VECTORS = 40
+"""Units of one question that are embedded; reading more would cost more time than an answer may take."""
+
+
+def _worth_a_vector(question: Question, found: list[_Place]) -> list[_Place]:
+    """The units to embed: all of the first passages, then those that share most words with the question."""
+    if len(found) <= MOST_VECTORS:
+        return found
+
+    def worth(place: _Place) -> tuple[float, int, int]:
+        rank, _, units, number = place
+        stems = [word.stem for word in words_of(units[number].text)]
+        shared = sum(term.weight * best_likeness(term.stem, stems) for term in question.terms)
+        return -shared / question.total_weight - 1.0 / (1 + rank), rank, number
+
+    kept = sorted(found, key=worth)[:MOST_VECTORS]
+    return sorted(kept, key=lambda place: (place[0], place[3]))
+
+
+def text_to_embed(chunk: Chunk, unit: Unit) -> str:
+    """A unit as it is embedded: a row, an item and a short sentence mean little without their heading."""
+    if not unit.is_row and len(unit.text) >= SHORT_UNIT:
+        return unit.text
+    heading = unit.heading or (chunk.title_path[-1] if chunk.title_path else "")
+    return f"{heading}: {unit.text}" if heading else unit.text
+
+
+SHORT_UNIT = 60
+"""Characters below which a unit is embedded with its heading."""
+
+
+def weighed(question: Question, features: Features, weighing: Weighing) -> float:
+    """The score of a candidate, in log-odds; without the date or number asked for it loses some."""
+    score = weighing.candidate_bias + sum(
+        weight * float(getattr(features, name)) for name, weight in weighing.candidate.items()
+    )
+    return score - (MISSING_KIND.get(question.asked, 0.0) if features.kind == 0.0 else 0.0)

@@ -1,0 +1,100 @@
+"""The numbers by which candidates are weighed and answers are let through, with where they come from.
+
+Owns constants only. `benchmarks/answers.py --fit` fits them again and prints this module's tables; what each
+feature means stands at its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cape.answers.question import Asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weighing:
+    """How candidates are weighed and answers let through.
+
+    `candidate` weighs `Features`, `evidence` weighs `Evidence`; both sums with their bias are log-odds, the
+    first of being quoted by an annotator, the second of being an answer. `bar` is the probability from which
+    an answer is let through.
+    """
+
+    candidate: Mapping[str, float]
+    candidate_bias: float
+    evidence: Mapping[str, float]
+    evidence_bias: float
+    bar: float
+
+
+BY_VECTORS = Weighing(
+    candidate={
+        "coverage": 0.35,
+        "strict": 0.65,
+        "context": 0.2,
+        "order": 0.1,
+        "similarity": 3.0,
+        "kind": 0.3,
+        "near": 0.3,
+        "first": 0.3,
+        "leading": 0.4,
+        "length": 0.5,
+    },
+    candidate_bias=-2.6,
+    evidence={"similarity": 1.0},
+    evidence_bias=0.0,
+    bar=0.5,
+)
+BY_WORDS = Weighing(
+    candidate={
+        "coverage": 1.6,
+        "strict": 1.0,
+        "context": 0.5,
+        "order": 0.3,
+        "kind": 0.4,
+        "near": 0.4,
+        "first": 0.3,
+        "leading": 0.6,
+        "length": 0.5,
+    },
+    candidate_bias=-2.6,
+    evidence={"coverage": 1.0},
+    evidence_bias=0.0,
+    bar=0.5,
+)
+MISSING_KIND: Mapping[Asked, float] = {
+    Asked.DATE: 0.5,
+    Asked.DURATION: 0.6,
+    Asked.AMOUNT: 0.6,
+    Asked.PERSON: 0.2,
+    Asked.PLACE: 0.1,
+}
+"""What a candidate loses that does not mention what is asked for: a number is plain to
+see, a place is not."""
+
+
+BESIDE: Mapping[Asked, tuple[float, int]] = {
+    Asked.DATE: (0.75, 2),
+    Asked.DURATION: (0.85, 2),
+    Asked.AMOUNT: (0.85, 2),
+    Asked.PERSON: (0.75, 2),
+    Asked.PLACE: (0.75, 2),
+    Asked.YES_NO: (0.85, 2),
+    Asked.LIST: (0.6, 4),
+    Asked.HOW_TO: (0.6, 4),
+    Asked.REASON: (0.6, 3),
+    Asked.DEFINITION: (0.6, 3),
+    Asked.OTHER: (0.6, 3),
+}
+"""How near to the best, in likelihood, a sentence beside it must be to be quoted too, and how many
+at most."""
+
+READ_PASSAGES = 10
+"""Passages of a ranking that are read for an answer."""
+
+TABLE_BAR = 0.7
+"""Share of the question's words that a row, its columns and its headings must have."""
+
+CONSIDERED = 10
+"""Candidates that an explanation shows."""
