@@ -112,7 +112,22 @@ def test_every_command_with_json_is_covered() -> None:
         for command in COMMANDS
         if any("--json" in argument.flags for argument in command.arguments)
     }
-    assert declared - covered == {"rollback", "vendor"}, "these two change something: see below"
+    assert declared - covered == {"init", "rollback", "vendor"}, "these change something: see below"
+
+
+def test_init_reports_what_it_took_over(world: World) -> None:
+    project = world.project(name="adopting")
+    project.manifest.unlink()
+    (project.directory / "requirements.txt").write_text("greeting>=1\n./local\n")
+    found = read(project, "init", "--dry-run")
+    assert list(found)[0] == "schema_version"
+    assert set(found) == {
+        "schema_version", "manifest", "name", "files", "packages", "unmapped", "warnings", "dry_run",
+    }  # fmt: skip
+    assert found["packages"] == [
+        {"source": "pypi", "name": "greeting", "constraint": ">=1", "where": "requirements.txt:1"}
+    ]
+    assert set(found["unmapped"][0]) == {"where", "text", "reason"}
 
 
 def test_vendor_and_rollback_report_what_they_did(world: World) -> None:
