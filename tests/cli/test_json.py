@@ -120,7 +120,7 @@ def test_init_reports_what_it_took_over(world: World) -> None:
     project.manifest.unlink()
     (project.directory / "requirements.txt").write_text("greeting>=1\n./local\n")
     found = read(project, "init", "--dry-run")
-    assert list(found)[0] == "schema_version"
+    assert next(iter(found)) == "schema_version"
     assert set(found) == {
         "schema_version", "manifest", "name", "files", "packages", "unmapped", "warnings", "dry_run",
     }  # fmt: skip
