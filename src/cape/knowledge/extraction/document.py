@@ -12,6 +12,8 @@ from cape.knowledge.extraction.formats import format_of
 from cape.knowledge.extraction.limits import DEFAULT_LIMITS, Limits
 from cape.knowledge.extraction.reading import FileBytes, Unreadable, read_file
 
+OUT_OF_MEMORY = "needs more memory than one document may take"
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,8 @@ def extract(
         return UnreadDocument(path=path_in_project, digest=read.digest, reason=str(error))
     except CapeError:
         raise
+    except MemoryError:
+        return UnreadDocument(path=path_in_project, digest=read.digest, reason=OUT_OF_MEMORY)
     except Exception as error:  # noqa: BLE001 - a parser may fail in any way on bytes from anywhere
         return _failed(path_in_project, read, error)
     return assembly.finish(path_in_project, read.digest, len(read.data), extractor)

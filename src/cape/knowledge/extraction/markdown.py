@@ -18,6 +18,8 @@ from cape.knowledge.extraction.plain import limited_text
 
 _FRONT = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _YAML_PAIR = re.compile(r"([A-Za-z][\w-]*)\s*:\s+(\S.*)\Z")
+_INLINE = re.compile(r"[\\`*_\[\]<&~!]")
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 
@@ -35,12 +37,15 @@ def extract_markdown(data: bytes, assembly: Assembly, limits: Limits) -> None:
 
 def add_markdown(text: str, assembly: Assembly, *, first_line: int | None = 1) -> None:
     """Append the blocks of a Markdown text; without `first_line` they have no lines."""
-    _Walk(assembly, first_line).over(_parser().parse(text))
+    links: dict[str, Any] = {}
+    _Walk(assembly, first_line, links).over(_parser().parse(text, links))
 
 
 @functools.cache
 def _parser() -> Any:
-    return load("markdown_it", "markdown-it-py").MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    """The block rules run over the whole text, the inline ones only where there may be something inline."""
+    parser = load("markdown_it", "markdown-it-py").MarkdownIt("commonmark")
+    return parser.enable(["table", "strikethrough"]).disable("inline")
 
 
 def _add_front_matter(front: re.Match[str], assembly: Assembly) -> None:
@@ -81,8 +86,9 @@ def _toml_pairs(text: str, lines: list[str]) -> list[tuple[str, str, int]]:
 class _Walk:
     """One pass over markdown-it's flat tokens, which open and close."""
 
-    def __init__(self, assembly: Assembly, first_line: int | None) -> None:
+    def __init__(self, assembly: Assembly, first_line: int | None, links: dict[str, Any]) -> None:
         self._assembly = assembly
+        self._links = links
         self._first_line = first_line
         self._items: list[tuple[int, int]] = []
         self._level = 0
@@ -117,7 +123,7 @@ class _Walk:
         self._items.pop()
 
     def _inline(self, token: Any) -> None:
-        text = _inline_text(token.children or ())
+        text = _inline_text(token.content, self._links)
         if self._table:
             self._row.append(text)
         elif self._level:
@@ -161,9 +167,17 @@ class _Walk:
         self._assembly.add_row(values, table=self._table, lines=self._row_lines)
 
 
-def _inline_text(children: Any) -> str:
-    parts = []
-    for child in children:
+def _inline_text(source: str, links: dict[str, Any]) -> str:
+    if not _INLINE.search(source):
+        return source
+    plainer = _CODE_SPAN.sub(" ", source)
+    if not _INLINE.search(plainer):
+        return _CODE_SPAN.sub(lambda span: span[2].strip() or span[2], source)
+    parser = _parser()
+    parts: list[str] = []
+    tokens: list[Any] = []
+    parser.inline.parse(source, parser, links, tokens)
+    for child in tokens:
         if child.type in ("text", "code_inline"):
             parts.append(child.content)
         elif child.type in ("softbreak", "hardbreak"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 from typing import Any
@@ -29,6 +30,7 @@ def load(module: str, distribution: str) -> Any:
         raise _missing(distribution) from error
 
 
+@functools.cache
 def version_of(distribution: str) -> str:
     """The installed version of an optional package. Raises `KnowledgeNotInstalled`."""
     try:

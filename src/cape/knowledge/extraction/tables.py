@@ -105,8 +105,8 @@ def _head_rows(table: Grid) -> int:
     if len(table) < 2:
         return 0
     head = 0
-    for _, row in table[:_HEAD_ROWS_TRIED]:
-        if not _is_head(row):
+    for number, (_, row) in enumerate(table[:_HEAD_ROWS_TRIED]):
+        if not _is_head(row) or (number > 0 and _has_values(row)):
             break
         head += 1
     if head == 0 or head == len(table):
@@ -117,6 +117,11 @@ def _head_rows(table: Grid) -> int:
 def _is_head(row: Row) -> bool:
     cells = [cell for cell in row if cell is not None]
     return sum(cell.is_typed for cell in cells) * 2 < len(cells) or _are_years(cells)
+
+
+def _has_values(row: Row) -> bool:
+    """A second row of a head has only words, or years: one value shows that the rows below have begun."""
+    return _has_typed(row) and not _are_years([cell for cell in row if cell is not None])
 
 
 def _are_years(cells: Sequence[GridCell]) -> bool:
