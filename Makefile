@@ -32,9 +32,7 @@ bench: dev ## Measure what docs/benchmarks.md lists
 	@$(PY) benchmarks/run.py
 
 acceptance: dev ## Run programs of system packages in their environments, on the host and without it
-	@$(PY) -m tests.acceptance
-	@$(PY) -m tests.acceptance --cases tests/acceptance/more_packages.toml
-	@$(PY) -m tests.acceptance --cases tests/acceptance/compilers.toml --verify
+	@$(PY) -m tests.acceptance --verify
 	@$(PY) -m tests.acceptance.arm64
 
 clean: ## Remove what was built

@@ -8,16 +8,17 @@ then hashing the store again must find every object as it was made.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from cape.names import write_atomically
 
 HERE = Path(__file__).parent
 TOP = HERE.parent.parent
@@ -49,17 +50,48 @@ class Outcome:
         return self.code == 0
 
 
-FILES = (HERE / "system_packages.toml", HERE / "more_packages.toml")
+FILES = (HERE / "system_packages.toml", HERE / "more_packages.toml", HERE / "compilers.toml")
+FAILED_BEFORE = HERE / "failed_before.txt"
+FIFTHS = 5
 
 
-def in_turn(cases: Iterable[Case], seed: str) -> list[Case]:
-    """The cases in an order that another seed makes another: the first few are a sample."""
-    return sorted(cases, key=lambda case: hashlib.sha256(f"{seed} {case.name}".encode()).digest())
+def load_cases(*paths: Path) -> list[Case]:
+    """The cases of files, in their order."""
+    tables = (tomllib.loads(path.read_text(encoding="utf-8")) for path in paths or FILES)
+    return [
+        Case(row["name"], tuple(row["packages"]), row["run"]) for table in tables for row in table["case"]
+    ]
 
 
-def load_cases(path: Path = FILES[0]) -> list[Case]:
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Case(row["name"], tuple(row["packages"]), row["run"]) for row in table["case"]]
+def fifth(cases: Sequence[Case], turn: int) -> list[Case]:
+    """Every fifth case, another fifth for each of five turns in a row: together they are all."""
+    return [case for at, case in enumerate(cases) if at % FIFTHS == turn % FIFTHS]
+
+
+def failed_before() -> list[str]:
+    """The names of cases that failed once: a sample has them always."""
+    lines = FAILED_BEFORE.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def remember(names: Iterable[str]) -> None:
+    """Add cases that failed to those that every sample has; the file's head stays."""
+    lines = FAILED_BEFORE.read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    known = sorted({*failed_before(), *names})
+    write_atomically(FAILED_BEFORE, "\n".join([*head, *known, ""]).encode())
+
+
+def turn_of(commit: str) -> int:
+    """A commit's turn: its number in the history, or of a history that is not here in full, its digest."""
+    if _git("rev-parse", "--is-shallow-repository") == "false":
+        return int(_git("rev-list", "--count", commit) or 0)
+    return int(_git("rev-parse", commit)[:8] or "0", 16)
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=TOP, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 class Laboratory:
@@ -106,15 +138,6 @@ class Laboratory:
         outcome = self._cape("sync", project)
         self._open_to_user(project)
         return outcome
-
-    def weigh(self, case: Case) -> Mapping[str, int]:
-        """Lock the case: the bytes of each artifact that it needs, by digest."""
-        project = self._written(case)
-        outcome = self._cape("lock", project)
-        if not outcome.passed:
-            raise RuntimeError(f"`{case.name}` cannot be locked: {outcome.output}")
-        rows = map(json.loads, (project / "cape.lock").read_text(encoding="utf-8").splitlines())
-        return {row["sha256"]: row["size"] for row in rows if row.get("row") == "package"}
 
     def _written(self, case: Case) -> Path:
         from cape.names import System

@@ -1,4 +1,5 @@
-"""A sample of the acceptance cases, another for each commit; `make acceptance` runs all of them."""
+"""A fifth of the acceptance cases, another for each commit, and what failed before; `make acceptance`
+runs all."""
 
 from __future__ import annotations
 
@@ -11,34 +12,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cases import CAPE, FILES, TOP, USER, Case, Laboratory, in_turn, load_cases
-
-SIZE = 5
-BUDGET_BYTES = 80_000_000
-"""What all cases of a sample may download together."""
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def _chosen(laboratory: Laboratory) -> list[Case]:
-    chosen: list[Case] = []
-    artifacts: dict[str, int] = {}
-    for case in in_turn([case for file in FILES for case in load_cases(file)], _commit()):
-        together = artifacts | laboratory.weigh(case)
-        if sum(together.values()) <= BUDGET_BYTES:
-            chosen.append(case)
-            artifacts = together
-        if len(chosen) == SIZE:
-            break
-    return chosen
+from tests.acceptance.cases import (
+    CAPE,
+    FIFTHS,
+    FILES,
+    USER,
+    Case,
+    Laboratory,
+    failed_before,
+    fifth,
+    load_cases,
+    turn_of,
+)
 
 
-@pytest.fixture
+def sample() -> list[Case]:
+    """A fifth of the system packages' cases, and all cases that failed before."""
+    chosen = fifth(load_cases(FILES[0]), turn_of("HEAD"))
+    again = set(failed_before()) - {case.name for case in chosen}
+    return chosen + [case for case in load_cases() if case.name in again]
+
+
+@pytest.fixture(scope="module")
 def laboratory() -> Iterator[Laboratory]:
-    """A laboratory that the ordinary user can enter, which pytest's own directories are not."""
+    """One store for all cases, where the ordinary user can enter; pytest's own directories are not."""
+    if os.geteuid() == 0 and not _user_can_start_cape():
+        pytest.skip("the ordinary user cannot reach this checkout")
     directory = Path(tempfile.mkdtemp(prefix="cape-acceptance-"))
     try:
         yield Laboratory(directory)
@@ -48,21 +47,36 @@ def laboratory() -> Iterator[Laboratory]:
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_a_sample_of_the_cases_passes(laboratory: Laboratory) -> None:
-    is_root = os.geteuid() == 0
-    if is_root and not _user_can_start_cape():
-        pytest.skip("the ordinary user cannot reach this checkout")
-    failed = []
-    for case in _chosen(laboratory):
-        prepared = laboratory.prepare(case)
-        assert prepared.passed, f"{case.name}: {prepared.output}"
-        runs = {"host": laboratory.run_on_host(case)}
-        if is_root:
-            runs["strict"] = laboratory.run_strict(case)
-        failed += [
-            f"{case.name}, {kind}: {outcome.output}" for kind, outcome in runs.items() if not outcome.passed
-        ]
-    assert not failed, "\n".join(failed)
+@pytest.mark.parametrize("case", sample(), ids=lambda case: case.name)
+def test_case_passes_on_the_host_and_without_it(case: Case, laboratory: Laboratory) -> None:
+    prepared = laboratory.prepare(case)
+    assert prepared.passed, prepared.output
+    on_host = laboratory.run_on_host(case)
+    assert on_host.passed, f"on the host: {on_host.output}"
+    if os.geteuid() == 0:
+        strict = laboratory.run_strict(case)
+        assert strict.passed, f"without the host: {strict.output}"
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_no_case_changed_the_store(laboratory: Laboratory) -> None:
+    """It stands last: the cases above have run by then."""
+    whole, found = laboratory.verify()
+    assert whole, found
+
+
+def test_five_turns_are_all_cases() -> None:
+    cases = load_cases(FILES[0])
+    turns = [fifth(cases, turn) for turn in range(7, 7 + FIFTHS)]
+    assert sorted(case.name for chosen in turns for case in chosen) == sorted(case.name for case in cases)
+    assert max(map(len, turns)) - min(map(len, turns)) <= 1
+
+
+def test_every_case_has_a_name_of_its_own_and_remembered_ones_exist() -> None:
+    names = [case.name for case in load_cases()]
+    assert len(names) == len(set(names))
+    assert set(failed_before()) <= set(names)
 
 
 def _user_can_start_cape() -> bool:
