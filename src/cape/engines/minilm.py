@@ -53,6 +53,11 @@ def open_embedder(name: str, model: Path, tokenizer: Path, *, threads: int = 2) 
         return MiniLM(name, (model, tokenizer), session.result(), words, max(1, threads))
 
 
+def embedder_digest(model: Digest, tokenizer: Digest) -> Digest:
+    """The `digest` of the embedder that files of these digests make, without opening it."""
+    return Digest.of_lines([str(model), str(tokenizer), *_SETTINGS])
+
+
 def _open_session(name: str, model: Path) -> Any:
     """The graph, optimised. The errors of onnxruntime have no common base below `Exception`."""
     runtime = _engine("onnxruntime", name)
@@ -130,7 +135,7 @@ class MiniLM:
     @cached_property
     def digest(self) -> Digest:
         """Over both files' bytes and the settings; the files are read when it is first asked for."""
-        return Digest.of_lines([*(str(Digest.of_file(path)) for path in self._files), *_SETTINGS])
+        return embedder_digest(*map(Digest.of_file, self._files))
 
     @cached_property
     def dimensions(self) -> int:

@@ -32,11 +32,12 @@ class NoSuchProject(StateError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundFile:
-    """A file that a pattern names: its path in the project with `/`, its size, and when it was changed."""
+    """A file that a pattern names: its path in the project with `/`, and what tells whether it changed."""
 
     path: str
     size_bytes: int
     modified_ns: int
+    inode: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,7 +251,9 @@ class _Walk:
             self.notes.append(f"`{path}` was passed over: it is not a regular file")
             return
         self.matched.update(ends)
-        self.found[path] = FoundFile(path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+        self.found[path] = FoundFile(
+            path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
+        )
 
 
 def _matches(part: re.Pattern[str] | str | None, name: str) -> bool:

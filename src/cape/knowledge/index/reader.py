@@ -21,12 +21,15 @@ from cape.knowledge.index import segments as files
 from cape.knowledge.index.encoding import decode_chunk
 from cape.knowledge.index.errors import NotIndexed, damaged, guarded
 from cape.knowledge.index.generations import (
+    Content,
     IndexGeneration,
     all_generations,
+    contents_of,
     current_number,
     ranges_of,
     read_generation,
 )
+from cape.knowledge.index.seen import Seen, read_seen
 from cape.knowledge.index.segments import Segment, read_segments
 from cape.knowledge.index.tables import FILE, open_for_reading
 from cape.knowledge.protocol import Hit
@@ -265,6 +268,22 @@ class IndexReader:
         if at is None or not self.may_see(document, groups):
             return ()
         return range(int(self._starts[at]), int(self._starts[at + 1]))
+
+    def contents(self) -> Mapping[str, Content]:
+        """What this generation is made of, by path, in order."""
+        with self._reading():
+            return contents_of(self._connection, self.generation.number)
+
+    def contents_at(self, generation: int) -> Mapping[str, Content]:
+        """What another generation is made of. Raises `UnknownIndexGeneration`."""
+        with self._reading():
+            read_generation(self._connection, generation, self.name)
+            return contents_of(self._connection, generation)
+
+    def seen(self) -> Seen:
+        """The states and digests of the files that were read."""
+        with self._reading():
+            return read_seen(self._connection)
 
     def documents(self, groups: frozenset[str]) -> Sequence[str]:
         """The paths of the documents that the asker may see, in order."""

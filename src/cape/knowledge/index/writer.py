@@ -36,6 +36,7 @@ from cape.knowledge.index.generations import (
     read_generation,
     write_generation,
 )
+from cape.knowledge.index.seen import FileState, Seen, read_seen
 from cape.knowledge.index.segments import MOST_ROWS, Segment, read_segments
 from cape.knowledge.index.tables import open_for_writing
 from cape.knowledge.protocol import Embedder
@@ -51,21 +52,6 @@ _COMMIT_S = 2.0
 
 _EMBED_BATCH = 32
 _TEXT_DIGEST_BYTES = 16
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileState:
-    """What a file system says about a file: equal states mean equal bytes, but for a moment's change."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> FileState:
-        """The state of a file. Raises `OSError`."""
-        status = path.stat()
-        return cls(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,16 +175,9 @@ class IndexWriter:
 
     # -- what is there already
 
-    def digest_of(self, path: str, state: FileState) -> Digest | None:
-        """The digest that a file had when it was last read, if it is in the same state; else None.
-
-        A file that was changed within a moment of being read is not trusted: its clock may tick so.
-        """
-        row = self._connection.execute(
-            "SELECT digest FROM seen WHERE path = ? AND size = ? AND mtime = ? AND inode = ? AND at > mtime",
-            (path, state.size_bytes, state.mtime_ns, state.inode),
-        ).fetchone()
-        return Digest(row[0].hex()) if row else None
+    def seen(self) -> Seen:
+        """The states and digests of the files that were read before."""
+        return read_seen(self._connection)
 
     def note(self, path: str, state: FileState, digest: Digest, *, read_at_ns: int) -> None:
         """Remember the state and the digest of a file that was read; `read_at_ns` is when reading began."""
@@ -210,7 +189,7 @@ class IndexWriter:
                 state.size_bytes,
                 state.mtime_ns,
                 state.inode,
-                read_at_ns - _RACY_NS,
+                read_at_ns,
                 bytes.fromhex(digest.hex),
             ),
         )
@@ -308,6 +287,11 @@ class IndexWriter:
         self._committed_at = time.monotonic()
 
     # -- embedding
+
+    def without_embedder(self) -> None:
+        """Go on without vectors: the coming generation is searched by words alone."""
+        self._embedder = None
+        self.recipe = replace(self.recipe, embedder=None)
 
     def to_embed(self, target: Mapping[str, Wanted]) -> list[tuple[bytes, str]]:
         """The texts of a coming generation that have no vector yet, each once, with their digests."""
@@ -576,10 +560,6 @@ class _Rows:
         return vector
 
 
-_RACY_NS = 50_000_000
-"""Clocks of file systems may be so coarse."""
-
-
 def text_digest(text: str) -> bytes:
     """The digest that a text's vector is kept by."""
     return bytes.fromhex(Digest.of(text.encode("utf-8", "surrogatepass")).hex)[:_TEXT_DIGEST_BYTES]
@@ -609,7 +589,6 @@ def _changes(before: Mapping[str, Content], after: Mapping[str, Content]) -> dic
 
 
 __all__ = [
-    "FileState",
     "IndexWriter",
     "Published",
     "Wanted",
