@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 CONTROL = "var/lib/cape/control"
 """Where a root keeps its packages' maintainer scripts: one directory per package."""
 
-_COMMANDS = frozenset({"update-alternatives", "ucf", "update-xmlcatalog"})
+_COMMANDS = frozenset(
+    {"update-alternatives", "ucf", "update-xmlcatalog", "a2enmod", "a2enconf", "a2ensite", "apache2_invoke"}
+)
 _ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
 
 
@@ -66,11 +68,13 @@ def finish(
 
     `order` are the packages that the manifest names, in its order: of alternatives with equal priority,
     the first one's wins. `system` is this machine's unless given. `certificates` are those of the
-    machine's own authorities. Programs of the tree are run, so the
-    redirecting library must be in its place; for another kind of machine, what they would have made is
-    left out, each with a sentence. Finishing again changes nothing.
+    machine's own authorities. Programs of the tree are run, so the redirecting library must be in its
+    place; for another kind of machine, what they would have made is left out, each with a sentence.
+    Finishing again changes nothing.
     """
     from cape.environment.finishing.alternatives import link_alternatives, parse_call
+    from cape.environment.finishing.apache import enable_apache
+    from cape.environment.finishing.beside import link_beside
     from cape.environment.finishing.caches import make_caches
     from cape.environment.finishing.catalogs import parse_delegation, write_catalogs
     from cape.environment.finishing.certificates import install_certificates
@@ -78,30 +82,40 @@ def finish(
     from cape.environment.finishing.compilers import configure_compilers
     from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
     from cape.environment.finishing.dictionaries import compile_dictionaries
+    from cape.environment.finishing.info_directory import list_manuals
     from cape.environment.finishing.libraries import (
         answer_ldconfig,
         link_configured_libraries,
         link_debug_files,
     )
-    from cape.environment.finishing.tex import configure_tex
+    from cape.environment.finishing.pascal import configure_pascal
+    from cape.environment.finishing.tex import configure_tex, list_tex_files
+    from cape.environment.finishing.x_fonts import list_x_fonts
     from cape.environment.relocation.loader import triplet
 
     system = system or System.current()
     calls = _calls(root, control, system)
     copy_configuration(root, [call for _, call in calls if call[0] == "ucf"])
+    configure_pascal(root, final or root, system)
     enable_php_modules(root)
+    enable_apache(root, [call for _, call in calls], [files.postinst for files in control.values()])
     candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
     link_alternatives(root, filter(None, candidates), order)
     write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
     configure_tex(root)
     install_certificates(root, certificates)
+    list_x_fonts(root)
+    list_manuals(root)
+    link_beside(root)
     link_configured_libraries(root, triplet(system))
     link_debug_files(root, triplet(system))
     answer_ldconfig(root, final or root, system)
     notes = table_character_sets(root, triplet(system))
     notes += configure_compilers(root, final or root, system)
     notes += compile_dictionaries(root)
-    return notes + make_caches(root, triplet(system))
+    notes += make_caches(root, triplet(system))
+    list_tex_files(root)
+    return notes
 
 
 def _calls(
@@ -118,8 +132,8 @@ def _calls(
             "DPKG_MAINTSCRIPT_ARCH": _ARCHITECTURES.get(system, ""),
             "DEB_HOST_MULTIARCH": triplet(system),
         }
-        for call in calls_in(files.postinst, _COMMANDS, variables, lambda pattern: _matches(root, pattern)):
-            found.append((package, call))
+        calls = calls_in(files.postinst, _COMMANDS, variables, lambda pattern: _matches(root, pattern))
+        found += [(package, call) for call in calls]
     return found
 
 

@@ -74,7 +74,7 @@ def linker_script(linker: Path, root: Path, system: System) -> bytes:
     In `clang.cfg` there are no conditions, and a static program that is position independent dies of a
     search path: glibc's start-up code asserts that there is none.
     """
-    words = " ".join(f"-rpath '{path}'" for path in _search_path(root, system))
+    words = " ".join(f"-rpath '{path}'" for path in search_path(root, system))
     text = _LINKER_SCRIPT % (os.fsencode(linker), os.fsencode(linker), words.encode())
     return personalise(b"#!" + PLACEHOLDER + b"/root/usr/bin/sh\n" + text, root.parent)
 
@@ -105,14 +105,15 @@ def link_flags(root: Path, system: System) -> str:
 
     Shared libraries get no loader. `DT_RPATH` it is, as everywhere: libraries inherit it.
     """
-    directories = _search_path(root, system)
+    directories = search_path(root, system)
     paths = " ".join(f"-rpath {directory}" for directory in directories)
     loader = f"%{{!shared:-dynamic-linker {directories[0]}/{loader_name(system)}}}"
     flags = f"%{{!static:%{{!static-pie:%{{!r:{loader} {paths} --disable-new-dtags}}}}}}"
     return f"%{{m16|m32|mx32:;:{flags}}}" if system is System.X86_64_LINUX else flags
 
 
-def _search_path(root: Path, system: System) -> tuple[str, str]:
+def search_path(root: Path, system: System) -> tuple[str, str]:
+    """Where a program made by a compiler finds its libraries."""
     return f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"
 
 

@@ -1,25 +1,65 @@
-"""Dictionaries of aspell: packages bring lists of words, and empty files where the compiled ones go.
+"""Dictionaries of aspell and ispell: packages bring lists of words, and links to where the compiled ones go.
 
-Owns the compiling, with the tree's own programs, as Debian's tool for it would have called them.
+Owns the compiling, with the tree's own programs, as Debian's tools for it would have called them.
 """
 
 from __future__ import annotations
 
 import gzip
+import os
 import subprocess
 import tempfile
 from pathlib import Path
 
-from cape.environment.finishing.place import put_file
+from cape.environment.finishing.place import put_file, put_link
 from cape.environment.finishing.programs import require_native
 
 _WORDS = "usr/share/aspell"
 _COMPILED = "var/lib/aspell"
 _DATA = "usr/lib/aspell"
 _TIME_LIMIT_S = 120
+_ISPELL_WORDS = "usr/share/ispell"
+_ISPELL_DATA = "usr/lib/ispell"
+_ISPELL_COMPILED = "var/lib/ispell"
 
 
 def compile_dictionaries(root: Path) -> tuple[str, ...]:
+    """Compile each list of words of each language that has one; a sentence where that failed."""
+    return (*_compile_aspell(root), *_compile_ispell(root))
+
+
+def _compile_ispell(root: Path) -> tuple[str, ...]:
+    """A hash of each list of munched words that has a file of affixes; the first is the usual language's."""
+    program = root / "usr/bin/buildhash"
+    words = sorted((root / _ISPELL_WORDS).glob("*.mwl.gz"))
+    names = [file.name.removesuffix(".mwl.gz") for file in words]
+    names = [name for name in names if (root / _ISPELL_DATA / f"{name}.aff").exists()]
+    if not program.exists() or not names:
+        return ()
+    try:
+        require_native(program)
+        for name in names:
+            _hash(root, name)
+    except (OSError, EOFError, subprocess.SubprocessError) as error:
+        return (f"ispell's dictionaries could not be compiled: {error}",)
+    for suffix in ("aff", "hash"):
+        if not os.path.lexists(root / _ISPELL_DATA / f"default.{suffix}"):
+            put_link(root, f"{_ISPELL_DATA}/default.{suffix}", f"{_ISPELL_DATA}/{names[0]}.{suffix}")
+    return ()
+
+
+def _hash(root: Path, name: str) -> None:
+    words = gzip.decompress((root / _ISPELL_WORDS / f"{name}.mwl.gz").read_bytes())
+    with tempfile.TemporaryDirectory(prefix="cape-cache-") as directory:
+        (Path(directory) / "words").write_bytes(words)
+        command = ["buildhash", "-s", "words", f"/{_ISPELL_DATA}/{name}.aff", "made"]
+        _run(root, command, b"", directory)
+        put_file(root, f"{_ISPELL_COMPILED}/{name}.hash", (Path(directory) / "made").read_bytes())
+    if not os.path.lexists(root / _ISPELL_DATA / f"{name}.hash"):
+        put_link(root, f"{_ISPELL_DATA}/{name}.hash", f"{_ISPELL_COMPILED}/{name}.hash")
+
+
+def _compile_aspell(root: Path) -> tuple[str, ...]:
     """Compile each list of words of each language that has one; a sentence where that failed.
 
     A language (`en.compat`) has one dictionary of its name, or those that its table of contents lists.

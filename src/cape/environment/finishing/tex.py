@@ -38,6 +38,12 @@ def configure_tex(root: Path) -> None:
             put_file(root, f"{_MADE}/ls-R-{suffix}", file_list(root / tree).encode(errors="surrogateescape"))
 
 
+def list_tex_files(root: Path) -> None:
+    """List the files that were made, when all are: TeX looks for its maps of fonts in the list only."""
+    if (root / "etc/texmf/texmf.d").is_dir():
+        put_file(root, f"{_MADE}/ls-R", file_list(root / _MADE).encode(errors="surrogateescape"))
+
+
 def _join(root: Path, directory: str, pattern: str, target: str) -> None:
     pieces = sorted((root / directory).glob(pattern))
     put_file(root, target, b"".join(piece.read_bytes().rstrip(b"\n") + b"\n" for piece in pieces))
