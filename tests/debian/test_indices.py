@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from cape.configuration import Configuration
 from cape.errors import IntegrityError
+from cape.names import Digest, System
 from cape.sources.debian import DebianSource
 from cape.sources.debian.errors import (
     IndexAltered,
@@ -22,10 +24,11 @@ from cape.sources.debian.errors import (
     SignatureWrong,
     SuiteMissing,
 )
-from cape.sources.protocol import RegistryGarbage, RegistryUnreachable
+from cape.sources.protocol import RegistryGarbage, RegistryUnreachable, Snapshot
+from cape.store import Artifacts
 from tests.debian.conftest import AMD64, BOTH, names, row, want
 from tests.mirrors.debian import DebianMirror
-from tests.mirrors.loopback import Fault
+from tests.mirrors.loopback import Fault, loopback, unused_url
 
 Opener = Callable[..., DebianSource]
 
@@ -382,3 +385,126 @@ def test_a_mirror_that_is_behind_the_lock_is_noted(
     context = replace(AMD64, snapshots=locked.snapshots)
     (note,) = open_source().resolve([want("tool")], context).notes
     assert "older than the lock's of 2026-01-05" in note
+
+
+class Two:
+    """A settings' list of two mirrors: the first does not answer, the second is the given one."""
+
+    def __init__(self, mirror: DebianMirror, tmp_path: Path, url: str) -> None:
+        self._mirror, self._place, self._url = mirror, tmp_path, url
+        self.down = unused_url()
+
+    def open(self) -> DebianSource:
+        keyring = self._mirror.settings().values["debian.keyring"]
+        return DebianSource(
+            suite="trixie",
+            configuration=Configuration({"debian.mirror": (self.down, self._url), "debian.keyring": keyring}),
+            cache=self._place / "cache",
+            artifacts=Artifacts(self._place / "artifacts"),
+        )
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPE_NETWORK_ATTEMPTS", "1")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_mirror_that_is_down_is_passed_over_though_the_other_has_no_updates(
+    published: DebianMirror, tmp_path: Path
+) -> None:
+    source = Two(published, tmp_path, published.url).open()
+    resolution = source.resolve([want("tool")], AMD64)
+    assert names(resolution) == ["tool"]
+    told = [note for note in resolution.notes if "no mirror that answers has" in note]
+    assert ["`trixie-updates`" in told[0], "`trixie-security`" in told[1]] == [True, True]
+    assert source.locate(resolution.packages)[row(resolution, "tool").artifact.digest][0].startswith("file:")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_fixes_that_the_lock_has_are_not_left_out_because_their_mirror_is_down(
+    published: DebianMirror, tmp_path: Path
+) -> None:
+    both = Two(published, tmp_path, published.url)
+    date = "2026-01-01T00:00:00Z"
+    locked = Snapshot(
+        source="debian", registry="debian-security", name="trixie-security", date=date, digest=Digest.of(b"")
+    )
+    with pytest.raises(RegistryUnreachable):
+        both.open().resolve([want("tool")], replace(AMD64, snapshots=(locked,)))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_updates_of_a_mirror_that_answers_are_used_when_the_first_is_down(
+    published: DebianMirror, tmp_path: Path
+) -> None:
+    published.add("tool", "2", suite="trixie-updates")
+    published.publish()
+    resolution = Two(published, tmp_path, published.url).open().resolve([want("tool")], AMD64)
+    assert row(resolution, "tool").version == "2"
+    assert not any("trixie-updates" in note for note in resolution.notes)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_mirror_that_does_not_answer_is_asked_once(published: DebianMirror, tmp_path: Path) -> None:
+    with loopback() as server:
+        for flavour in ("", "-updates", "-security"):
+            server.always[f"/dists/trixie{flavour}/InRelease"] = Fault(status=503)
+        both = Two(published, tmp_path, published.url)
+        both.down = server.url
+        assert _resolve(both.open()) == ["tool"]
+        assert len(server.requests) == 1
+
+
+def test_the_only_mirror_of_fixes_may_not_be_down(mirror: DebianMirror, tmp_path: Path) -> None:
+    """apt's sources name one place for the fixes: nobody else says that there are none."""
+    mirror.add("tool")
+    mirror.publish()
+    with mirror.serve() as server:
+        server.always["/dists/trixie-security/InRelease"] = Fault(status=400)
+        source = Two(mirror, tmp_path, server.url)
+        source.down = server.url
+        with pytest.raises(RegistryUnreachable):
+            _resolve(source.open())
+
+
+def test_a_mirror_with_an_expired_index_is_passed_over(mirror: DebianMirror, tmp_path: Path) -> None:
+    mirror.add("tool")
+    mirror.publish(date=datetime(2020, 1, 1, tzinfo=UTC), valid_for=timedelta(days=7))
+    stale = tmp_path / "stale"
+    shutil.copytree(mirror.directory, stale)
+    mirror.publish()
+    both = Two(mirror, tmp_path, mirror.url)
+    both.down = f"file://{stale}"
+    assert _resolve(both.open()) == ["tool"]
+
+
+def test_old_states_are_kept_apart(published: DebianMirror, tmp_path: Path) -> None:
+    """`cape gc` removes them: they can be had again, and each is as large as the present one."""
+    template = published.url.replace("/mirror", "/{archive}-{date}")
+    for archive in ("debian", "debian-security"):
+        shutil.copytree(published.directory, tmp_path / f"{archive}-20260601T000000Z")
+    settings = {**published.settings().values, "debian.dated-mirror": (template,)}
+    source = DebianSource(
+        suite="trixie",
+        configuration=Configuration(settings),
+        cache=tmp_path / "cache",
+        artifacts=Artifacts(tmp_path / "artifacts"),
+    )
+    source.resolve([want("tool")], replace(AMD64, as_of="2026-06-01T00:00:00+00:00"))
+    assert [place.name for place in (tmp_path / "cache").iterdir()] == ["dated"]
+
+
+def test_the_list_of_files_tells_who_has_a_library(published: DebianMirror, open_source: Opener) -> None:
+    text = (
+        b"usr/lib/x86_64-linux-gnu/libgone.so.1    libs/libgone1,oldlibs/libgone1t64\n"
+        b"usr/lib/x86_64-linux-gnu/libgone.so.1.2    libs/other\n"
+        b"usr/share/doc/libgone.so.1    doc/not-it\n"
+        b"usr/bin/tclsh    interpreters/tcl\n"
+    )
+    published.publish(more={"main/Contents-amd64.gz": gzip.compress(text, mtime=0)})
+    source = open_source()
+    assert source.packages_with("libgone.so.1", System.X86_64_LINUX) == ("libgone1", "libgone1t64")
+    assert source.packages_with("tclsh", System.X86_64_LINUX) == ("tcl",)
+    assert source.packages_with("libnever.so.1", System.X86_64_LINUX) == ()
+    assert source.packages_with("libgone.so.1", System.AARCH64_LINUX) == ()

@@ -207,8 +207,12 @@ class DebianMirror:
         compression: str = "xz",
         signer: Any = None,
         origin: str = "Debian",
+        more: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Write indices and signatures of all suites. `valid_for` counts from `date`; None: forever."""
+        """Write indices and signatures of all suites. `valid_for` counts from `date`; None: forever.
+
+        `more` are further files that each suite's `Release` vouches for, by their paths.
+        """
         moment = date or datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         for name, suite in self.suites.items():
             base = f"dists/{name}"
@@ -217,7 +221,7 @@ class DebianMirror:
                     "\n".join(stanzas).encode(), compression
                 )
                 for architecture, stanzas in suite.stanzas.items()
-            }
+            } | dict(more or {})
             for path, data in indices.items():
                 self._write(f"{base}/{path}", data)
                 if by_hash:

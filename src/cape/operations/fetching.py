@@ -96,6 +96,9 @@ def fetch_what_comes(
         for package in missing(packages, workshop)
         if urls.get(package.artifact.digest)
     ]
+    if not downloads:
+        return
+    workshop.store.announce()
     hasty = Patience(connect_s=3.0, silence_s=5.0, attempts=1)
     try:
         download_all(downloads, workshop.store.artifacts, patience=hasty)

@@ -26,6 +26,13 @@ ABSENT_DAYS = 30
 PARTIAL_DAYS = 7
 """How long an unfinished download waits to be resumed."""
 
+INDEX_DAYS = 90
+"""How long what a source keeps of its registries waits to be used again: another mirror may be set now."""
+
+DATED, CONTENTS = "dated", "contents"
+"""Directories of a source's indices: of old states of its registries, and, named by an artifact's digest,
+of what was learnt of it. Either can be had again."""
+
 _DAY_S = 86400.0
 
 
@@ -48,7 +55,7 @@ def collect(
     dry_run: bool = False,
     now_s: float | None = None,
 ) -> Collected:
-    """Remove every environment, object and artifact that no known project reaches.
+    """Remove every environment, object and artifact that no known project reaches, and stale indices.
 
     `roots` are names in `environments/` to keep besides, `without` directories of generations that do not
     count. A project is reached through its generations'
@@ -63,9 +70,12 @@ def collect(
         objects = [key for key in store.objects.all() if key not in live_objects]
         live_artifacts = _reached_artifacts(store, live_objects)
         artifacts = [digest for digest in store.artifacts.all() if digest not in live_artifacts]
-        freed = _size(store, environments, objects, artifacts)
+        indices = _stale_indices(store, live_artifacts, now)
+        freed = _size(store, environments, objects, artifacts) + sum(map(_index_size, indices))
         if not dry_run:
             _remove(store, environments, objects, artifacts, now)
+            for index in indices:
+                _remove_index(index)
             for project in forgotten:
                 store.projects.forget(project)
     return Collected(
@@ -132,6 +142,52 @@ def _reached_artifacts(store: Store, objects: set[Digest]) -> set[Digest]:
             if made is not None and "artifact" in made.facts:
                 reached.add(Digest(made.facts["artifact"]))
     return reached
+
+
+def _stale_indices(store: Store, artifacts: Collection[Digest], now: float) -> list[Path]:
+    """What sources keep and nobody will ask for: old states, what is known of artifacts that go."""
+    live = {digest.hex for digest in artifacts}
+    stale: list[Path] = []
+    for source in _children(store.root / "indices"):
+        for entry in _children(source):
+            if entry.name == DATED:
+                stale += _children(entry)
+            elif entry.name == CONTENTS:
+                stale += [kept for kept in _children(entry) if kept.name not in live]
+            elif entry.is_dir() and now - _newest(entry) > INDEX_DAYS * _DAY_S:
+                stale.append(entry)
+    return stale
+
+
+def _children(directory: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(directory.iterdir())
+    return []
+
+
+def _newest(directory: Path) -> float:
+    """When something below a directory was written last."""
+    times = [directory.lstat().st_mtime]
+    for below, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.lstat(os.path.join(below, name)).st_mtime)
+    return max(times)
+
+
+def _index_size(path: Path) -> int:
+    return tree_size(path) if path.is_dir() else path.lstat().st_blocks * 512
+
+
+def _remove_index(path: Path) -> None:
+    """Remove what a source keeps: a directory is renamed first, so that no reader sees half of it."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    doomed = path.with_name(f".{path.name}.{holder_name()}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, doomed)
+        remove_tree(doomed)
 
 
 def _size(store: Store, environments: list[str], objects: list[Digest], artifacts: list[Digest]) -> int:

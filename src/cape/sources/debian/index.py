@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cape.errors import IntegrityError, SourceError
 from cape.names import Digest, write_atomically
-from cape.sources.debian.errors import IndexAltered, SignatureWrong, SuiteMissing
+from cape.sources.debian.errors import IndexAltered, IndexExpired, SignatureWrong, SuiteMissing
 from cape.sources.debian.registry import Place
 from cape.sources.debian.release import IndexFile, Release, verified_detached, verified_inline
 from cape.sources.debian.table import BrokenTable, Table, build
@@ -69,10 +69,14 @@ class Indices:
         self._cache = cache
         self._archives: tuple[Archive, ...] | None = None
         self._asked_anew = False
+        self._silent: dict[str, RegistryUnreachable] = {}
+        self._without: dict[str, SourceError] = {}
 
     def refresh(self) -> None:
         """Ask the mirrors again at the next use, however fresh the cache is."""
         self._archives = None
+        self._silent.clear()
+        self._without.clear()
         self._asked_anew = True
 
     def archives(self) -> tuple[Archive, ...]:
@@ -103,23 +107,52 @@ class Indices:
         )
 
     def _first(self, suite: str) -> Archive | None:
-        """The suite from the first mirror that has it; None when all that were asked say that they do not.
+        """The suite from the first mirror that has it; None when none has it.
 
-        A mirror's silence is an error if no other has the suite: security fixes must not be left out
-        because their mirror is down.
+        A mirror that fails is passed over for another one. If no other has the suite, its failure is an
+        error: security fixes must not be left out because their mirror is down. Only where another mirror
+        answers, and says that it has no such updates or fixes, may the failing one be as poor: then the
+        suite is among `without`.
         """
-        silent: RegistryUnreachable | None = None
+        troubles: list[SourceError] = []
+        is_absent = False
         for place in self._places:
             if place.suite != suite:
                 continue
             try:
-                if archive := self._open(place):
+                if archive := self._asked(place):
                     return archive
-            except RegistryUnreachable as error:
-                silent = silent or error
-        if silent is not None:
-            raise silent
+                is_absent = True
+            except (RegistryUnreachable, RegistryGarbage, IndexExpired) as error:
+                troubles.append(error)
+        if troubles and is_absent and suite != self._suite:
+            self._without[suite] = troubles[0]
+        elif troubles:
+            raise troubles[0]
         return None
+
+    def _asked(self, place: Place) -> Archive | None:
+        """The suite at one place. A mirror that was silent once is not waited for again."""
+        try:
+            if (known := self._silent.get(place.base)) is not None and not self._is_cached(place):
+                raise known
+            return self._open(place)
+        except RegistryUnreachable as error:
+            self._silent.setdefault(place.base, error)
+            raise
+
+    def _is_cached(self, place: Place) -> bool:
+        directory = self._directory(place)
+        return any((directory / name).exists() for name in ("InRelease", "Release", "absent"))
+
+    def without(self) -> Mapping[str, SourceError]:
+        """Suites that may be on a mirror that fails, and that no other has, with its failure."""
+        self.archives()
+        return dict(self._without)
+
+    def is_silent(self, base: str) -> bool:
+        """Whether the mirror did not answer when it was asked last."""
+        return base in self._silent
 
     def _open(self, place: Place) -> Archive | None:
         """The suite at one place; None when the mirror does not have it, or is not Debian's."""

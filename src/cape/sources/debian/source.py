@@ -55,6 +55,9 @@ asked for: that is the one before, which lacks what came with this `Release`. A 
 files for longer than half a day, so the state after it has them all.
 """
 
+DATED = "dated"
+"""The directory of the cache for old states, which `cape gc` removes: they can be had again."""
+
 ALIASES = {"python": "python3"}
 """Words for packages that Debian has under another name."""
 
@@ -153,6 +156,7 @@ class DebianSource:
         if not requirements:
             return Resolution(packages=())
         self._turn_to(context.as_of)
+        self._check_nothing_goes_back(context.snapshots)
         rows = _Rows()
         roots: dict[str, dict[str, None]] = {}
         for system in context.systems:
@@ -170,6 +174,13 @@ class DebianSource:
             snapshots=self._snapshots,
             notes=tuple(self._notes(requirements, context)),
         )
+
+    def _check_nothing_goes_back(self, locked: Sequence[Snapshot]) -> None:
+        """Raise the failure of a mirror that may alone have updates or fixes that the lock has."""
+        without = self._indices.without()
+        for snapshot in locked:
+            if snapshot.name in without:
+                raise without[snapshot.name]
 
     def locate(
         self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
@@ -200,7 +211,8 @@ class DebianSource:
                 if self._as_of
                 else places(self._suite, self._configuration)
             )
-            self._opened = Indices(found, self._suite, self._cache, now=self._as_of)
+            cache = self._cache / DATED if self._as_of else self._cache
+            self._opened = Indices(found, self._suite, cache, now=self._as_of)
         return self._opened
 
     def _home(self) -> str:
@@ -295,6 +307,11 @@ class DebianSource:
                     f"the mirror of `{archive.place.suite}` went back to its state of {archive.older}; "
                     f"that of {archive.release.iso_date}, which it had before, was used"
                 )
+        for suite, error in self._indices.without().items():
+            yield (
+                f"no mirror that answers has `{suite}`, and one that may have it fails ({error}): "
+                "its packages are left out"
+            )
         yield from () if context.as_of else self._notes_of_age(context.snapshots)
 
     def _notes_of_age(self, snapshots: Sequence[Snapshot]) -> Iterator[str]:
@@ -333,7 +350,8 @@ class DebianSource:
             raise
         except SourceError:
             is_security = "security" in registry
-            return [place for place in every if (flavour_of(place.suite) == "-security") == is_security]
+            guessed = [place for place in every if (flavour_of(place.suite) == "-security") == is_security]
+            return sorted(guessed, key=lambda place: self._indices.is_silent(place.base))
         first = [archive.place for archive in archives if archive.registry == registry]
         suites = {place.suite for place in first}
         return first + [place for place in every if place.suite in suites]
