@@ -5,13 +5,18 @@ Spreadsheets and delimited texts share this. It reads no file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.assembly import Assembly, column_letters
 
-_HEAD_ROWS_TRIED = 3
+_PERIOD = re.compile(
+    r"""(?:[12][0-9]{3}|q[1-4]|h[12]|fy\s?[0-9]{2,4}|[a-z]{3,9}\.?|w(?:eek)?\s?[0-9]{1,2}|[0-9]{2})
+    (?:[\s/'-]*(?:[12][0-9]{3}|q[1-4]|h[12]|[0-9]{2}))?""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,9 @@ def _add_table(table: Grid, assembly: Assembly, sheet: str | None, number: int) 
     if not table:
         return
     name = assembly.name_table(sheet or "")
-    head = _head_rows(table)
-    columns = _headings([row for _, row in table[:head]])
+    rows = [row for _, row in table]
+    head = head_rows(rows)
+    columns = headings(rows[:head])
     for row_number, row in table[head:]:
         values = [
             (
@@ -100,42 +106,31 @@ def _filled(row: Row) -> int:
     return sum(cell is not None for cell in row)
 
 
-def _head_rows(table: Grid) -> int:
-    """How many rows at the top are headings: words above values. 0 for a list without a head."""
-    if len(table) < 2:
+def head_rows(rows: Sequence[Row]) -> int:
+    """How many rows at the top are headings: words above values. 0 for a list without a head.
+
+    A second row of headings needs a first one with gaps, as merged cells leave them.
+    """
+    if len(rows) < 2 or not _is_head(rows[0]):
         return 0
-    head = 0
-    for number, (_, row) in enumerate(table[:_HEAD_ROWS_TRIED]):
-        if not _is_head(row) or (number > 0 and _has_values(row)):
-            break
-        head += 1
-    if head == 0 or head == len(table):
-        return min(head, 1)
-    return head if _has_typed(table[head][1]) else 1
+    has_gaps = _filled(rows[0]) < max(_filled(row) for row in rows[:3])
+    under = rows[1]
+    if has_gaps and len(rows) > 2 and _is_head(under) and _filled(under) > _filled(rows[0]):
+        return 2 if _has_typed(rows[2]) else 1
+    return 1
 
 
 def _is_head(row: Row) -> bool:
+    """A head is made of words and of names of periods (`Q1 2023`, `2024`), not of values."""
     cells = [cell for cell in row if cell is not None]
-    return sum(cell.is_typed for cell in cells) * 2 < len(cells) or _are_years(cells)
-
-
-def _has_values(row: Row) -> bool:
-    """A second row of a head has only words, or years: one value shows that the rows below have begun."""
-    return _has_typed(row) and not _are_years([cell for cell in row if cell is not None])
-
-
-def _are_years(cells: Sequence[GridCell]) -> bool:
-    """A head may say `Region | 2022 | 2023`."""
-    values = [cell.text.strip() for cell in cells if cell.is_typed]
-    years = [text for text in values if len(text) == 4 and text.isdecimal() and 1900 <= int(text) <= 2100]
-    return len(values) < len(cells) and len(years) == len(values)
+    return bool(cells) and not any(cell.is_typed and not _PERIOD.fullmatch(cell.text) for cell in cells)
 
 
 def _has_typed(row: Row) -> bool:
     return any(cell is not None and cell.is_typed for cell in row)
 
 
-def _headings(rows: list[Row]) -> list[str]:
+def headings(rows: Sequence[Row]) -> list[str]:
     """Each column's heading; rows of headings are joined, a merged one reaches to the next."""
     width = max((len(row) for row in rows), default=0)
     columns = [""] * width
