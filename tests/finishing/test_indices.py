@@ -174,7 +174,12 @@ def test_ispell_gets_a_hash_of_each_list_of_words_and_a_usual_one(tmp_path: Path
     root = root_with(
         tmp_path, {"usr/share/ispell/american.mwl.gz": words, "usr/lib/ispell/american.aff": "affixes"}
     )
-    put_file(root, "usr/bin/buildhash", b'#!/bin/sh\ncat "$2" > "$4"; echo "$3" >> "$4"\n', mode=0o755)
+    put_file(
+        root,
+        "usr/bin/buildhash",
+        b'#!/bin/sh\nread word < "$2"; echo "$word" > "$4"; echo "$3" >> "$4"\n',
+        mode=0o755,
+    )
     finished(root)
     assert (root / "usr/lib/ispell/default.hash").read_text() == "hello\n/usr/lib/ispell/american.aff\n"
     assert (root / "usr/lib/ispell/default.aff").read_text() == "affixes"

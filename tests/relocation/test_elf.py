@@ -126,6 +126,55 @@ def test_moved_program_headers_lie_at_address_minus_base(compile_c: Compile) -> 
     assert [load.vaddr for load in loads] == sorted(load.vaddr for load in loads)
 
 
+HEAP = """
+#include <stdio.h>
+#include <sys/personality.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    if (count < 2 && personality(ADDR_NO_RANDOMIZE) >= 0) execl(words[0], words[0], "again", NULL);
+    printf("%p", sbrk(0));
+    return 0;
+}
+"""
+
+
+def dumped(data: bytes) -> bytes:
+    """A program as if it had been dumped from memory: all of its last segment is in the file."""
+    elf = read_elf(data)
+    last = max(i for i, segment in enumerate(elf.segments) if segment.type == PT_LOAD)
+    at, size = elf.program_headers_at + last * 56, elf.segments[last].memsz
+    offset = elf.segments[last].offset
+    whole = bytearray(data.ljust(offset + size, b"\0"))
+    whole[at + 32 : at + 40] = struct.pack("<Q", size)
+    return bytes(whole)
+
+
+def test_a_dumped_program_keeps_the_place_of_its_heap(compile_c: Compile) -> None:
+    """GNU Common Lisp's programs go on where their file's data end (maxima, ACL2)."""
+    program = compile_c("-no-pie", source=HEAP)
+    program.write_bytes(dumped(program.read_bytes()))
+    data = program.read_bytes()
+    before = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    edit = Edit(
+        interpreter=read_elf(data).interpreter, rpath=("$ORIGIN/libraries",), needed_first="libm.so.6"
+    )
+    program.write_bytes(applied(data, edit))
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == before
+    edited = read_elf(program.read_bytes())
+    assert edited.needed == ("libm.so.6", "libc.so.6")
+    assert edited.search_path == ("$ORIGIN/libraries",)
+    assert patches_for(edited, edit) == ()
+
+
+def test_a_dumped_program_gets_another_loader(compile_c: Compile) -> None:
+    once = applied(dumped(compile_c("-no-pie", source=HEAP).read_bytes()), EDIT)
+    edited = read_elf(once)
+    assert edited.interpreter == "/store/ld.so"
+    loads = [segment for segment in edited.segments if segment.type == PT_LOAD]
+    assert edited.program_headers_at == loads[0].offset
+    assert [load.vaddr for load in loads] == sorted(load.vaddr for load in loads)
+
+
 def without_property(data: bytes) -> bytes:
     """The same program as a linker writes it that knows no PT_GNU_PROPERTY."""
     return data.replace(struct.pack("<II", PT_GNU_PROPERTY, 4), struct.pack("<II", 0, 4))

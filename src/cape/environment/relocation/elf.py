@@ -33,6 +33,13 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _DYNAMIC = struct.Struct("<qQ")
 _LARGEST_IMAGE = 1 << 36
+_LOWEST_ADDRESS = 0x10000
+"""What kernels let programs map at all."""
+
+_BEFORE = 1 << 63
+"""Offsets from here on are negative ones: the loader adds them in 64 bits."""
+
+_LONGEST_STRING = 1 << 16
 _PAGE = {62: 0x1000, 183: 0x10000}
 
 Buffer = bytes | mmap.mmap
@@ -124,11 +131,23 @@ class Elf:
         return next((value for found, value in self.dynamic if found == tag), None)
 
     def string(self, offset: int) -> str:
-        """The dynamic string at `offset`. Raises `DamagedElf` when it does not end inside the table."""
+        """The dynamic string at `offset`, as the loader finds it: a string may also lie before the table.
+
+        Raises `DamagedElf` when it does not end where strings are.
+        """
+        if offset >= _BEFORE:
+            return self._string_before(offset - (1 << 64))
         end = self.strings.find(b"\0", offset)
         if not 0 <= offset <= end:
             raise DamagedElf(f"string {offset} lies outside of the dynamic strings")
         return self.strings[offset:end].decode(errors="surrogateescape")
+
+    def _string_before(self, offset: int) -> str:
+        at = _file_offset(self.segments, (self.value(DT_STRTAB) or 0) + offset)
+        text, end, _ = bytes(self.data[at : at + _LONGEST_STRING]).partition(b"\0")
+        if not end:
+            raise DamagedElf(f"string {offset} does not end")
+        return text.decode(errors="surrogateescape")
 
     def version_needs(self) -> Iterator[tuple[str, str]]:
         """(library, version) for each symbol version that it needs: (`libc.so.6`, `GLIBC_2.34`)."""
@@ -283,7 +302,78 @@ def patches_for(elf: Elf, edit: Edit) -> tuple[Patch, ...]:
         if entries == elf.dynamic:
             return ()
         return ((_dynamic_at(elf), _pack_dynamic(entries, elf.dynamic_slots)),)
+    if _is_dumped(elf) and (prepended := _Prepended(elf, edit, entries)).fits:
+        return prepended.patches()
     return _Appended(elf, edit, entries).patches()
+
+
+def _is_dumped(elf: Elf) -> bool:
+    """Whether a program was dumped from memory with its heap: nothing is left to be zeroed at its end.
+
+    Such a program (GNU Common Lisp's) goes on with its heap where the file's data end.
+    """
+    loads = [segment for segment in elf.segments if segment.type == PT_LOAD]
+    last = max(loads, key=lambda segment: segment.vaddr, default=None)
+    return elf.type == ET_EXEC and bool(elf.strings) and last is not None and last.filesz == last.memsz
+
+
+class _Prepended:
+    """One new segment before all others of a dumped program: program headers, interpreter, new strings.
+
+    There is little room, so the table of strings stays, and the new ones are named by negative offsets.
+    The program headers move too: from the first segment older kernels tell where they are.
+    """
+
+    def __init__(self, elf: Elf, edit: Edit, entries: tuple[tuple[int, int], ...]) -> None:
+        first = min(segment.vaddr for segment in elf.segments if segment.type == PT_LOAD)
+        self.elf = elf
+        self.headers_size = (len(elf.segments) + 1) * _SEGMENT.size
+        self.interpreter = b"" if edit.interpreter is None else _room_for(edit.interpreter)
+        needed = _terminated(edit.needed_first)
+        self.strings = needed + _terminated(":".join(edit.rpath or ()) or None)
+        self.page = _PAGE.get(elf.machine, 0x10000)
+        self.size = self.headers_size + len(self.interpreter) + len(self.strings)
+        self.vaddr = (first - self.size) // self.page * self.page
+        self.offset = _round_up(len(elf.data), self.page)
+        start = self.vaddr + self.headers_size + len(self.interpreter) - (elf.value(DT_STRTAB) or 0)
+        self.entries = list(entries)
+        if edit.rpath is not None:
+            self.entries = [entry for entry in entries if entry[0] not in (DT_RPATH, DT_RUNPATH)]
+            self.entries += [(DT_RPATH, (start + len(needed)) % (1 << 64))] if edit.rpath else []
+        if edit.needed_first is not None:
+            self.entries.insert(0, (DT_NEEDED, start % (1 << 64)))
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room before the first segment, and in `.dynamic`."""
+        return self.vaddr >= _LOWEST_ADDRESS and len(self.entries) < self.elf.dynamic_slots
+
+    def patches(self) -> tuple[Patch, ...]:
+        headers = b"".join(segment.pack() for segment in self._segments())
+        return (
+            (self.offset, headers + self.interpreter + self.strings),
+            (32, struct.pack("<Q", self.offset)),
+            (56, struct.pack("<H", len(self.elf.segments) + 1)),
+            (_dynamic_at(self.elf), _pack_dynamic(self.entries, self.elf.dynamic_slots)),
+        )
+
+    def _segments(self) -> Iterator[Segment]:
+        new = Segment(PT_LOAD, 4, self.offset, self.vaddr, self.vaddr, self.size, self.size, self.page)
+        first = True
+        for segment in self.elf.segments:
+            if segment.type == PT_LOAD and first:
+                yield new
+                first = False
+            if segment.type == PT_PHDR:
+                yield _at(segment, self.offset, self.vaddr, 0, self.headers_size)
+            elif segment.type == PT_INTERP and self.interpreter:
+                yield _at(segment, self.offset, self.vaddr, self.headers_size, len(self.interpreter))
+            else:
+                yield segment
+
+
+def _terminated(text: str | None) -> bytes:
+    return b"" if text is None else text.encode(errors="surrogateescape") + b"\0"
 
 
 def _with_rpath_tag(entries: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
@@ -310,6 +400,17 @@ def _dynamic_at(elf: Elf) -> int:
 
 def _round_up(value: int, step: int) -> int:
     return (value + step - 1) // step * step
+
+
+def _room_for(interpreter: str) -> bytes:
+    text = interpreter.encode(errors="surrogateescape")
+    return text.ljust(max(INTERPRETER_ROOM, _round_up(len(text) + 1, 16)), b"\0")
+
+
+def _at(segment: Segment, offset: int, address: int, at: int, size: int) -> Segment:
+    """A segment's header when it lies `at` bytes into the part of file and memory that begins there."""
+    address += at
+    return replace(segment, offset=offset + at, vaddr=address, paddr=address, filesz=size, memsz=size)
 
 
 def _spare_header(elf: Elf) -> int | None:
@@ -359,10 +460,7 @@ class _Appended:
         self.dynamic_at = _round_up(self.strings_at + len(self.strings), 16)
 
     def _interpreter_bytes(self) -> bytes:
-        if self.edit.interpreter is None:
-            return b""
-        text = self.edit.interpreter.encode(errors="surrogateescape")
-        return text.ljust(max(INTERPRETER_ROOM, _round_up(len(text) + 1, 16)), b"\0")
+        return b"" if self.edit.interpreter is None else _room_for(self.edit.interpreter)
 
     def _add_string(self, text: str) -> int:
         at = len(self.strings)
@@ -422,10 +520,7 @@ class _Appended:
         return segment
 
     def _placed(self, segment: Segment, at: int, size: int) -> Segment:
-        address = self.vaddr + at
-        return replace(
-            segment, offset=self.offset + at, vaddr=address, paddr=address, filesz=size, memsz=size
-        )
+        return _at(segment, self.offset, self.vaddr, at, size)
 
     def _section_patches(self) -> Iterator[Patch]:
         """Section headers of what moved, so that debuggers and `strip` are told the truth."""

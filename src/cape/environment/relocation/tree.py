@@ -37,7 +37,7 @@ from cape.environment.relocation.paths import in_root
 from cape.environment.relocation.scripts import PLACEHOLDER, is_private, with_placeholder
 from cape.names import System
 
-RELOCATION_VERSION = 5
+RELOCATION_VERSION = 6
 """Part of every object's key: a change of any rule of relocation makes new objects."""
 
 REDIRECT_LIBRARY = "libcape-redirect.so"
