@@ -64,7 +64,7 @@ def commands_page() -> str:
     """Every command with its arguments."""
     overview = table(
         ("command", "what it does"),
-        ((f"[`{one.name}`](#cape-{one.name})", one.summary) for one in COMMANDS),
+        ((f"[`{one.name}`](#cape-{one.name.replace(' ', '-')})", one.summary) for one in COMMANDS),
     )
     everywhere = "Options of every command, before or after its name:\n\n" + table(
         ("option", "meaning"), map(argument_row, GLOBAL)

@@ -1,0 +1,183 @@
+"""Retrieval: the passages of an index that a question is about, found by words and by vectors and fused.
+
+Owns the fusion and the documents' order. Pure but for what the index and the embedder do. Choosing a
+sentence, and whether a passage answers at all, is decided elsewhere.
+
+Both searches give their best `POOL` chunks. Scores of either are standardised within its list: distance
+from the list's mean in its standard deviations, where a list of words is filled up with zeros. So a
+question whose words stand in few chunks trusts words, one whose words are everywhere trusts vectors, with
+nothing learnt from any collection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cape.knowledge.documents import Chunk
+from cape.knowledge.protocol import ChunkIndex, Embedder, Hit
+
+POOL = 500
+"""Chunks that each search gives, at most, whatever number is asked for: scores do not depend on it."""
+
+VECTORS_SHARE = 0.7
+"""The weight of a standardised cosine; words have the rest."""
+
+SECOND_SHARE = 0.2
+"""A document's score is its best chunk's, moved by this share towards its second best's."""
+
+LONGEST_QUESTION = 8_192
+"""Characters of a question that are searched for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a chunk stands in one search: its rank from 1, the search's score, and the standardised one."""
+
+    rank: int
+    score: float
+    standard: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedChunk:
+    """A chunk that was found. `words` or `vectors` is None where that search did not give it."""
+
+    id: int
+    chunk: Chunk
+    score: float
+    words: Standing | None
+    vectors: Standing | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedDocument:
+    """A document, its score, and its chunks among those found, best first."""
+
+    path: str
+    score: float
+    chunks: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrieval:
+    """What was found for a question: chunks and documents, best first, ties by id and by path.
+
+    `searched` is the part of the question that was searched for, all of it unless it is very long.
+    `by_vectors` is false where there is no embedder, or no vector in the index.
+    """
+
+    question: str
+    searched: str
+    chunks: tuple[RankedChunk, ...]
+    documents: tuple[RankedDocument, ...]
+    by_vectors: bool
+
+
+def retrieve(
+    index: ChunkIndex, embedder: Embedder | None, question: str, groups: frozenset[str], k: int
+) -> Retrieval:
+    """The `k` chunks that fit a question best, of those that somebody in `groups` may see.
+
+    Without an embedder, or in an index without vectors, words decide alone. Documents are those of these
+    chunks. What the asker may not see has no part in any number. Pure.
+    """
+    searched = bounded(question)
+    words = index.search_words(searched, groups, POOL)
+    vectors: Sequence[Hit] = ()
+    if embedder is not None and searched:
+        vectors = index.search_vector(embedder.embed([searched])[0], groups, POOL)
+    size = min(POOL, index.count(groups))
+    by_words, by_vectors = standings(words, size), standings(vectors, len(vectors))
+    scores = fuse(by_words, by_vectors, size)
+    best = sorted(scores, key=lambda one: (-scores[one], one))[: max(0, k)]
+    contents = index.chunks(best)
+    chunks = tuple(
+        RankedChunk(
+            id=one,
+            chunk=contents[one],
+            score=scores[one],
+            words=by_words.get(one),
+            vectors=by_vectors.get(one),
+        )
+        for one in best
+        if one in contents
+    )
+    return Retrieval(
+        question=question,
+        searched=searched,
+        chunks=chunks,
+        documents=rank_documents(chunks),
+        by_vectors=bool(vectors),
+    )
+
+
+def bounded(question: str) -> str:
+    """A question without white space around it, cut between words when it is longer than what counts."""
+    text = question.strip()
+    if len(text) <= LONGEST_QUESTION:
+        return text
+    head = text[: LONGEST_QUESTION + 1]
+    return (head.rsplit(maxsplit=1)[0] if len(head.split(maxsplit=1)) > 1 else head)[:LONGEST_QUESTION]
+
+
+def standings(hits: Sequence[Hit], size: int) -> dict[int, Standing]:
+    """Each hit's standing, by chunk id, in a list that is filled up with zeros to `size`."""
+    mean, deviation = _spread([hit.score for hit in hits], size)
+    return {
+        hit.chunk: Standing(rank=rank, score=hit.score, standard=(hit.score - mean) / deviation)
+        for rank, hit in enumerate(hits, start=1)
+    }
+
+
+def _spread(scores: Sequence[float], size: int) -> tuple[float, float]:
+    """Mean and standard deviation of scores and as many zeros as `size` wants; never a deviation of 0."""
+    count = max(size, len(scores), 1)
+    mean = math.fsum(scores) / count
+    squares = math.fsum((score - mean) ** 2 for score in scores) + (count - len(scores)) * mean * mean
+    return mean, math.sqrt(squares / count) or 1.0
+
+
+def fuse(words: Mapping[int, Standing], vectors: Mapping[int, Standing], size: int) -> dict[int, float]:
+    """The fused score of every chunk that either search gave.
+
+    A chunk that one search did not give stands there where the list ends: at its last, or at a filled-up
+    zero. With one search alone its standardised scores are the result.
+    """
+    if not vectors:
+        return {one: standing.standard for one, standing in words.items()}
+    if not words:
+        return {one: standing.standard for one, standing in vectors.items()}
+    no_words, no_vectors = _end(words, size), _end(vectors, 0)
+    fused = {}
+    for one in words.keys() | vectors.keys():
+        word = words[one].standard if one in words else no_words
+        vector = vectors[one].standard if one in vectors else no_vectors
+        fused[one] = VECTORS_SHARE * vector + (1 - VECTORS_SHARE) * word
+    return fused
+
+
+def _end(found: Mapping[int, Standing], size: int) -> float:
+    """The standardised score at the end of a list that was filled up to `size`."""
+    if len(found) < size:
+        mean, deviation = _spread([standing.score for standing in found.values()], size)
+        return -mean / deviation
+    return min(standing.standard for standing in found.values())
+
+
+def rank_documents(chunks: Sequence[RankedChunk]) -> tuple[RankedDocument, ...]:
+    """The documents of chunks that are given best first; one with a single chunk keeps its score."""
+    by_path: dict[str, list[RankedChunk]] = {}
+    for one in chunks:
+        by_path.setdefault(one.chunk.document, []).append(one)
+    documents = [
+        RankedDocument(path=path, score=_document_score(found), chunks=tuple(one.id for one in found))
+        for path, found in by_path.items()
+    ]
+    return tuple(sorted(documents, key=lambda one: (-one.score, one.path)))
+
+
+def _document_score(found: Sequence[RankedChunk]) -> float:
+    best, second = found[0].score, found[min(1, len(found) - 1)].score
+    return (1 - SECOND_SHARE) * best + SECOND_SHARE * second
