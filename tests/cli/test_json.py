@@ -71,7 +71,7 @@ PACKAGE = {
 GENERATION = {"number", "created_s", "argv", "identity", "content", "previous"}
 ROWS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "list": (("list", "--all"), "packages", PACKAGE | {"requested_as"}),
-    "show": (("show", "hello"), "locked", PACKAGE),
+    "show": (("show", "hello"), "locked", PACKAGE | {"limits"}),
     "show available": (("show", "tool"), "available", {"source", "name", "version", "summary"}),
     "search": (("search", "debian:greet"), "packages", {"source", "name", "version", "summary"}),
     "history": (("history",), "generations", GENERATION),

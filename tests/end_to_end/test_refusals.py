@@ -89,6 +89,12 @@ def test_sync_refuses_what_a_lock_made_elsewhere_brings(world: World) -> None:
     assert project.state() == before
 
 
+def test_show_repeats_what_will_not_work(world: World) -> None:
+    project = stocked_with_useless(world).project(served="*")
+    project.cape("lock").succeeded()
+    assert "note: `served` has units of systemd" in project.cape("show", "served").succeeded().stdout
+
+
 REAL = {
     "opendoas": "needs the rights of root for `doas` by a setuid bit",
     "systemd-sysv": "is an init system",

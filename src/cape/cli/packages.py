@@ -141,7 +141,7 @@ def _package_fields(package: LockedPackage) -> dict[str, object]:
 
 def show(arguments: argparse.Namespace) -> int:
     """`cape show PACKAGE`: its locked rows, else what the sources have."""
-    from cape.operations.inspecting import NotInLock, describe, rows_of
+    from cape.operations.inspecting import NotInLock, describe, limits_of, rows_of
     from cape.operations.project import NoProject, NotLocked
 
     suite = None
@@ -151,8 +151,12 @@ def show(arguments: argparse.Namespace) -> int:
         rows = rows_of(lock, arguments.package)
     except (NoProject, NotLocked, NotInLock):
         return _show_candidates(describe(Workshop.open(), arguments.package, suite=suite), arguments)
+    workshop = Workshop.open()
     if arguments.json:
-        show_json({"locked": [_package_fields(package) for package in rows], "available": []})
+        fields = [
+            {**_package_fields(package), "limits": list(limits_of(workshop, package))} for package in rows
+        ]
+        show_json({"locked": fields, "available": []})
         return 0
     for package in rows:
         print(f"{package.name} {package.version} ({package.source}, {', '.join(package.systems)})")
@@ -160,6 +164,8 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"  {package.artifact.registry}: {package.artifact.location}")
         if package.dependencies:
             print(f"  needs {', '.join(package.dependencies)}")
+        for sentence in limits_of(workshop, package):
+            print(f"  note: {sentence}")
     return 0
 
 

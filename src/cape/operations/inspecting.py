@@ -78,6 +78,24 @@ def rows_of(lock: Lock, name: str) -> tuple[LockedPackage, ...]:
     return rows
 
 
+def limits_of(workshop: Workshop, package: LockedPackage) -> tuple[str, ...]:
+    """What will not work of a locked system package, as far as its artifact was looked into or is here."""
+    from cape.analysis.limits import limits, refusal
+    from cape.operations.judging import Lookout, judged_system
+
+    system = judged_system(package.systems)
+    if package.source != "debian" or system is None:
+        return ()
+    lookout = Lookout(workshop, system, may_bring=False)
+    lookout.look([package])
+    contents = lookout.contents(package)
+    if contents is None:
+        return ()
+    found = refusal(package.name, contents)
+    sentences = limits(package.name, contents)
+    return (found.sentence, *sentences) if found is not None and found.is_final else sentences
+
+
 def why(lock: Lock, name: str) -> tuple[tuple[str, ...], ...]:
     """Chains from what the manifest names to a package, shortest first. Raises `NotInLock`."""
     chains: list[tuple[str, ...]] = []
