@@ -57,6 +57,9 @@ AS_OF = Argument(
     value="DATE",
     help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
 )
+BASE = Argument(
+    flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
+)
 PACKAGES = Argument(
     flags=("packages",),
     nargs="+",
@@ -299,6 +302,88 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape rollback", "cape rollback 3"),
+    ),
+    Command(
+        name="index",
+        summary="index the documents of a knowledge base",
+        description=(
+            "Reads what is new or changed among the documents that `[knowledge.NAME]` names, cuts it into "
+            "chunks, and makes a new generation of the index: of NAME, or of every base. A document that "
+            "cannot be read is reported and remembered, and the rest goes on; the exit code is still 0. The "
+            "lock then says what the index was made from. What was read is kept if the command is stopped."
+        ),
+        handler="knowledge:index",
+        arguments=(
+            BASE,
+            Argument(flags=("--rebuild",), help="take nothing over from the present index"),
+            Argument(
+                flags=("--locked",),
+                help="fail where the index would differ from the lock, or a document cannot be read",
+            ),
+            Argument(flags=("--full",), help="read every file again to see whether it changed"),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape index", "cape index handbook --locked"),
+    ),
+    Command(
+        name="index status",
+        summary="compare an index with its documents, its recipe and the lock",
+        description=(
+            "Says which documents changed since they were indexed, what of the recipe, the access policy or "
+            "the lock differs, what could not be read, and lists the index's generations. Exit code 1: "
+            "`cape index` would change something."
+        ),
+        handler="knowledge:status",
+        arguments=(
+            BASE,
+            Argument(flags=("--full",), help="read every file again to see whether it changed"),
+            JSON,
+        ),
+        examples=("cape index status",),
+    ),
+    Command(
+        name="index diff",
+        summary="list the documents that differ between two generations of an index",
+        description=(
+            "From the generation that the current one was made from, or FROM, to the current one, or TO."
+        ),
+        handler="knowledge:diff",
+        arguments=(
+            Argument(
+                flags=("words",), nargs="*", help="a knowledge base, then FROM and TO: numbers of generations"
+            ),
+            JSON,
+        ),
+        examples=("cape index diff", "cape index diff handbook 3 5"),
+    ),
+    Command(
+        name="index rollback",
+        summary="go back to an earlier generation of an index",
+        description=(
+            "Makes the generation that the current one was made from, or TO, current again; the lock then "
+            "says so. The documents stay as they are: the next `cape index` indexes them again."
+        ),
+        handler="knowledge:rollback",
+        arguments=(
+            Argument(
+                flags=("words",), nargs="*", help="a knowledge base, then TO: the number of a generation"
+            ),
+            DRY_RUN,
+            JSON,
+        ),
+        examples=("cape index rollback", "cape index rollback handbook 3"),
+    ),
+    Command(
+        name="index verify",
+        summary="compute an index's digests, words and vectors again, and compare",
+        description=(
+            "Checks the database, every chunk, the words and vectors derived from them, and embeds a sample "
+            "again. Exit code 3: something is not what it should be."
+        ),
+        handler="knowledge:verify",
+        arguments=(BASE, JSON),
+        examples=("cape index verify",),
     ),
     Command(
         name="gc",

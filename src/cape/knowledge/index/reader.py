@@ -292,6 +292,30 @@ class IndexReader:
 
     # -- about the index
 
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The segments that this generation's chunks are in."""
+        return tuple(self._segments)
+
+    def rows_of(self, content: Content) -> list[tuple[bytes, bytes, bytes]]:
+        """The digest of the text, the digest and the body of each chunk of a document, as they are kept."""
+        with self._reading():
+            return self._connection.execute(
+                "SELECT text_digest, digest, body FROM chunk WHERE id >= ? AND id < ? ORDER BY id",
+                (content.first, content.first + content.chunks),
+            ).fetchall()
+
+    def texts_of(self, segment: Segment) -> list[str]:
+        """The searchable texts of a segment's rows. Raises `ValueError` for a chunk that is damaged."""
+        with self._reading():
+            return list(files.texts_of(self._connection, segment.first, segment.last))
+
+    def damaged_pages(self) -> list[str]:
+        """What SQLite finds wrong with the file, as sentences; empty when it is whole."""
+        with self._reading():
+            found = self._connection.execute("PRAGMA quick_check(3)").fetchall()
+        return [f"the database is damaged: {row[0]}" for row in found if row[0] != "ok"]
+
     def history(self) -> Sequence[IndexGeneration]:
         """Every generation, newest first."""
         with self._reading():

@@ -31,9 +31,9 @@ from cape.knowledge.index.generations import (
     current_number,
     find_content,
     forget_before,
-    forget_unused,
     index_digest,
     read_generation,
+    set_current,
     write_generation,
 )
 from cape.knowledge.index.seen import FileState, Seen, read_seen
@@ -110,6 +110,23 @@ def write_index(
         finally:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def go_back(directory: Path, name: str, number: int) -> tuple[IndexGeneration, Mapping[str, Content]]:
+    """Make an earlier generation the current one, and give it with what it is made of: one number changes.
+
+    Raises `UnknownIndexGeneration`, `IndexDamaged`, `IndexNotWritable`, `DiskFull`.
+    """
+    with (
+        held_index(directory, name),
+        guarded(directory, name),
+        contextlib.closing(open_for_writing(directory, name)) as connection,
+    ):
+        generation = read_generation(connection, number, name)
+        connection.execute("BEGIN IMMEDIATE")
+        set_current(connection, number)
+        connection.execute("COMMIT")
+        return generation, contents_of(connection, number)
 
 
 def _opened(directory: Path, name: str, *, rebuild: bool) -> sqlite3.Connection:
@@ -367,6 +384,15 @@ class IndexWriter:
 
     # -- publishing
 
+    @property
+    def contents(self) -> Mapping[str, Content]:
+        """What the current generation is made of, by path."""
+        return self._contents
+
+    def contents_for(self, target: Mapping[str, Wanted]) -> Mapping[str, Content]:
+        """What a coming generation would be made of; all must have been added."""
+        return self._target(target)
+
     def _target(self, target: Mapping[str, Wanted]) -> dict[str, Content]:
         found = {}
         for path in sorted(target):
@@ -375,10 +401,20 @@ class IndexWriter:
             found[path] = content
         return found
 
-    def foresee(self, target: Mapping[str, Wanted], policy: AccessPolicy) -> Digest:
-        """The digest that a generation of these documents would have; all must have been added."""
+    def foreseen(self, target: Mapping[str, Wanted], policy: AccessPolicy) -> IndexGeneration:
+        """What `publish` would make the current generation, but for its number."""
         contents = self._target(target)
-        return index_digest(self._recipe_of(contents), policy, contents.values())
+        recipe = self._recipe_of(contents)
+        return IndexGeneration(
+            number=0,
+            parent=None,
+            recipe=recipe,
+            access=policy,
+            digest=index_digest(recipe, policy, contents.values()),
+            documents=len(contents),
+            chunks=sum(content.chunks for content in contents.values()),
+            made_at_s=time.time(),
+        )
 
     def _recipe_of(self, contents: Mapping[str, Content]) -> Recipe:
         return self.recipe.read_by(content.extractor for content in contents.values())
@@ -516,8 +552,7 @@ class IndexWriter:
         """The vectors of a range, (last - first + 1, dimensions); zero where there is none."""
         import numpy as np
 
-        assert self._embedder is not None
-        vectors = np.zeros((last - first + 1, self._embedder.dimensions), dtype=np.float32)
+        vectors = np.zeros((last - first + 1, self._dimensions()), dtype=np.float32)
         rows = self._connection.execute(
             "SELECT c.id, c.text_digest, f.vector FROM chunk c LEFT JOIN fresh_vector f "
             "ON f.embedder = ? AND f.text_digest = c.text_digest WHERE c.id BETWEEN ? AND ?",
@@ -530,6 +565,18 @@ class IndexWriter:
             elif (source := self._embedded_row(found)) is not None:
                 vectors[number - first] = elsewhere.vector(source)
         return vectors
+
+    def _dimensions(self) -> int:
+        """The length of this embedder's vectors; its files are opened only if the index cannot tell."""
+        own = self._own_embedder()
+        assert self._embedder is not None and own is not None
+        for query in (
+            "SELECT dimensions FROM segment WHERE embedder = ? LIMIT 1",
+            "SELECT length(vector) / 4 FROM fresh_vector WHERE embedder = ? LIMIT 1",
+        ):
+            if row := self._connection.execute(query, (own,)).fetchone():
+                return int(row[0])
+        return self._embedder.dimensions
 
     def _tidy(self, segments: Sequence[Segment]) -> None:
         """Give back the room of what is gone; nothing depends on it."""
@@ -594,7 +641,7 @@ __all__ = [
     "Wanted",
     "digest_of_chunks",
     "embedder_changed",
-    "forget_unused",
+    "go_back",
     "held_index",
     "text_digest",
     "write_index",
