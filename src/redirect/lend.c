@@ -136,15 +136,16 @@ EXPORT iconv_t iconv_open(const char *to, const char *from)
     return result;
 }
 
-/* libc's private function that the iconv program calls; its arguments are handed on as they are. */
-int __gconv_open(void *specification, void *handle, int flags);
-EXPORT int __gconv_open(void *specification, void *handle, int flags)
+/* libc's private function that the iconv program calls; its arguments are handed on as they are. Before
+ * glibc 2.32 it has one more. */
+int __gconv_open(void *first, void *second, void *third, void *fourth);
+EXPORT int __gconv_open(void *first, void *second, void *third, void *fourth)
 {
     struct loan loan;
     int saved = errno;
     bool is_lent = lend_modules(&loan);
     errno = saved;
-    int result = BEHIND(__gconv_open)(specification, handle, flags);
+    int result = BEHIND(__gconv_open)(first, second, third, fourth);
     if (is_lent)
         take_back(&loan, "GCONV_PATH");
     return result;

@@ -103,7 +103,7 @@ struct cape_route {
     unsigned char at;
     bool blocked; /* a file stood where a directory was needed: a better answer than ENOENT */
     int saved_errno;
-    char room[PATH_MAX + 16];
+    char room[sizeof(struct cape_prefix) + PATH_MAX]; /* any path that the kernel takes, behind any prefix */
 };
 
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose);

@@ -130,6 +130,26 @@ static void pop(char *start, char **end)
     **end = '\0';
 }
 
+/* Adds the components of a path to a normal form that ends at `*end`. `directory` becomes whether the path
+ * asks for one by its end. False when it is longer than the room. */
+static bool add_components(const char *path, char *start, char **end, const char *limit, bool *directory)
+{
+    while (*path) {
+        while (*path == '/')
+            path++;
+        size_t length = 0;
+        while (path[length] && path[length] != '/')
+            length++;
+        *directory = length == 0 || (path[0] == '.' && (length == 1 || (length == 2 && path[1] == '.')));
+        if (length == 2 && path[0] == '.' && path[1] == '.')
+            pop(start, end);
+        else if (length && !(length == 1 && path[0] == '.') && !push(start, end, limit, path, length))
+            return false;
+        path += length;
+    }
+    return true;
+}
+
 /* Writes the lexical normal form of a path, without the first slash, to `start`. A slash at its end is
  * kept, as it asks for a directory. False when it is longer than the room. */
 static bool normalise(const char *path, char *start, const char *limit)
@@ -137,19 +157,8 @@ static bool normalise(const char *path, char *start, const char *limit)
     char *end = start;
     bool directory = false;
     *end = '\0';
-    while (*path) {
-        while (*path == '/')
-            path++;
-        size_t length = 0;
-        while (path[length] && path[length] != '/')
-            length++;
-        directory = length == 0 || (path[0] == '.' && (length == 1 || (length == 2 && path[1] == '.')));
-        if (length == 2 && path[0] == '.' && path[1] == '.')
-            pop(start, &end);
-        else if (length && !(length == 1 && path[0] == '.') && !push(start, &end, limit, path, length))
-            return false;
-        path += length;
-    }
+    if (!add_components(path, start, &end, limit, &directory))
+        return false;
     if (directory && end > start) {
         if (limit - end < 2)
             return false;
@@ -256,11 +265,11 @@ static size_t prefix_room(void)
     return (overlay > root ? overlay : root) + 1;
 }
 
-/* Puts the normal form into the room; false when it is too long, and the kernel is to say so. */
+/* Puts the normal form into the room; false when the path is too long, and the kernel is to say so. */
 static bool settle_tail(struct cape_route *route, const char *path)
 {
     char *tail = route->room + prefix_room();
-    if (!normalise(path, tail, route->room + sizeof route->room))
+    if (strnlen(path, PATH_MAX) == PATH_MAX || !normalise(path, tail, route->room + sizeof route->room))
         return false;
     tail[-1] = '/';
     route->tail = tail;
@@ -351,13 +360,21 @@ const char *cape_next(struct cape_route *route)
     return cape_candidate(route, (enum cape_step)route->steps[route->at++]);
 }
 
+/* Whether errno says that a step has no such file. One that has no room behind our prefix is not there
+ * either; a name that is too long is too long everywhere. */
+static bool says_missing(const struct cape_route *route, enum cape_step step)
+{
+    if (errno != ENAMETOOLONG || step == STEP_HOST)
+        return errno == ENOENT || errno == ENOTDIR;
+    const struct cape_prefix *prefix = step == STEP_TREE ? &cape_places.root : &cape_places.overlay;
+    return prefix->length + 1 + strlen(route->tail) >= PATH_MAX;
+}
+
 /* Whether a failed call may be tried on the next file. */
 bool cape_again(struct cape_route *route)
 {
     route->blocked = route->blocked || errno == ENOTDIR;
-    bool missing = errno == ENOENT || errno == ENOTDIR ||
-                   (errno == ENAMETOOLONG && route->steps[route->at - 1] != STEP_HOST);
-    if (missing && cape_has_more(route))
+    if (says_missing(route, (enum cape_step)route->steps[route->at - 1]) && cape_has_more(route))
         return true;
     if (errno == ENOENT && route->blocked)
         errno = ENOTDIR;
@@ -380,7 +397,8 @@ const char *cape_pick(struct cape_route *route)
 {
     const char *path = route->given;
     while ((path = cape_next(route)))
-        if (!cape_has_more(route) || cape_exists(path))
+        if (cape_exists(path) || !says_missing(route, (enum cape_step)route->steps[route->at - 1]) ||
+            !cape_has_more(route))
             break;
     errno = route->saved_errno;
     return path ? path : route->given;
@@ -491,9 +509,9 @@ static size_t descriptor_path(int descriptor, char *path, size_t size)
 /* Whether a relative path (or, with NULL or an empty one, the descriptor) lies in the environment. */
 APART bool cape_is_inside(int directory, const char *path)
 {
-    char text[2 * PATH_MAX], normal[PATH_MAX + 1];
+    char text[PATH_MAX + NAME_MAX];
     int saved = errno;
-    bool upwards = path && (cape_has_dotdot(path) || strncmp(path, "..", 2) == 0);
+    bool upwards = path && (cape_has_dotdot(path) || strncmp(path, "..", 2) == 0), slash;
     if (directory == AT_FDCWD && !upwards) {
         int state = directory_known();
         if (state == DIRECTORY_INSIDE || !path || stays_apart(state, path))
@@ -503,14 +521,10 @@ APART bool cape_is_inside(int directory, const char *path)
     errno = saved;
     if (!length)
         return false;
-    if (!path || !*path)
-        return is_environment(text);
-    if (strlen(path) >= PATH_MAX)
-        return false;
-    text[length] = '/';
-    strcpy(text + length + 1, path);
-    normal[0] = '/';
-    return normalise(text, normal + 1, normal + sizeof normal) && is_environment(normal);
+    char *end = text + length;
+    if (path && (upwards || !is_environment(text)))
+        add_components(path, text + 1, &end, text + sizeof text, &slash); /* what has no room changes nothing */
+    return is_environment(text);
 }
 
 static bool opens_inside(int directory, const char *path, int flags)
@@ -570,22 +584,60 @@ bool cape_change_concerns(int directory, const char *path)
     return !stays_apart(directory_known(), path) || cape_has_dotdot(path) || strncmp(path, "..", 2) == 0;
 }
 
-/* The errno of a change that is refused, as a read-only file system would give it. */
+/* Looks for the file below the overlay that a change is about: the tree's, or the host's. Gives it, or NULL
+ * with the errno that a single file system would have. */
+static const char *lower(struct cape_route *route, struct stat *status, int flags)
+{
+    if (route->area != AREA_RUN) {
+        const char *tree = cape_candidate(route, STEP_TREE);
+        if (syscall(SYS_newfstatat, AT_FDCWD, tree, status, flags) == 0)
+            return tree;
+        if (!says_missing(route, STEP_TREE))
+            return NULL;
+    }
+    bool blocked = route->area != AREA_RUN && errno == ENOTDIR;
+    if (syscall(SYS_newfstatat, AT_FDCWD, route->given, status, flags) == 0)
+        return route->given;
+    if (blocked && errno == ENOENT)
+        errno = ENOTDIR;
+    return NULL;
+}
+
+/* Whether the directory of a new name is there. */
+static bool has_parent(struct cape_route *route, int directory)
+{
+    struct stat status;
+    char parent[PATH_MAX];
+    bool own = route->given[0] != '/' || route->area == AREA_OWN;
+    size_t length = strlen(own ? route->given : route->tail);
+    const char *path = own ? route->given : route->tail;
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length && path[length - 1] != '/')
+        length--;
+    memcpy(parent, path, length);
+    strcpy(parent + length, length ? "" : ".");
+    if (own)
+        return syscall(SYS_newfstatat, directory, parent, &status, 0) == 0;
+    strcpy(route->tail, parent); /* the route is at its end */
+    return lower(route, &status, 0) != NULL;
+}
+
+/* The errno of a change that is refused, as a read-only file system would give it; of a name to remove that
+ * is not there, ENOENT, though Linux may not get as far. */
 static void refuse(struct cape_route *route, int directory, enum cape_change change)
 {
-    bool there = false;
-    if (route->given[0] != '/') {
-        struct stat status;
-        there = syscall(SYS_newfstatat, directory, route->given, &status, AT_SYMLINK_NOFOLLOW) == 0;
-    } else if (route->area == AREA_OWN) {
-        there = is_there(route->given);
-    } else {
-        there = is_there(cape_candidate(route, STEP_TREE)) || is_there(route->given);
-    }
-    if (change == CHANGE_CREATE)
-        errno = there ? EEXIST : EROFS;
+    struct stat status;
+    int flags = change == CHANGE_FILE ? 0 : AT_SYMLINK_NOFOLLOW;
+    bool there, own = route->given[0] != '/' || route->area == AREA_OWN;
+    if (own)
+        there = syscall(SYS_newfstatat, directory, route->given, &status, flags) == 0;
     else
-        errno = there ? EROFS : ENOENT;
+        there = lower(route, &status, flags) != NULL;
+    if (there)
+        errno = change == CHANGE_CREATE ? EEXIST : EROFS;
+    else if (change == CHANGE_CREATE && errno == ENOENT)
+        errno = has_parent(route, directory) ? EROFS : ENOENT;
 }
 
 /* What becomes of a change. Without a project's state, a file of the tree is refused and the rest of
@@ -624,17 +676,6 @@ enum cape_verdict cape_judge(int directory, const char *path)
     return judge(&route, directory, path);
 }
 
-/* The file below the overlay, for tree or host, that a change is about. NULL when neither has it. */
-static const char *lower(struct cape_route *route, struct stat *status)
-{
-    if (route->area != AREA_RUN) {
-        const char *tree = cape_candidate(route, STEP_TREE);
-        if (syscall(SYS_newfstatat, AT_FDCWD, tree, status, 0) == 0)
-            return tree;
-    }
-    return syscall(SYS_newfstatat, AT_FDCWD, route->given, status, 0) == 0 ? route->given : NULL;
-}
-
 /* Makes the overlay's own copy of a regular file that lies below it. */
 static bool lift(struct cape_route *route, const char *from)
 {
@@ -666,25 +707,27 @@ bool cape_is_elsewhere_without_links(int directory, const char *path)
     return directory == AT_FDCWD && path[0] && is_plain(path) && stays_apart(directory_known(), path);
 }
 
+static const char *create_in_overlay(struct cape_route *route)
+{
+    const char *overlay = cape_candidate(route, STEP_OVERLAY);
+    return cape_make_parents(overlay) ? NULL : overlay;
+}
+
 static const char *change_in_overlay(struct cape_route *route, enum cape_change change)
 {
     struct stat status;
     const char *overlay = cape_candidate(route, STEP_OVERLAY);
     if (is_there(overlay))
         return overlay;
-    const char *below = lower(route, &status);
-    if (change == CHANGE_CREATE) {
-        if (below) {
-            errno = EEXIST;
-            return NULL;
-        }
-        overlay = cape_candidate(route, STEP_OVERLAY);
-        return cape_make_parents(overlay) ? NULL : overlay;
-    }
-    if (!below) {
-        errno = ENOENT;
+    const char *below = lower(route, &status, change == CHANGE_FILE ? 0 : AT_SYMLINK_NOFOLLOW);
+    if (!below && (change != CHANGE_CREATE || errno != ENOENT))
+        return NULL;
+    if (change == CHANGE_CREATE && below) {
+        errno = EEXIST;
         return NULL;
     }
+    if (change == CHANGE_CREATE)
+        return create_in_overlay(route);
     if (change != CHANGE_REMOVE && S_ISREG(status.st_mode))
         return lift(route, below) ? cape_candidate(route, STEP_OVERLAY) : NULL;
     errno = EROFS;
@@ -710,52 +753,48 @@ const char *cape_change(struct cape_route *route, int directory, const char *pat
     return found;
 }
 
+/* A new file of the environment, or one that is there, which O_CREAT alone only reads. */
 static const char *open_refused(struct cape_route *route, int directory, int *flags)
 {
-    refuse(route, directory, CHANGE_FILE);
-    bool there = errno == EROFS;
-    if (!there) {
-        errno = *flags & O_CREAT ? EROFS : ENOENT;
+    bool create = *flags & O_CREAT, exclusive = create && *flags & O_EXCL, temporary = (*flags & O_TMPFILE) == O_TMPFILE;
+    refuse(route, directory, create ? CHANGE_CREATE : *flags & O_NOFOLLOW ? CHANGE_ITSELF : CHANGE_FILE);
+    if (!create || exclusive || temporary || errno != EEXIST)
         return NULL;
-    }
-    if ((*flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
-        errno = EEXIST;
+    refuse(route, directory, *flags & O_NOFOLLOW ? CHANGE_ITSELF : CHANGE_FILE);
+    if (errno != EROFS || (*flags & O_ACCMODE) != O_RDONLY || *flags & O_TRUNC)
         return NULL;
-    }
-    if ((*flags & O_ACCMODE) != O_RDONLY || *flags & O_TRUNC || (*flags & O_TMPFILE) == O_TMPFILE) {
-        errno = EROFS;
-        return NULL;
-    }
-    *flags &= ~O_CREAT; /* O_CREAT alone, as flock(1) asks for, only reads a file that is there */
+    *flags &= ~O_CREAT;
     if (route->given[0] != '/' || route->area == AREA_OWN)
         return route->given;
     const char *tree = cape_candidate(route, STEP_TREE);
     return cape_exists(tree) ? tree : route->given;
 }
 
+static const char *temporary_in_overlay(struct cape_route *route)
+{
+    const char *overlay = create_in_overlay(route);
+    return overlay && (syscall(SYS_mkdirat, AT_FDCWD, overlay, 0755) == 0 || errno == EEXIST) ? overlay : NULL;
+}
+
 static const char *open_in_overlay(struct cape_route *route, int *flags)
 {
     struct stat status;
     const char *overlay = cape_candidate(route, STEP_OVERLAY);
+    bool create = *flags & O_CREAT, exclusive = create && *flags & O_EXCL;
     if (is_there(overlay))
         return overlay;
-    const char *below = lower(route, &status);
-    if (below && (*flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+    const char *below = lower(route, &status, exclusive ? AT_SYMLINK_NOFOLLOW : 0);
+    if (below && exclusive) {
         errno = EEXIST;
         return NULL;
     }
-    if (below && (*flags & O_TMPFILE) == O_TMPFILE && S_ISDIR(status.st_mode)) {
-        overlay = cape_candidate(route, STEP_OVERLAY);
-        return cape_make_parents(overlay) || (syscall(SYS_mkdirat, AT_FDCWD, overlay, 0755) && errno != EEXIST) ? NULL : overlay;
-    }
+    if (below && (*flags & O_TMPFILE) == O_TMPFILE && S_ISDIR(status.st_mode))
+        return temporary_in_overlay(route);
     if (below && !S_ISREG(status.st_mode))
         return below;
     if (below)
         return lift(route, below) ? cape_candidate(route, STEP_OVERLAY) : NULL;
-    overlay = cape_candidate(route, STEP_OVERLAY);
-    if (*flags & O_CREAT && cape_make_parents(overlay))
-        return NULL;
-    return overlay;
+    return create && errno == ENOENT ? create_in_overlay(route) : NULL;
 }
 
 /* The file to open for writing, or NULL with errno set; `flags` may lose O_CREAT. */

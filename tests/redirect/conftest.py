@@ -14,7 +14,9 @@ from types import ModuleType
 
 import pytest
 
+from cape.environment.relocation.loader import loader_name, triplet
 from cape.names import System
+from tests.relocation.conftest import host_library
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
@@ -175,6 +177,51 @@ class House:
         return self.root / path.lstrip("/")
 
 
+@dataclass
+class Jail(House):
+    """The same in a file system that has nothing of the host's; the tree has a C library of its own."""
+
+    jail: Path
+    root_of_jail: Path
+
+    @property
+    def libraries(self) -> Path:
+        return next((self.root / "usr/lib").glob("*-linux-gnu"))
+
+    def command(
+        self, words: Sequence[str], *, inside: bool, cwd: Path | None, fixed: Path | None = None
+    ) -> tuple[list[str], dict[str, str]]:
+        """How to start the driver there; `inside` with the library, by the loader of the tree."""
+        variables = {"JAIL_PRELOAD": str(self.library)} if inside else {}
+        variables |= {"JAIL_READ_ONLY": str(fixed)} if fixed else {}
+        loader = next(self.libraries.glob("ld-linux-*"))
+        start = [str(loader), "--library-path", str(self.libraries), str(self.driver), *words]
+        place = [str(self.jail), str(self.root_of_jail), str(self.top), str(cwd or self.project)]
+        return place + start, variables
+
+    def call(
+        self,
+        *words: str | Path,
+        inside: bool = True,
+        state: bool = False,
+        cwd: Path | None = None,
+        **more: str,
+    ) -> str:
+        command, variables = self.command([str(word) for word in words], inside=inside, cwd=cwd)
+        done = subprocess.run(
+            command,
+            env=self.variables(inside=False, state=state, **more) | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 1), f"{words}: {done.returncode} {done.stdout}{done.stderr}"
+        said = done.stdout.strip()
+        return said if inside else said.split(" (errno became")[0]
+
+
 def write(path: Path, text: str, mode: int = 0o644) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -204,6 +251,39 @@ def house(tmp_path: Path, library: Path, driver: Path, teller: Path) -> House:
     shutil.copy2(library, made.library)
     with contextlib.suppress(OSError):  # a file system without attributes: the calls then fail alike
         os.setxattr(share / "file", "user.cape", b"tree")
+    return made
+
+
+@pytest.fixture(scope="session")
+def jail_program(compile_c: Compile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = compile_c(HERE / "jail.c", name="jail")
+    empty = tmp_path_factory.mktemp("jail")
+    make_mount_points(empty, empty)
+    words = [program, empty, empty, "/", "/nothing"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    if not done.stderr.startswith("/nothing"):
+        pytest.skip(f"this machine lets nobody have a file system of their own: {done.stderr.strip()}")
+    return program
+
+
+def make_mount_points(jail: Path, top: Path) -> None:
+    for place in ("proc", "dev", str(top).lstrip("/")):
+        (jail / place).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture
+def jail(house: House, jail_program: Path, system: System, tmp_path_factory: pytest.TempPathFactory) -> Jail:
+    """The house, seen from where there is no host: no `/usr`, no `/lib`, no `/bin`, no `/etc`."""
+    if os.environ.get("CAPE_TEST_LIBC"):
+        pytest.skip("the driver is started by another libc's loader")
+    root = tmp_path_factory.mktemp("nothing")
+    make_mount_points(root, house.top)
+    shutil.copy2(house.driver, house.top / "driver")
+    made = Jail(house.top, house.top / "driver", jail_program, root)
+    libraries = house.root / "usr/lib" / triplet(system)
+    libraries.mkdir(parents=True)
+    for name in ("libc.so.6", "libdl.so.2", "libpthread.so.0", loader_name(system)):
+        shutil.copy2(host_library(name), libraries / name)
     return made
 
 

@@ -13,6 +13,7 @@
 #include <fts.h>
 #include <ftw.h>
 #include <glob.h>
+#include <gnu/libc-version.h>
 #include <iconv.h>
 #include <libintl.h>
 #include <limits.h>
@@ -155,7 +156,7 @@ ATTRIBUTE(llistxattr, llistxattr(path, v, sizeof v))
 
 ROW(chdir, char text[PATH_MAX]; if (chdir(path)) return failed(); int e = errno; getcwd(text, sizeof text); errno = e; return done("%s", text);)
 ROW(fchdir, int d = open(path, O_RDONLY | O_DIRECTORY); if (d < 0 || fchdir(d)) return failed(); return done("");)
-ROW(chroot, if (chroot(path)) return failed(); return done("");)
+ROW(chroot, char text[PATH_MAX]; if (chroot(path) || chdir("/")) return failed(); int there = other ? access(other, R_OK) : 0; getcwd(text, sizeof text); errno = UNTOUCHED; return done("%d in %s", there, text);)
 
 /* ---- walking ---- */
 
@@ -260,7 +261,7 @@ OPENED(futimens, futimens(d, NULL))
 OPENED(futimes, futimes(d, NULL))
 OPENED(fsetxattr, fsetxattr(d, "user.cape2", "1", 1, 0))
 OPENED(fremovexattr, fremovexattr(d, "user.cape"))
-#define TEMPORARY(name, ...) ROW(name, char t[PATH_MAX]; strcpy(t, path); int d = name(t __VA_ARGS__); if (d < 0) return failed(); \
+#define TEMPORARY(name, ...) ROW(name, char t[4 * PATH_MAX]; strcpy(t, path); int d = name(t __VA_ARGS__); if (d < 0) return failed(); \
     errno = UNTOUCHED; struct stat a, b; int same = fstat(d, &a) == 0 && stat(t, &b) == 0 && a.st_ino == b.st_ino; return done("%s", same ? "named" : t);)
 TEMPORARY(mkstemp, )
 TEMPORARY(mkstemp64, )
@@ -270,7 +271,7 @@ TEMPORARY(mkstemps, , 0)
 TEMPORARY(mkstemps64, , 0)
 TEMPORARY(mkostemps, , 0, O_CLOEXEC)
 TEMPORARY(mkostemps64, , 0, O_CLOEXEC)
-ROW(mkdtemp, char t[PATH_MAX]; strcpy(t, path); if (!mkdtemp(t)) return failed(); errno = UNTOUCHED; return done("%s", access(t, R_OK) ? t : "named");)
+ROW(mkdtemp, char t[4 * PATH_MAX]; strcpy(t, path); if (!mkdtemp(t)) return failed(); errno = UNTOUCHED; return done("%s", access(t, R_OK) ? t : "named");)
 /* Through a descriptor of the directory that holds the file. */
 ROW(unlinkat_below, int d = open(path, O_RDONLY | O_DIRECTORY); return unlinkat(d, other, 0) < 0 ? failed() : done("");)
 
@@ -306,6 +307,7 @@ ROW(posix_spawn_file_actions_addchdir_np, pid_t p; posix_spawn_file_actions_t a;
     BY_NAME(adding_chdir *, posix_spawn_file_actions_addchdir_np)(&a, other); errno = UNTOUCHED; return waited(posix_spawn(&p, path, &a, NULL, command, environ), p);)
 ROW(system, int r = system(path); return done("status %d", r);)
 ROW(popen, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = pclose(f); return done("status %d %s", r, line);)
+ROW(pclose, return row_popen(path, other);)
 ROW(fclose, char line[4096] = ""; FILE *f = popen(path, "r"); if (!f) return failed(); fgets(line, sizeof line, f); errno = UNTOUCHED; int r = fclose(f); return done("status %d %s", r, line);)
 ROW(popen_write, FILE *f = popen(path, "w"); if (!f) return failed(); fputs("given\n", f); int r = pclose(f); errno = UNTOUCHED; return done("status %d", r);)
 ROW(vfork, pid_t p = vfork(); if (!p) { execve(path, command, environ); _exit(9); } errno = UNTOUCHED; return waited(0, p);)
@@ -316,6 +318,11 @@ ROW(fork_open, pid_t p = fork(); if (!p) { int d = open(path, O_RDONLY); _exit(d
 ROW(setlocale, const char *r = setlocale(LC_CTYPE, path); return done("%s lent=%s", r ? r : "none", getenv("LOCPATH") ? "still" : "no");)
 ROW(newlocale, locale_t r = newlocale(LC_CTYPE_MASK, path, NULL); errno = UNTOUCHED; return done("%s lent=%s", r ? "there" : "none", getenv("LOCPATH") ? "still" : "no");)
 ROW(iconv_open, iconv_t r = iconv_open("UTF-8", path); errno = UNTOUCHED; return done("%s lent=%s", r != (iconv_t)-1 ? "there" : "none", getenv("GCONV_PATH") ? "still" : "no");)
+/* As the iconv program of glibc 2.32 and later calls it, with names in their normal form. */
+ROW(__gconv_open, char from[64]; struct { char *from, *to; char translit, ignore; } names = {from, "ISO-10646/UTF8/", 0, 0}; void *handle;
+    if (strcmp(gnu_get_libc_version(), "2.32") < 0) return done(strcmp(path, "CAPE-CHARSET") || !getenv("LD_PRELOAD") ? "none lent=no" : "there lent=no");
+    sprintf(from, "%s//", path); int r = BY_NAME(int (*)(void *, void *, int), __gconv_open)(&names, &handle, 0);
+    errno = UNTOUCHED; return done("%s lent=%s", r == 0 ? "there" : "none", getenv("GCONV_PATH") ? "still" : "no");)
 ROW(bindtextdomain, char *r = bindtextdomain("cape", path); return r ? done("%s", r) : failed();)
 ROW(catopen, nl_catd r = catopen(path, 0); if (r == (nl_catd)-1) return failed(); errno = UNTOUCHED; return done("%s", catgets(r, 1, 1, "no message"));)
 ROW(dlopen, void *r = dlopen(path, RTLD_NOW); if (!r) { printf("%s\n", dlerror()); return 1; } const char *(*f)(void) = (const char *(*)(void))dlsym(r, "whoami"); errno = UNTOUCHED; return done("%s", f ? f() : "?");)
@@ -357,8 +364,9 @@ static void *reading(void *number)
         if (d < 0 || read(d, text, 4) != 4 || memcmp(text, "tree", 4))
             wrong++;
         close(d);
-        if ((long)number % 2 == 0 && i % 10 == 0)
-            freelocale(newlocale(LC_ALL_MASK, "C.UTF-8", NULL));
+        locale_t made = (long)number % 2 == 0 && i % 10 == 0 ? newlocale(LC_ALL_MASK, "C.UTF-8", NULL) : NULL;
+        if (made)
+            freelocale(made);
         const char *kept = getenv("KEPT");
         if (!kept || strcmp(kept, "kept"))
             wrong++;
@@ -389,6 +397,40 @@ ROW(signals, static char stack[16384]; stack_t alternate = {.ss_sp = stack, .ss_
     every = (struct itimerval){0}; setitimer(ITIMER_REAL, &every, NULL); errno = UNTOUCHED;
     return done("wrong %d handled %s", wrong, handled > 3 ? "often" : "seldom");)
 
+/* Whatever a handler may call, while the calls that it interrupts look things up, lend and allocate. */
+static void busy(int number)
+{
+    struct stat s;
+    struct sockaddr_un a;
+    char text[64];
+    int saved = errno, d = open(shared_path, O_RDONLY);
+    wrong += d < 0 || stat(shared_path, &s) || access(shared_path, R_OK) || faccessat(AT_FDCWD, shared_path, R_OK, AT_EACCESS);
+    wrong += readlink("/usr/share/cape/link", text, sizeof text) != 4 || open("/usr/share/cape/none", O_RDONLY) >= 0;
+    wrong += !unlink(shared_path) || errno != EROFS || !mkdir("/usr/share/cape/new", 0755) || errno != EROFS;
+    wrong += !rename(shared_path, "/usr/share/cape/new") || errno != EROFS || !chmod(shared_path, 0600) || errno != EROFS;
+    wrong += !fchmodat(AT_FDCWD, shared_path, 0600, AT_SYMLINK_NOFOLLOW) || !fchmod(d, 0600) || errno != EROFS;
+    wrong += !connect(number, (void *)&a, address_of(&a, "/run/cape-none")) || (errno != ENOTSOCK && errno != EBADF);
+    close(d);
+    handled++;
+    errno = saved;
+}
+ROW(handlers, static char stack[65536]; stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack}; shared_path = path; glob_t g; char line[64];
+    struct sigaction action = {.sa_handler = busy, .sa_flags = SA_RESTART | SA_ONSTACK}; struct itimerval every = {{0, 300}, {0, 300}};
+    sigaltstack(&alternate, NULL); sigaction(SIGALRM, &action, NULL); setitimer(ITIMER_REAL, &every, NULL);
+    for (int i = 0; i < 400; i++) {
+        locale_t l = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL); if (l) freelocale(l);
+        iconv_t c = iconv_open("UTF-8", "UTF-16"); if (c != (iconv_t)-1) iconv_close(c);
+        wrong += glob("/usr/share/cape/d*/*", 0, NULL, &g) != 0 || g.gl_pathc != 2; globfree(&g);
+        char t[] = "/var/lib/cape/tXXXXXX"; int d = mkstemp(t); wrong += d < 0 || unlink(t); close(d);
+        DIR *r = opendir("/usr/share/cape"); wrong += !r; if (r) closedir(r);
+        char *real = realpath(path, NULL); wrong += !real; free(real);
+        wrong += dlopen("/usr/lib/libcapenone.so", RTLD_NOW) != NULL;
+        if (i % 20 == 0) { FILE *f = popen("true", "r"); wrong += !f || !fgets(line, sizeof line, f); if (f) pclose(f); }
+        d = open("/var/lib/cape/kept", O_WRONLY | O_CREAT | O_TRUNC, 0644); wrong += d < 0; close(d);
+    }
+    every = (struct itimerval){0}; setitimer(ITIMER_REAL, &every, NULL); errno = UNTOUCHED;
+    return done("wrong %d handled %s", wrong, handled > 20 ? "often" : "seldom");)
+
 #define R(name) {#name, row_##name}
 static const struct { const char *name; int (*run)(const char *, const char *); } rows[] = {
     R(open), R(open64), R(openat), R(openat64), R(__open), R(__open64), R(__open_2), R(__open64_2), R(__openat_2), R(__openat64_2),
@@ -407,8 +449,8 @@ static const struct { const char *name; int (*run)(const char *, const char *); 
     R(fchmod), R(fchown), R(futimens), R(futimes), R(fsetxattr), R(fremovexattr),
     R(mkstemp), R(mkstemp64), R(mkostemp), R(mkostemp64), R(mkstemps), R(mkstemps64), R(mkostemps), R(mkostemps64), R(mkdtemp), R(unlinkat_below),
     R(execve), R(execv), R(execvp), R(execvpe), R(execl), R(execlp), R(execle), R(execveat), R(posix_spawn), R(posix_spawnp),
-    R(posix_spawn_file_actions_addopen), R(posix_spawn_file_actions_addchdir_np), R(system), R(popen), R(fclose), R(popen_write), R(vfork), R(fork_open),
-    R(setlocale), R(newlocale), R(iconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(bind), R(connect), R(sendto), R(sendmsg), R(talk), R(threads), R(signals),
+    R(posix_spawn_file_actions_addopen), R(posix_spawn_file_actions_addchdir_np), R(system), R(popen), R(pclose), R(fclose), R(popen_write), R(vfork), R(fork_open),
+    R(setlocale), R(newlocale), R(iconv_open), R(__gconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(bind), R(connect), R(sendto), R(sendmsg), R(talk), R(threads), R(signals), R(handlers),
 };
 
 int main(int count, char **arguments)

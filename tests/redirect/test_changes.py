@@ -12,26 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.redirect.conftest import House, snapshot, write
+from tests.redirect.rows import BY_DESCRIPTOR, CHANGERS, MAKERS, PAIRS, REMOVERS, TEMPORARY
 
 EROFS, ENOENT, EEXIST, EXDEV = "errno 30", "errno 2", "errno 17", "errno 18"
 
-MAKERS = [
-    *("open_create", "open_exclusive", "open_append", "creat", "creat64", "fopen_write", "fopen_append"),
-    *("mkdir", "mkdirat", "mknod", "mknodat", "__xmknod", "__xmknodat", "mkfifo", "mkfifoat"),
-    *("symlink", "symlinkat"),
-]
-CHANGERS = [
-    *("open_write", "open_truncate", "freopen_write", "chmod", "lchmod", "fchmodat", "chown", "lchown"),
-    *("fchownat", "truncate", "truncate64", "utime", "utimes", "lutimes", "futimesat", "utimensat"),
-    *("setxattr", "lsetxattr", "removexattr", "lremovexattr", "access_write"),
-]
-BY_DESCRIPTOR = ["fchmod", "fchown", "futimens", "futimes", "fsetxattr", "fremovexattr"]
-REMOVERS = ["unlink", "unlinkat", "remove"]
-PAIRS = ["rename", "renameat", "renameat2", "link", "linkat"]
-TEMPORARY = [
-    *("mkstemp", "mkstemp64", "mkostemp", "mkostemp64", "mkdtemp"),
-    *("mkstemps", "mkstemps64", "mkostemps", "mkostemps64"),
-]
 NOT_HERE = {"errno 95", "errno 38", "errno 61"}  # no attributes here, or libc has no lchmod
 
 
@@ -109,6 +93,25 @@ def test_name_that_is_there_is_there(house: House, function: str) -> None:
     """`mkdir -p` goes on after EEXIST, as on a read-only file system."""
     assert house.call(function, "/usr/share/cape/dir") == EEXIST
     assert house.call(function, house.in_tree("/usr/share/cape/file")) == EEXIST
+
+
+@pytest.mark.parametrize("function", [*MAKERS, *CHANGERS, *REMOVERS, *BY_DESCRIPTOR, *TEMPORARY])
+def test_change_of_a_path_too_long_gets_the_kernels_answer(house: House, function: str) -> None:
+    too_long = "errno 36"
+    tail = "XXXXXX" if function in TEMPORARY else ""
+    for path in ("/usr/" + "x/" * 2100 + tail, "/usr/" + "./" * 3000 + "share/cape/file" + tail):
+        assert house.call(function, path) == too_long
+        assert house.call(function, path, state=True) == too_long
+    for path in ("/usr/share/cape/" + "n" * 250 + "XXXXXX", "/var/lib/cape/" + "n" * 250 + "XXXXXX"):
+        assert house.call(function, path, state=True) == too_long
+
+
+@pytest.mark.parametrize("function", PAIRS)
+def test_second_name_too_long_gets_the_kernels_answer(house: House, function: str) -> None:
+    own = write(house.project / "own", "mine\n")
+    for path in ("/run/" + "x/" * 2100, "/usr/share/cape/" + "n" * 256, "/run/" + "n" * 256):
+        assert house.call(function, own, path, state=True) == "errno 36"
+        assert house.call(function, path, own, state=True) == "errno 36"
 
 
 def test_creating_flag_alone_reads_a_file_that_is_there(house: House) -> None:

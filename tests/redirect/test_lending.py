@@ -16,6 +16,7 @@ from cape.environment.relocation.elf import read_elf
 from cape.environment.relocation.loader import loader_name
 from cape.names import System
 from tests.redirect.conftest import House, write
+from tests.redirect.rows import CHARACTER_SETS, LOADERS, LOCALES
 from tests.relocation.conftest import host_library
 
 Compile = Callable[..., Path]
@@ -31,14 +32,14 @@ def with_locale(house: House) -> House:
     return house
 
 
-@pytest.mark.parametrize("function", ["setlocale", "newlocale"])
+@pytest.mark.parametrize("function", LOCALES)
 def test_locale_of_the_tree_is_lent(with_locale: House, function: str) -> None:
     found = "cp_CP.UTF-8" if function == "setlocale" else "there"
     assert with_locale.call(function, "cp_CP.UTF-8", inside=False) == "ok none lent=no"
     assert with_locale.call(function, "cp_CP.UTF-8").startswith(f"ok {found} lent=no")
 
 
-@pytest.mark.parametrize("function", ["setlocale", "newlocale"])
+@pytest.mark.parametrize("function", LOCALES)
 def test_users_own_locale_path_wins(with_locale: House, function: str) -> None:
     answer = with_locale.call(function, "cp_CP.UTF-8", LOCPATH=str(with_locale.project))
     assert answer.startswith("ok none lent=still")
@@ -60,7 +61,7 @@ def on_edited_libc(house: House, system: System) -> House:
     return house
 
 
-@pytest.mark.parametrize("function", ["setlocale", "newlocale"])
+@pytest.mark.parametrize("function", LOCALES)
 @pytest.mark.parametrize("name", ["C.UTF-8", "C.utf8"])
 def test_locale_of_the_host_never_stands_in(on_edited_libc: House, function: str, name: str) -> None:
     """libc adds its own directory to the one that is lent, so its own must be none."""
@@ -83,9 +84,10 @@ def with_charset(house: House, build: object, machine: str) -> House:
     return house
 
 
-def test_character_set_of_the_tree_is_lent(with_charset: House) -> None:
-    assert with_charset.call("iconv_open", "CAPE-CHARSET", inside=False) == "ok none lent=no"
-    assert with_charset.call("iconv_open", "CAPE-CHARSET") == "ok there lent=no"
+@pytest.mark.parametrize("function", CHARACTER_SETS)
+def test_character_set_of_the_tree_is_lent(with_charset: House, function: str) -> None:
+    assert with_charset.call(function, "CAPE-CHARSET", inside=False) == "ok none lent=no"
+    assert with_charset.call(function, "CAPE-CHARSET") == "ok there lent=no"
 
 
 def test_iconv_program_gets_the_trees_character_sets(with_charset: House) -> None:
@@ -152,14 +154,14 @@ def opener(compile_c: Compile, for_driver: list[str]) -> Path:
     )
 
 
-@pytest.mark.parametrize("function", ["dlopen", "dlmopen"])
+@pytest.mark.parametrize("function", LOADERS)
 def test_library_of_the_tree_is_loaded_by_its_path(house: House, function: str, plugin: Path) -> None:
     shutil.copy2(plugin, house.root / "usr/lib/libcapeplugin.so")
     assert house.call(function, "/usr/lib/libcapeplugin.so") == "ok plug-in"
     assert house.call(function, plugin) == "ok plug-in"
 
 
-@pytest.mark.parametrize("function", ["dlopen", "dlmopen"])
+@pytest.mark.parametrize("function", LOADERS)
 def test_library_of_the_host_does_not_stand_in(house: House, function: str) -> None:
     name = "/usr/lib/cape-none/libz.so.1"
     assert str(house.in_tree(name)) in house.call(function, name)
@@ -184,7 +186,7 @@ def test_bare_name_is_found_by_the_callers_search_path(house: House, plugin: Pat
     assert house.call(*words) == "ok plug-in"
 
 
-@pytest.mark.parametrize("function", ["dlopen", "dlmopen"])
+@pytest.mark.parametrize("function", LOADERS)
 def test_machine_code_of_dlopen_is_a_tail_call(library: Path, machine: str, function: str) -> None:
     """The real function is jumped to through a register, after the frame is gone, and never called."""
     if machine != "x86_64" or shutil.which("objdump") is None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.redirect.conftest import House
+from tests.redirect.rows import CALLERS
 
 EROFS, ENOENT, EEXIST, EADDRINUSE = "errno 30", "errno 2", "errno 17", "errno 98"
-CALLERS = {"connect": socket.SOCK_STREAM, "sendto": socket.SOCK_DGRAM, "sendmsg": socket.SOCK_DGRAM}
+KINDS = {"connect": socket.SOCK_STREAM, "sendto": socket.SOCK_DGRAM, "sendmsg": socket.SOCK_DGRAM}
+PATHS = ["/run/cape/socket", "/var/run/cape/socket", "/var/lib/cape/socket", "/run/s"]
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def is_socket(path: Path) -> bool:
     return path.exists() and stat.S_ISSOCK(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("path", ["/run/cape/socket", "/var/run/cape/socket", "/var/lib/cape/socket", "/run/s"])
+@pytest.mark.parametrize("path", PATHS)
 def test_service_listens_in_the_overlay_and_is_found_there(house: House, path: str) -> None:
     made = house.overlay / path.replace("/var/run", "/run").lstrip("/")
     assert house.call("talk", path, state=True) == "ok hello"
@@ -69,7 +71,7 @@ def test_address_may_be_full_to_its_last_letter(house: House) -> None:
 
 @pytest.mark.parametrize("function", CALLERS)
 def test_caller_looks_in_the_overlay_then_on_the_machine(house: House, function: str) -> None:
-    path, kind = "/run/cape/socket", CALLERS[function]
+    path, kind = "/run/cape/socket", KINDS[function]
     assert house.call(function, path, state=True) == ENOENT
     with listening(house.overlay / "run/cape/socket", kind) as server:
         assert house.call(function, path, state=True) == "ok"
@@ -85,7 +87,7 @@ def test_caller_looks_in_the_overlay_then_on_the_machine(house: House, function:
 def test_sockets_of_the_machine_are_reached(house: House, function: str) -> None:
     place = Path(f"/run/cape-test-{os.getpid()}")
     try:
-        with listening(place, CALLERS[function]):
+        with listening(place, KINDS[function]):
             assert house.call(function, place, state=True) == "ok"
             assert house.call("bind", place, state=True).startswith("ok inode")  # the project's hides it
             assert house.call(function, place, state=True) == "errno 111"
@@ -98,7 +100,7 @@ def test_sockets_of_the_machine_are_reached(house: House, function: str) -> None
 @pytest.mark.parametrize("function", CALLERS)
 def test_own_sockets_are_left_alone(house: House, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(house.project)
-    with listening(house.project / "s", CALLERS[function]):
+    with listening(house.project / "s", KINDS[function]):
         assert house.call(function, "s") == "ok"
         assert house.call(function, "./s", state=True) == "ok"
     assert house.call("bind", "own", state=True).startswith("ok inode")
@@ -109,5 +111,5 @@ def test_no_socket_is_made_in_the_tree(house: House) -> None:
     assert house.call("bind", "/usr/share/cape/file", state=True) == EADDRINUSE
     assert house.call("bind", "new", cwd=house.in_tree("/usr/share/cape")) == EROFS
     assert house.call("bind", "/etc/cape/file", state=True) == EADDRINUSE
-    assert house.call("connect", "/usr/share/cape/file") == "errno 111"
+    assert house.call("connect", "/usr/share/cape/file") in ("errno 111", "errno 13")
     assert not house.in_tree("/usr/share/cape/new").exists()

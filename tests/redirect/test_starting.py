@@ -11,11 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.redirect.conftest import House, write
-
-BY_PATH = ["execve", "execv", "execl", "execle", "execveat", "vfork", "posix_spawn"]
-BY_NAME = ["execvp", "execvpe", "execlp", "posix_spawnp"]
-EVERY = BY_PATH + BY_NAME
-SHELLS = ["system", "popen", "fclose"]
+from tests.redirect.rows import BY_NAME, BY_PATH, EVERY, SHELLS
 
 
 def told(answer: str) -> str:
