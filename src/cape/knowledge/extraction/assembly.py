@@ -119,11 +119,22 @@ class Assembly:
             path=path,
             digest=digest,
             size_bytes=size_bytes,
-            title=(one_line(self.title) or self._first_heading() or readable_stem(path))[:LAST_TITLE_CHARS],
+            title=(self._own_title() or self._first_heading() or readable_stem(path))[:LAST_TITLE_CHARS],
             blocks=tuple(self.blocks),
             extractor=extractor,
             notes=tuple(self.notes),
         )
+
+    def _own_title(self) -> str:
+        """The format's own; a site's name around a page's first heading (`Leave | Intranet`) is left off."""
+        title, heading = one_line(self.title), self._first_heading()
+        if (
+            heading
+            and heading != title
+            and re.search(rf"(?:\A|[|·:»-] ){re.escape(heading)}(?: [|·:«-]|\Z)", title)
+        ):
+            return heading
+        return title
 
     def _first_heading(self) -> str:
         headings = [block for block in self.blocks if block.kind is BlockKind.HEADING]

@@ -14,23 +14,34 @@ from cape.knowledge.extraction.limits import Limits
 from cape.knowledge.extraction.plain import limited_text
 
 _LONG = 60
-_COMMENT = re.compile(r"\s*(?:#(?!!|include|define|if|endif|pragma)|//+|--|;+|/?\*+/?|\"\"\"|''')\s?")
-_DEFINES = re.compile(
-    r"(?:export |pub |public |private |static |async |abstract |final )*"
-    r"(?:def|class|fn|func|function|interface|struct|enum|trait|impl|type|module|namespace)\s+\w+"
-)
+_LONGEST_COMMENT = 500
+_COMMENT = re.compile(r"\s*(?:#(?!include|define|if|endif|pragma|\[)|//|--|;|%)")
+_MARKS = re.compile(r"\A\s*(?:#+!?|//+!?|--+|;+|%+|/?\*+/?|\"\"\"|'''|<!--)?\s?|(?:\*/|-->|\"\"\"|''')\s*\Z")
+_ORNAMENT = re.compile(r"[-=*#~/_ ]+")
 
 
 def extract_code(data: bytes, assembly: Assembly, limits: Limits) -> None:
-    """Cut a source file into blocks of whole lines; a leading comment of a block is a paragraph."""
+    """Cut a source file into blocks of whole lines; the comment that a block begins with is prose."""
     lines = limited_text(data, assembly, limits).split("\n")
     for first, end in _blocks(lines):
         prose = _leading_comment(lines, first, end)
-        if prose > first:
-            text = " ".join(_COMMENT.sub("", line, count=1) for line in lines[first:prose])
-            assembly.add(BlockKind.PARAGRAPH, text.strip("\"'*/ "), lines=(first + 1, prose))
+        _add_prose(lines, first, prose, assembly)
+        while prose < end and not lines[prose].strip():
+            prose += 1
         if prose < end:
             assembly.add(BlockKind.CODE, "\n".join(lines[prose:end]), lines=(prose + 1, end))
+
+
+def _add_prose(lines: list[str], first: int, end: int, assembly: Assembly) -> None:
+    """A comment's paragraphs, without its marks; ornaments (`-----`) are none."""
+    start = first
+    for number in range(first, end + 1):
+        bare = _MARKS.sub("", lines[number]).strip() if number < end else ""
+        if bare and not _ORNAMENT.fullmatch(bare):
+            continue
+        text = " ".join(_MARKS.sub("", line).strip() for line in lines[start:number]).strip("\"'*/ ")
+        assembly.add(BlockKind.PARAGRAPH, text, lines=(start + 1, max(start + 1, number)))
+        start = number + 1
 
 
 def _blocks(lines: list[str]) -> list[tuple[int, int]]:
@@ -38,23 +49,26 @@ def _blocks(lines: list[str]) -> list[tuple[int, int]]:
     blocks: list[tuple[int, int]] = []
     start: int | None = None
     blank = True
+    comment_end = -1
     for number, line in enumerate(lines):
+        if number <= comment_end:
+            continue
         if not line.strip():
             blank = True
             continue
         if start is None:
             start = number
-        elif (blank and not line[0].isspace() and _is_new(line)) or (number - start >= _LONG and blank):
+        elif (blank and not line[0].isspace() and line[0] not in ")]}") or (
+            blank and number - start >= _LONG
+        ):
             blocks.append((start, number))
             start = number
+        if start == number:
+            comment_end = _comment_end(lines, number) - 1
         blank = False
     if start is not None:
         blocks.append((start, len(lines)))
     return [(first, _trimmed(lines, first, end)) for first, end in blocks]
-
-
-def _is_new(line: str) -> bool:
-    return line[0] not in ")]}"
 
 
 def _trimmed(lines: list[str], first: int, end: int) -> int:
@@ -63,19 +77,26 @@ def _trimmed(lines: list[str], first: int, end: int) -> int:
     return end
 
 
-def _leading_comment(lines: list[str], first: int, end: int) -> int:
-    """Where the comment that a block begins with ends; `first` when it begins with none."""
-    for quote in ('"""', "'''", "/*"):
-        opening = lines[first].lstrip("rbuRBU ")
+def _comment_end(lines: list[str], first: int) -> int:
+    """Where the docstring or the `/* */` ends that begins in this line; `first` when none does."""
+    opening = lines[first].lstrip("rbuRBU ")
+    last = min(len(lines), first + _LONGEST_COMMENT)
+    for quote, close in (('"""', '"""'), ("'''", "'''"), ("/*", "*/"), ("<!--", "-->")):
         if opening.startswith(quote):
-            close = "*/" if quote == "/*" else quote
             if close in opening[len(quote) :]:
                 return first + 1
-            for number in range(first + 1, end):
-                if close in lines[number]:
-                    return number + 1
-            return first
-    number = first
-    while number < end and _COMMENT.match(lines[number]) and not lines[number].lstrip().startswith("#!"):
+            ends = (number + 1 for number in range(first + 1, last) if close in lines[number])
+            return next(ends, first)
+    return first
+
+
+def _leading_comment(lines: list[str], first: int, end: int) -> int:
+    """Where the comment that a block begins with ends; `first` when it begins with none."""
+    number = min(_comment_end(lines, first), end)
+    while number == first or (number < end and number > first):
+        if number >= end or not _COMMENT.match(lines[number]) or lines[number].startswith("#!"):
+            return number
+        if (ended := _comment_end(lines, number)) > number:
+            return min(ended, end)
         number += 1
     return number

@@ -90,6 +90,11 @@ class _Task:
     source: SourceFile
     size_bytes: int
 
+    @property
+    def weight(self) -> int:
+        """How much it fills a batch. Paths weigh more: a batch of them has to fit into a pipe."""
+        return self.size_bytes + 8 * (len(self.source.path) + len(os.fspath(self.source.file)))
+
 
 def _size_of(source: SourceFile) -> int:
     try:
@@ -134,10 +139,10 @@ class _Pool:
     def _batch(self) -> list[_Task]:
         """The next file, and some more while they are small: a worker should not wait for each."""
         batch = [self._waiting.popleft()]
-        total = batch[0].size_bytes
+        total = batch[0].weight
         fair = len(self._waiting) // (2 * self._most)
         while self._waiting and len(batch) < min(_BATCH, fair):
-            total += self._waiting[0].size_bytes
+            total += self._waiting[0].weight
             if total > SMALL_BYTES:
                 break
             batch.append(self._waiting.popleft())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.assembly import Assembly, column_letters
 
+_MOST_TITLE_ROWS = 4
 _PERIOD = re.compile(
     r"""(?:[12][0-9]{3}|q[1-4]|h[12]|fy\s?[0-9]{2,4}|[a-z]{3,9}\.?|w(?:eek)?\s?[0-9]{1,2}|[0-9]{2})
     (?:[\s/'-]*(?:[12][0-9]{3}|q[1-4]|h[12]|[0-9]{2}))?""",
@@ -25,6 +26,12 @@ class GridCell:
 
     text: str
     typed: bool | None = None
+    address: str | None = None
+    """Its own address where that is not where it stands: a merged cell is repeated in each row."""
+
+    def address_at(self, index: int, row_number: int) -> str:
+        """Its address in A1 notation; `index` counts columns from 0."""
+        return self.address or f"{column_letters(index + 1)}{row_number}"
 
     @property
     def is_typed(self) -> bool:
@@ -43,9 +50,21 @@ def looks_typed(text: str) -> bool:
 
 
 def add_tables(grid: Grid, assembly: Assembly, *, sheet: str | None) -> None:
-    """Append every table of a sheet; tables stand apart by empty rows."""
-    for number, table in enumerate(_split(grid)):
-        _add_table(table, assembly, sheet, number)
+    """Append every table of a sheet; tables stand apart by empty rows.
+
+    A few lone lines of words above a table are its title and its remarks.
+    """
+    tables = _split(grid)
+    for table, following in zip(tables, [*tables[1:], []], strict=True):
+        if following and len(table) <= _MOST_TITLE_ROWS and _width(table) == 1 < _width(following):
+            for number, row in enumerate(table):
+                _add_lone(row, assembly, sheet, is_title=number == 0)
+        else:
+            _add_table(table, assembly, sheet)
+
+
+def _width(table: Grid) -> int:
+    return max((_filled(row) for _, row in table), default=0)
 
 
 def _split(grid: Grid) -> list[Grid]:
@@ -61,7 +80,7 @@ def _split(grid: Grid) -> list[Grid]:
     return tables
 
 
-def _add_table(table: Grid, assembly: Assembly, sheet: str | None, number: int) -> None:
+def _add_table(table: Grid, assembly: Assembly, sheet: str | None) -> None:
     table = _without_titles(table, assembly, sheet)
     if not table:
         return
@@ -71,16 +90,17 @@ def _add_table(table: Grid, assembly: Assembly, sheet: str | None, number: int) 
     columns = headings(rows[:head])
     for row_number, row in table[head:]:
         values = [
-            (
-                columns[index] if index < len(columns) else "",
-                cell.text,
-                f"{column_letters(index + 1)}{row_number}",
-            )
+            (columns[index] if index < len(columns) else "", cell.text, cell.address_at(index, row_number))
             for index, cell in enumerate(row)
             if cell is not None
         ]
-        first, last = values[0][2], values[-1][2]
-        assembly.add_row(values, table=name, sheet=sheet, cells=first if first == last else f"{first}:{last}")
+        assembly.add_row(values, table=name, sheet=sheet, cells=_range(row, row_number))
+
+
+def _range(row: Row, number: int) -> str:
+    filled = [index for index, cell in enumerate(row, start=1) if cell is not None]
+    first, last = f"{column_letters(filled[0])}{number}", f"{column_letters(filled[-1])}{number}"
+    return first if first == last else f"{first}:{last}"
 
 
 def _without_titles(table: Grid, assembly: Assembly, sheet: str | None) -> Grid:
