@@ -92,11 +92,8 @@ def _rows_of_both_sides(text: str) -> tuple[list[tuple[int, str]], bool]:
     """The lines with their numbers, without conflict markers and the merge base between them."""
     numbered: list[tuple[int, str]] = []
     marked = in_base = False
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         line = line.rstrip("\r")
-        if not line and number < len(lines):
-            marked = True  # No lock that cape wrote has an empty line: somebody edited it.
         if line[:7] in ("<<<<<<<", "|||||||", "=======", ">>>>>>>"):
             marked, in_base = True, line.startswith("|")
         elif line and not in_base:
