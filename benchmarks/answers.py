@@ -65,7 +65,7 @@ class Prepared:
 
 def prepare(row: ReadingRow, similarities: Similarities, weighing: Weighing) -> Prepared:
     passages = tuple(
-        replace(one, nearness=max(0.0, similarities.of(row.question, [one.chunk.searchable])[0]))
+        replace(one, nearness=max(0.0, similarities.of(row.question, [one.chunk.searchable])[0].cosine))
         for one in row.passages
     )
     question = read_question(row.question)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from cape.answers.question import Asked
+from cape.answers.words import listed
 
 _MONTHS = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
@@ -126,28 +127,8 @@ def mentions_of(asked: Asked, text: str, known: frozenset[str]) -> Iterator[re.M
                 yield match
 
 
-_SMALL = frozenset(
-    [
-        "in",
-        "at",
-        "from",
-        "to",
-        "near",
-        "on",
-        "of",
-        "via",
-        "the",
-        "a",
-        "an",
-        "our",
-        "its",
-        "and",
-        "within",
-        "under",
-        "by",
-        "is",
-        "are",
-        "was",
-        "were",
-    ]
+_SMALL = listed(
+    """
+    in at from to near on of via the a an our its and within under by is are was were
+    """
 )

@@ -90,7 +90,7 @@ _QUARTERS = {"first": "Q1", "second": "Q2", "third": "Q3", "fourth": "Q4", "last
     "4th": "Q4",
 }
 _AGGREGATE = re.compile(
-    r"\b(sum|total of all|in total|altogether|average|mean of|median|combined|overall total|"
+    r"\b(sum of|total of all|in total|altogether|average|mean of|median|combined|overall total|"
     r"across all|all (?:regions|quarters|months|countries)|how many (?:regions|quarters|rows|months|"
     r"countries))\b"
     r"|\b(?:which|what) (?:\w+ ){1,3}(?:had|has|have|with|made|earned|reported) the "
@@ -128,6 +128,8 @@ _RULES: tuple[tuple[Asked, re.Pattern[str]], ...] = tuple(
                        r"maximum|minimum|population|size|height|weight|temperature|allowance|revenue|"
                        r"headcount|"
                        r"turnover|margin|target|average|ceiling|quota|discount)\b|"
+                       r"^what (?:do|does|did|will|would|can|could|must) .*\b(?:get|receive|pay|cost|charge|"
+                       r"earn|spend)\b|\bwhat (?:sum|reduction|discount|raise|bonus)\b|"
                        r"\bat what (?:price|cost|rate|amount|value|age|temperature)\b|\bup to what\b"),
         (Asked.DATE, r"^(?:\w+ ){0,3}when\b|\b(?:what|which) (?:\w+ )?(?:date|day|year|month|time|"
                      r"deadline|week|"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cape.answers.mentions import mentions_of
 from cape.answers.question import Question
@@ -19,6 +19,9 @@ from cape.answers.words import Word, best_likeness, pairs, words_of
 from cape.knowledge.documents import Chunk
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cape.knowledge.protocol import Embedder
 
 _PRONOUN = re.compile(
@@ -43,7 +46,7 @@ class Features:
 
     `coverage`: weight of the question's words that it has; `context`: those that its headings, title or
     neighbours have and it lacks; `strict`: coverage by equal stems; `order`: neighbouring words of the
-    question that are neighbours in it too; `similarity`: cosine of the vectors, 0 without; `kind`: it
+    question that are neighbours in it too; `similarity` and `alignment` as of its `Nearness`; `kind`: it
     mentions what is asked for; `near`: how close that stands to the question's words; `first`: it begins its
     passage; `leading`: its passage's place in the ranking; `pronoun`: it begins with one; `length`: words,
     against 40.
@@ -54,6 +57,7 @@ class Features:
     context: float
     order: float
     similarity: float
+    alignment: float
     kind: float
     near: float
     first: float
@@ -75,7 +79,7 @@ class Candidate:
 
 
 def features_of(
-    question: Question, passage: Passage, rank: int, units: Sequence[Unit], number: int, similarity: float
+    question: Question, passage: Passage, rank: int, units: Sequence[Unit], number: int, nearness: Nearness
 ) -> tuple[Features, frozenset[str]]:
     """The features of one unit of a passage, and the question's stems that it covers itself."""
     unit = units[number]
@@ -95,7 +99,8 @@ def features_of(
         strict=strict / total,
         context=context / total,
         order=_order(question, stems),
-        similarity=max(0.0, similarity),
+        similarity=max(0.0, nearness.cosine),
+        alignment=max(0.0, nearness.alignment),
         kind=found,
         near=closeness,
         first=1.0 if number == 0 else 0.0,
@@ -131,13 +136,25 @@ def _mention(question: Question, unit: Unit, words: Sequence[Word]) -> tuple[flo
 FEATURES = tuple(field.name for field in fields(Features))
 
 
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """How near a text is to a question.
+
+    `cosine` of their vectors; `alignment`: how near the question's word pieces find one of the text's, on
+    average. Both 0 where there is no embedder; without pieces `alignment` is the cosine.
+    """
+
+    cosine: float
+    alignment: float
+
+
 class Similarities(Protocol):
-    """How near texts are to a question, as cosines; all 0 when there is no embedder."""
+    """How near texts are to a question."""
 
     @property
     def has_vectors(self) -> bool: ...
 
-    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]: ...
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[Nearness]: ...
 
 
 class WordsOnly:
@@ -145,25 +162,62 @@ class WordsOnly:
 
     has_vectors = False
 
-    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        return [0.0] * len(texts)
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[Nearness]:
+        return [Nearness(0.0, 0.0)] * len(texts)
+
+
+@runtime_checkable
+class PieceEmbedder(Protocol):
+    """An embedder that also tells what it makes of each word piece, in reading order."""
+
+    def embed_pieces(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]: ...
 
 
 class Vectors:
-    """Cosines by an embedder; each text is embedded once."""
+    """Nearness by an embedder; each text is embedded once."""
 
     has_vectors = True
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, NDArray[np.float32]] = {}
 
-    def of(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        new = sorted({question, *texts} - set(self._known), key=len)
-        if new:
-            self._known.update(zip(new, self._embedder.embed(new), strict=True))
-        wanted = self._known[question]
-        return [float(wanted @ self._known[text]) for text in texts]
+    def of(self, question: str, texts: Sequence[str]) -> Sequence[Nearness]:
+        import numpy as np
+
+        self._learn([question, *texts])
+        asked = self._known[question]
+        mean = _normalised(asked.mean(axis=0))
+        pieces = _normalised(asked[1:-1] if len(asked) > 2 else asked)
+        found = []
+        for text in texts:
+            given = self._known[text]
+            inner = _normalised(given[1:-1] if len(given) > 2 else given)
+            found.append(
+                Nearness(
+                    cosine=float(mean @ _normalised(given.mean(axis=0))),
+                    alignment=float(np.max(pieces @ inner.T, axis=1).mean()),
+                )
+            )
+        return found
+
+    def _learn(self, texts: Sequence[str]) -> None:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if not new:
+            return
+        if isinstance(self._embedder, PieceEmbedder):
+            made: Sequence[NDArray[np.float32]] = self._embedder.embed_pieces(new)
+        else:
+            made = [vector[None, :] for vector in self._embedder.embed(new)]
+        self._known.update(zip(new, made, strict=True))
+
+
+def _normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    length = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=-1, keepdims=True))
+    scaled: NDArray[np.float32] = (rows / np.maximum(length, 1e-12)).astype(np.float32)
+    return scaled
 
 
 def candidates_of(
@@ -177,12 +231,12 @@ def candidates_of(
         for number in range(len(units))
     ]
     kept = _worth_a_vector(question, found) if similarities.has_vectors else found
-    cosines = similarities.of(
+    nearnesses = similarities.of(
         question.text, [text_to_embed(passage.chunk, units[n]) for _, passage, units, n in kept]
     )
     scored = []
-    for (rank, passage, units, number), cosine in zip(kept, cosines, strict=True):
-        features, covered = features_of(question, passage, rank, units, number, cosine)
+    for (rank, passage, units, number), near in zip(kept, nearnesses, strict=True):
+        features, covered = features_of(question, passage, rank, units, number, near)
         scored.append(
             Candidate(
                 passage=passage,

@@ -23,20 +23,10 @@ MOST_ROWS = 8
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})(?:-\d{2})?\b")
 _NUMERIC = re.compile(r"^[\s(+\-−–€$£~≈]*\d[\d.,\s\u202f']*\s*(?:%|[a-zA-Z€$£]{0,4})\)?\s*$")
 _SUMMING = re.compile(r"\b(?:total|sum|average|overall|all)\b", re.IGNORECASE)
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+    "november", "december",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

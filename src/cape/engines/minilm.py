@@ -9,7 +9,7 @@ embedded beside it. Choosing what to embed must never be put here.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -146,34 +146,48 @@ class MiniLM:
         import numpy as np
 
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for at, vector in enumerate(self._side_by_side(self._vector, texts)):
+            vectors[at] = vector
+        return vectors
+
+    def embed_pieces(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """What the graph says of each word piece of each text, (pieces, dimensions) float32, in order.
+
+        The mean of a text's rows, L2-normalised, is what `embed` gives; a graph that pools gives one row.
+        """
+        return self._side_by_side(self._pieces, texts)
+
+    def _side_by_side(
+        self, make: Callable[[str], NDArray[np.float32]], texts: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """What `make` gives for each text, in their order."""
         if len(texts) <= 1 or self._threads == 1:
-            for at, text in enumerate(texts):
-                vectors[at] = self._vector(text)
-            return vectors
-
-        def place(at: int) -> None:
-            vectors[at] = self._vector(texts[at])
-
+            return [make(text) for text in texts]
         # Long texts first, so that no thread is left alone with one at the end.
         longest_first = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
         with ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(place, longest_first):
-                pass
-        return vectors
+            made = dict(zip(longest_first, pool.map(make, (texts[at] for at in longest_first)), strict=True))
+        return [made[at] for at in range(len(texts))]
 
     def _vector(self, text: str) -> NDArray[np.float32]:
         """The vector of one text, (dimensions,) float32."""
+        import numpy as np
+
+        pooled = self._pieces(text).mean(axis=0)
+        length = float(np.sqrt(np.square(pooled, dtype=np.float64).sum()))
+        vector: NDArray[np.float32] = (pooled / max(length, 1e-12)).astype(np.float32)
+        return vector
+
+    def _pieces(self, text: str) -> NDArray[np.float32]:
+        """The graph's rows for one text, (pieces, dimensions) float32."""
         import numpy as np
 
         readable = text.strip()[:CHARACTERS].encode("utf-8", "replace").decode()
         ids = np.array([self._tokenizer.encode(readable).ids], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         given = {name: feeds[name] for name in feeds if name in self._inputs}
-        output = self._run(given)[0]
-        pooled = output.mean(axis=0) if output.ndim == 2 else output
-        length = float(np.sqrt(np.square(pooled, dtype=np.float64).sum()))
-        vector: NDArray[np.float32] = (pooled / max(length, 1e-12)).astype(np.float32)
-        return vector
+        rows: NDArray[np.float32] = np.atleast_2d(self._run(given)[0])
+        return rows
 
     def _run(self, given: dict[str, Any]) -> Any:
         """The graph's first output, a row per text."""
