@@ -144,11 +144,12 @@ def test_manuals_are_listed_by_section(tmp_path: Path) -> None:
 
 def test_pascal_is_told_real_paths_beside_its_compiler(tmp_path: Path) -> None:
     units = "usr/lib/x86_64-linux-gnu/fpc"
-    root = root_with(tmp_path, {f"{units}/3.2.2/units/x86_64-linux/rtl/system.ppu": ""})
+    root = root_with(tmp_path, {f"{units}/3.2.2/units/x86_64-linux/rtl/system.ppu": "", "usr/bin/ld": ""})
     script = "update-alternatives --install /etc/fpc.cfg fpc.cfg /etc/fpc-3.2.2.cfg 3020200"
     lines = (finished(root, fpc=script) / units / "etc/fpc.cfg").read_text().splitlines()
     assert f"-Fu/final/root/{units}/$fpcversion/units/$fpctarget/*" in lines
-    assert "-FL/final/root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" in lines
+    assert "-FD/final/root/usr/lib/cape/linkers" in lines
+    assert "exec '/final/root/usr/bin/ld'" in (root / "usr/lib/cape/linkers/ld").read_text()
     assert (root / "etc/fpc.cfg").read_text().splitlines() == lines
 
 

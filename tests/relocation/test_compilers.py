@@ -15,8 +15,8 @@ from cape.environment.finishing.compilers import (
     clang_configuration,
     extended_specs,
     link_flags,
-    linker_script,
 )
+from cape.environment.finishing.linkers import LINKERS, linker_script
 from cape.environment.finishing.place import put_file
 from cape.environment.relocation import RelocationContext, loader_path
 from cape.environment.relocation.loader import triplet
@@ -24,7 +24,6 @@ from cape.names import System
 from tests.relocation.conftest import HELLO, run
 from tests.relocation.test_elf import readelf
 
-LINKERS = "usr/lib/cape/linkers"
 NO_CONTROL: dict[str, ControlFiles] = {}
 
 

@@ -1,32 +1,28 @@
 """Compilers whose programs run outside of the environment: gcc's specs and clang's configuration.
 
 Owns the linker's flags that a program needs to find its loader and its libraries in the environment, and
-how each compiler is told. rustc, cargo, ghc, cgo, cmake and libtool link through one of the two.
+how each compiler is told; `linkers` has the scripts that stand for linkers. rustc, cargo, ghc, cgo, cmake
+and libtool link through one of the two.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 from pathlib import Path
 
+from cape.environment.finishing.linkers import (
+    LINKERS,
+    search_path,
+    write_collect_linkers,
+    write_linkers,
+)
 from cape.environment.finishing.place import put_file
 from cape.environment.finishing.programs import require_native
 from cape.environment.relocation.loader import loader_name, triplet
-from cape.environment.relocation.scripts import PLACEHOLDER, personalise
 from cape.names import System
 
 _log = logging.getLogger(__name__)
-
-_LINKERS = "usr/lib/cape/linkers"
-_LINKER_SCRIPT = b"""for word; do
-case "$word" in
---no-dynamic-linker|-r|--relocatable) exec '%s' "$@" ;;
-esac
-done
-exec '%s' "$@" %s --disable-new-dtags
-"""
 
 
 def configure_compilers(root: Path, final: Path, system: System) -> tuple[str, ...]:
@@ -51,6 +47,7 @@ def configure_compilers(root: Path, final: Path, system: System) -> tuple[str, .
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             _log.debug("specs of %s failed: %s", driver, error)
             notes.append(f"programs of gcc {version} will look for libraries of this machine: {error}")
+    write_collect_linkers(root, final, system)
     configure_clang(root, final, system)
     return tuple(notes)
 
@@ -62,21 +59,8 @@ def configure_clang(root: Path, final: Path, system: System) -> None:
         directory = str(clang.parent.relative_to(root))
         for name in ("clang.cfg", "clang++.cfg"):
             put_file(root, f"{directory}/{name}", clang_configuration(final).encode())
-    for pattern in ("usr/bin/ld", "usr/bin/ld.*", "usr/lib/llvm-*/bin/ld.lld") if clangs else ():
-        for linker in sorted(root.glob(pattern)):
-            real = final / linker.relative_to(root)
-            put_file(root, f"{_LINKERS}/{linker.name}", linker_script(real, final, system), mode=0o755)
-
-
-def linker_script(linker: Path, root: Path, system: System) -> bytes:
-    """A script that starts a linker with the search path, unless it makes a static or a partial program.
-
-    In `clang.cfg` there are no conditions, and a static program that is position independent dies of a
-    search path: glibc's start-up code asserts that there is none.
-    """
-    words = " ".join(f"-rpath '{path}'" for path in search_path(root, system))
-    text = _LINKER_SCRIPT % (os.fsencode(linker), os.fsencode(linker), words.encode())
-    return personalise(b"#!" + PLACEHOLDER + b"/root/usr/bin/sh\n" + text, root.parent)
+    if clangs:
+        write_linkers(root, final, system)
 
 
 def _dumped(driver: Path) -> str:
@@ -112,15 +96,10 @@ def link_flags(root: Path, system: System) -> str:
     return f"%{{m16|m32|mx32:;:{flags}}}" if system is System.X86_64_LINUX else flags
 
 
-def search_path(root: Path, system: System) -> tuple[str, str]:
-    """Where a program made by a compiler finds its libraries."""
-    return f"{root}/usr/lib/{triplet(system)}", f"{root}/usr/lib"
-
-
 def clang_configuration(root: Path) -> str:
     """The same for clang: what goes before the loader's usual path, and where the linkers are.
 
     Where clang wants no loader (`-static-pie`) there is none.
     """
-    lines = [f"--dyld-prefix={root}", f"-B{root}/{_LINKERS}"]
+    lines = [f"--dyld-prefix={root}", f"-B{root}/{LINKERS}"]
     return "\n".join(["--start-no-unused-arguments", *lines, "--end-no-unused-arguments", ""])

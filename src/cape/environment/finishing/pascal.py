@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cape.environment.finishing.compilers import search_path
+from cape.environment.finishing.linkers import LINKERS, search_path, write_linkers
 from cape.environment.finishing.place import put_file, put_link
-from cape.environment.relocation.loader import loader_name, triplet
+from cape.environment.relocation.loader import triplet
 from cape.names import System
 
 _CONFIGURATION = """\
@@ -30,35 +30,33 @@ _CONFIGURATION = """\
 -Fu{root}/{units}/$fpcversion/units/$fpctarget/*
 -Fu{root}/{units}/$fpcversion/units/$fpctarget/rtl
 -Fu~/.fppkg/lib/fpc/$fpcversion/units/$FPCTARGET/*
--FD{root}/{units}/$fpcversion/bin/$FPCTARGET
--FD{root}/usr/bin
+-FD{root}/{linkers}
 {libraries}
 -l
 -viwn
--FL{directory}/{loader}
--k--disable-new-dtags
--k-rpath={path}
 """
-"""The last three are for programs that use the C library; to one of Pascal alone, which is static, they
-mean nothing."""
+"""Its linker is one of our scripts: the compiler has room for a loader's path of 100 bytes."""
 
 
 def configure_pascal(root: Path, final: Path, system: System) -> None:
     """Write `etc/fpc-VERSION.cfg` for each compiler in a root that will lie at `final`."""
     units = f"usr/lib/{triplet(system)}/fpc"
     for version in sorted(path.name for path in (root / units).glob("*") if (path / "units").is_dir()):
-        directories = search_path(final, system)
-        libraries = [*directories, *(f"{final}/{place}" for place in _start_files(root, system))]
+        libraries = [
+            *search_path(final, system),
+            *(f"{final}/{place}" for place in _start_files(root, system)),
+        ]
         text = _CONFIGURATION.format(
             root=final,
             units=units,
             libraries="\n".join(f"-Fl{directory}" for directory in libraries),
-            directory=directories[0],
-            loader=loader_name(system),
-            path=":".join(directories),
+            linkers=LINKERS,
         )
         put_file(root, f"etc/fpc-{version}.cfg", text.encode())
         put_link(root, f"{units}/etc/fpc.cfg", f"etc/fpc-{version}.cfg")
+        write_linkers(root, final, system)
+        if (root / "usr/bin/as").exists():
+            put_link(root, f"{LINKERS}/as", "usr/bin/as")
 
 
 def _start_files(root: Path, system: System) -> list[str]:
