@@ -90,6 +90,12 @@ SETTINGS: tuple[Setting, ...] = (
         "`ca-certificates` trust too; an environment made with them has an identity of its own",
     ),
     Setting(
+        key="advisories",
+        variable="CAPE_ADVISORIES",
+        meaning="records of known holes in OSV's format, for `cape audit`: a directory, a zip file, or a URL "
+        "of one",
+    ),
+    Setting(
         key="network.silence",
         variable="CAPE_NETWORK_SILENCE",
         meaning="seconds without a byte after which a registry counts as stalled; otherwise 30",

@@ -155,7 +155,7 @@ def test_quiet_says_nothing_on_stderr(words: tuple[str, ...], project: Project) 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
 def test_help_of_each_command(command: Command) -> None:
-    check(f"help-{command.name}", command_help(command, columns=100))
+    check(f"help-{command.name.replace(' ', '-')}", command_help(command, columns=100))
 
 
 def test_help_in_all_its_spellings(project: Project) -> None:

@@ -52,7 +52,8 @@ def read_dockerfile(name: str, text: str, reading: Reading) -> None:
 
 def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
     """Line number, instruction in capitals, and the rest, with continued lines joined."""
-    started, parts = 0, []
+    started = 0
+    parts: list[str] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if line.startswith("#") or (not line and not parts):

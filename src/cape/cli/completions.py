@@ -90,6 +90,8 @@ def bash() -> str:
 def _zsh_argument(argument: Argument) -> str:
     text = argument.help.replace("'", "").replace("[", "(").replace("]", ")").replace(":", " -")
     if argument.is_positional:
+        if isinstance(argument.complete, tuple):
+            return f"'1:{argument.flags[0]}:({' '.join(argument.complete)})'"
         return f"'*:{argument.flags[0]}:_files'"
     action = f":{argument.value.lower()}:_files" if argument.value else ""
     return " ".join(f"'{flag}[{text}]{action}'" for flag in argument.flags)
@@ -121,6 +123,9 @@ def fish() -> str:
         lines.append(f"complete -c cape -n __fish_use_subcommand -a {command.name} -d '{summary}'")
         for argument in (*command.arguments, *GLOBAL):
             if argument.is_positional:
+                if isinstance(argument.complete, tuple):
+                    condition = f"'__fish_seen_subcommand_from {command.name}'"
+                    lines.append(f"complete -c cape -n {condition} -a '{' '.join(argument.complete)}'")
                 continue
             text = argument.help.replace("'", "")
             spelled = " ".join(

@@ -57,6 +57,7 @@ AS_OF = Argument(
     value="DATE",
     help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
 )
+SYSTEM = Argument(flags=("--system",), value="SYSTEM", help="a system of the lock; otherwise this machine's")
 BASE = Argument(
     flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
 )
@@ -284,6 +285,60 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape why libpcre2-8-0",),
     ),
     Command(
+        name="licences",
+        summary="list the licence of each package",
+        description=(
+            "What each locked package states of its licence: Debian's `copyright`, a wheel's metadata, npm's "
+            "`package.json`, a model's row. It is read from the environment, so `cape sync` comes first."
+        ),
+        handler="auditing:licences",
+        arguments=(SYSTEM, JSON),
+        examples=("cape licences",),
+    ),
+    Command(
+        name="sbom",
+        summary="print the bill of materials, as CycloneDX",
+        description=(
+            "Every locked package of a system with its package url, digest, licence and what needs it, as "
+            "CycloneDX 1.6 in JSON. One lock gives the same bytes every time."
+        ),
+        handler="auditing:sbom",
+        arguments=(
+            SYSTEM,
+            Argument(
+                flags=("--output",), value="FILE", complete="file", help="write to FILE instead of stdout"
+            ),
+        ),
+        examples=("cape sbom --output bom.json",),
+    ),
+    Command(
+        name="audit",
+        summary="list the known holes of locked packages",
+        description=(
+            "Holds the lock against records in OSV's format, and names for each hole the version that fixes it "
+            "and the line of the manifest that brings the package."
+        ),
+        handler="auditing:audit",
+        arguments=(
+            Argument(
+                flags=("place",),
+                nargs="?",
+                complete="directory",
+                help="a directory, a zip file or a URL of one; otherwise the setting `advisories`",
+            ),
+            SYSTEM,
+            Argument(
+                flags=("--fail",),
+                value="SEVERITY",
+                default="unknown",
+                help="exit 1 for a hole of this severity or worse: `unknown` (any), `low`, `medium`, `high`, "
+                "`critical`, or `never`",
+            ),
+            JSON,
+        ),
+        examples=("cape audit advisories", "cape audit --fail high"),
+    ),
+    Command(
         name="history",
         summary="list the generations of this project",
         description="Every environment that this project has had here, newest first.",
@@ -411,6 +466,39 @@ COMMANDS: tuple[Command, ...] = (
         handler="projects:doctor",
         arguments=(Argument(flags=("--verify",), help="hash every file of the store again"), JSON),
         examples=("cape doctor", "cape doctor --verify"),
+    ),
+    Command(
+        name="evaluate retrieval",
+        summary="measure retrieval on a test collection",
+        description=(
+            "Indexes the documents of a collection, asks its queries, and prints nDCG@10, recall@100, MRR@10 "
+            "and what a query took. DIR holds `corpus.jsonl` (`id`, `title`, `text`), `queries.jsonl` (`id`, "
+            "`text`) and `qrels.jsonl` (`query`, `document`, `relevance`). The embedder is the project's; "
+            "vectors are kept in the store, so that a second run embeds nothing."
+        ),
+        handler="evaluating:retrieval",
+        arguments=(
+            Argument(flags=("collection",), complete="directory", help="the directory of the collection"),
+            Argument(
+                flags=("--run",),
+                value="FILE",
+                complete="file",
+                help="write the rankings to FILE in TREC's form: `query Q0 document rank score tag`",
+            ),
+            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
+            Argument(
+                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
+            ),
+            Argument(
+                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
+            ),
+            Argument(flags=("--words-only",), help="without vectors"),
+            JSON,
+        ),
+        examples=(
+            "cape evaluate retrieval collections/med",
+            "cape evaluate retrieval collections/med --words-only --run med.run",
+        ),
     ),
     Command(
         name="config",
