@@ -22,6 +22,9 @@ CHUNKER_VERSION = 1
 LIMIT = 200
 """Pieces of a chunk's text, at most; a sentence is never cut for it."""
 
+LEAD_IN = 40
+"""Pieces of the text before a table that still stand in a chunk with its first rows: units, a caption."""
+
 LONGEST_SENTENCE = 3 * LIMIT
 """Pieces of what is still taken for a sentence; what goes on longer is cut between words."""
 
@@ -65,8 +68,10 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 def _ends_sentence(text: str, end: re.Match[str]) -> bool:
     mark = end.group().rstrip()
+    if mark[0] in "。！？":
+        return True
     if mark != ".":
-        return mark[0] != "." or bool(_OPENS_SENTENCE.match(text, end.end()))
+        return bool(_OPENS_SENTENCE.match(text, end.end()))
     head = text[max(0, end.start() - 12) : end.start() + 1]
     return not _ABBREVIATION.search(head) and bool(_OPENS_SENTENCE.match(text, end.end()))
 
@@ -240,7 +245,8 @@ def chunk(document: ExtractedDocument) -> tuple[Chunk, ...]:
 
     Every stretch of text that is not white space is in one chunk, once; a heading's text is in the title
     path of what stands below it, and in a chunk of its own if nothing does. Rows of a table share chunks
-    with rows of the same table alone; each carries its columns' headings. Pure.
+    with rows of the same table alone, the first ones also with a short text before them; each row carries
+    its columns' headings. Pure.
     """
     chunks: list[Chunk] = []
     for section in _sections(document):
@@ -260,9 +266,7 @@ def _packed(section: _Section) -> Iterator[_Group]:
     table: str | None = None
     for its_table, group in _groups(section.blocks):
         needed = sum(unit.size for unit in group)
-        if packed and (
-            its_table != table or (size + needed > LIMIT and (needed <= LIMIT or size * 2 > LIMIT))
-        ):
+        if packed and _begins_anew(table, its_table, size, needed):
             yield packed
             packed, size = [], 0
         table = its_table
@@ -274,6 +278,14 @@ def _packed(section: _Section) -> Iterator[_Group]:
             size += unit.size
     if packed:
         yield packed
+
+
+def _begins_anew(table: str | None, its_table: str | None, size: int, needed: int) -> bool:
+    """Whether a group of `needed` pieces begins a chunk, behind `size` pieces that are of `table`."""
+    if its_table != table and not (table is None and size <= LEAD_IN):
+        return True
+    # What would have to be cut anyway may begin in a chunk that is less than half full.
+    return size + needed > LIMIT and (needed <= LIMIT or size * 2 > LIMIT)
 
 
 def _chunk_of(path: str, ordinal: int, title_path: tuple[str, ...], units: Sequence[_Unit]) -> Chunk:

@@ -132,9 +132,25 @@ class IndexReader:
         used = [(one, of) for one, of in placed if (of >= 0).any()]
         self._segments = [one for one, _ in used]
         self._ids = [of for _, of in used]
-        self._words = [files.map_words(self.directory, one, self.name) for one in self._segments]
+        self._map()
         if sum(int((of >= 0).sum()) for of in self._ids) != len(self._numbers):
             raise damaged(self.directory / FILE, self.name, "chunks are in no segment")
+
+    def _map(self) -> None:
+        """Map all files now: a writer may take their names away at any time, not what is mapped.
+
+        `_embedded` are the numbers of the segments with vectors of the generation's embedder.
+        """
+        embedder = self.generation.recipe.embedder
+        own = bytes.fromhex(embedder.hex) if embedder else None
+        directory, name = self.directory, self.name
+        self._words = [files.map_words(directory, one, name) for one in self._segments]
+        self._embedded = [
+            at for at, one in enumerate(self._segments) if own is not None and one.embedder == own
+        ]
+        embedded = [self._segments[at] for at in self._embedded]
+        self._vectors = [files.map_vectors(directory, one, name) for one in embedded]
+        self._codes = [files.map_codes(directory, one, name) for one in embedded]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -210,23 +226,6 @@ class IndexReader:
     def has_vectors(self) -> bool:
         """Whether this generation was made with an embedder."""
         return self.generation.recipe.embedder is not None
-
-    @cached_property
-    def _embedded(self) -> list[int]:
-        """Which of the segments have vectors of the generation's embedder."""
-        embedder = self.generation.recipe.embedder
-        own = bytes.fromhex(embedder.hex) if embedder else None
-        return [at for at, one in enumerate(self._segments) if own is not None and one.embedder == own]
-
-    @cached_property
-    def _vectors(self) -> list[NDArray[np.float32]]:
-        with self._reading():
-            return [files.map_vectors(self.directory, self._segments[at], self.name) for at in self._embedded]
-
-    @cached_property
-    def _codes(self) -> list[NDArray[np.uint64]]:
-        with self._reading():
-            return [files.map_codes(self.directory, self._segments[at], self.name) for at in self._embedded]
 
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """The vectors of chunks, (len(ids), dimensions), zero for a chunk without one."""
