@@ -166,7 +166,9 @@ def check_lock_closure(lock: Lock, workshop: Workshop, sources: Mapping[str, Sou
     plan = plan_for(lock, system)
     if plan.libc is None:
         return ()
-    known, unknown = _at_hand(plan, workshop)
+    unknown = _absent(plan, workshop)
+    known = {} if unknown else _at_hand(plan, workshop)
+    unknown = unknown or sum(one.source == "debian" and one.name not in known for one in plan.packages)
     if unknown:
         packages = f"{unknown} packages are" if unknown > 1 else "1 package is"
         return (f"{packages} not in the store yet: whether every library is there is checked by `cape sync`",)
@@ -219,8 +221,19 @@ class _Artifact:
         return self.found
 
 
-def _at_hand(plan: EnvironmentPlan, workshop: Workshop) -> tuple[dict[str, _Known], int]:
-    """The system packages that can be looked at, by name, and how many cannot."""
+def _absent(plan: EnvironmentPlan, workshop: Workshop) -> int:
+    """How many system packages the store does not have in any form; nothing is read for it."""
+    store = workshop.store
+    return sum(
+        package.source == "debian"
+        and not (store.objects.root / key.hex).exists()
+        and not store.artifacts.has(package.artifact.digest)
+        for package, key in zip(plan.packages, plan_keys(plan, store), strict=True)
+    )
+
+
+def _at_hand(plan: EnvironmentPlan, workshop: Workshop) -> dict[str, _Known]:
+    """The system packages that can be looked at, by name."""
     from cape.operations.judging import Lookout
 
     known: dict[str, _Known] = {}
@@ -237,7 +250,7 @@ def _at_hand(plan: EnvironmentPlan, workshop: Workshop) -> tuple[dict[str, _Know
     for package in packed:
         if contents := lookout.contents(package):
             known[package.name] = _Artifact(contents)
-    return known, sum(package.name not in known for package in packed)
+    return known
 
 
 def _has(known: Iterable[_Known], path: str) -> bool:
