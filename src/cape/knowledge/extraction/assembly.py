@@ -13,7 +13,8 @@ from cape.knowledge.documents import Block, BlockKind, Cell, ExtractedDocument, 
 from cape.knowledge.extraction.decoding import hygienic, one_line
 from cape.names import Digest
 
-LAST_TITLE_CHARS = 200
+_LONGEST_TITLE = 200
+_BETWEEN_CELLS = "; "
 _SEPARATORS = re.compile(r"[\s_-]+")
 _TRAILING = re.compile(r"[ \t]+(?=\n)|\s+\Z")
 
@@ -27,6 +28,14 @@ def column_letters(index: int) -> str:
     return letters
 
 
+def column_number(letters: str) -> int:
+    """A column's number from 1, the inverse of `column_letters`."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number
+
+
 def readable_stem(path: str) -> str:
     """A file's name as a title: `q1_sales-report.pdf` is `q1 sales report`."""
     stem = PurePosixPath(path).stem
@@ -34,9 +43,10 @@ def readable_stem(path: str) -> str:
 
 
 class Assembly:
-    """Collects a document's blocks in reading order."""
+    """Collects a document's blocks in reading order; `stem` is its file's name, made readable."""
 
-    def __init__(self) -> None:
+    def __init__(self, stem: str = "") -> None:
+        self.stem = stem
         self.blocks: list[Block] = []
         self.notes: list[str] = []
         self.title = ""
@@ -74,7 +84,7 @@ class Assembly:
         cells: str | None = None,
     ) -> None:
         """Append a row of (column's heading, text, address) triples; empty cells are left out."""
-        start = self._offset
+        at = self._offset
         parts: list[str] = []
         row: list[Cell] = []
         for heading, text, address in values:
@@ -82,9 +92,10 @@ class Assembly:
             if not text:
                 continue
             label = f"{column}: " if column else ""
-            first = start + sum(map(len, parts)) + 2 * len(parts) + len(label)
+            first = at + len(label)
             parts.append(label + text)
             span = (first, first + len(text))
+            at = span[1] + len(_BETWEEN_CELLS)
             row.append(
                 Cell(
                     column=column,
@@ -94,7 +105,7 @@ class Assembly:
             )
         if not row:
             return
-        text = "; ".join(parts)
+        text = _BETWEEN_CELLS.join(parts)
         place = Place(page=page, lines=lines, sheet=sheet, cells=cells, span=self._span(text))
         self.blocks.append(Block(kind=BlockKind.ROW, text=text, place=place, cells=tuple(row), table=table))
 
@@ -119,7 +130,7 @@ class Assembly:
             path=path,
             digest=digest,
             size_bytes=size_bytes,
-            title=(self._own_title() or self._first_heading() or readable_stem(path))[:LAST_TITLE_CHARS],
+            title=(self._own_title() or self._first_heading() or readable_stem(path))[:_LONGEST_TITLE],
             blocks=tuple(self.blocks),
             extractor=extractor,
             notes=tuple(self.notes),

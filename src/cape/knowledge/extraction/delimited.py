@@ -9,7 +9,7 @@ from collections import Counter
 from cape.knowledge.extraction.assembly import Assembly
 from cape.knowledge.extraction.limits import Limits
 from cape.knowledge.extraction.plain import limited_text
-from cape.knowledge.extraction.tables import Grid, GridCell, add_tables
+from cape.knowledge.extraction.tables import MOST_COLUMNS, Grid, GridCell, Row, add_tables
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 50
@@ -30,7 +30,10 @@ def extract_delimited(data: bytes, assembly: Assembly, limits: Limits) -> None:
             if len(grid) >= limits.rows:
                 assembly.note(f"only its first {limits.rows:,} rows were read")
                 break
-            grid.append((number, [GridCell(field) if field.strip() else None for field in row]))
+            if len(row) > MOST_COLUMNS:
+                assembly.note(f"only its first {MOST_COLUMNS:,} columns were read")
+            cells: Row = [GridCell(field) if field.strip() else None for field in row[:MOST_COLUMNS]]
+            grid.append((number, cells))
     except csv.Error as error:
         assembly.note(f"its rows from line {reader.line_num:,} on were not read: {error}")
     add_tables(grid, assembly, sheet=None)

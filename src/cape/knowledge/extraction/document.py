@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cape.errors import CapeError
 from cape.knowledge.documents import ExtractedDocument, UnreadDocument
-from cape.knowledge.extraction.assembly import Assembly
+from cape.knowledge.extraction.assembly import Assembly, readable_stem
 from cape.knowledge.extraction.formats import format_of
 from cape.knowledge.extraction.limits import DEFAULT_LIMITS, Limits
 from cape.knowledge.extraction.reading import FileBytes, Unreadable, read_file
@@ -39,7 +39,7 @@ def extract(
         return UnreadDocument(path=path_in_project, digest=None, reason=str(error))
     if not read.data:
         return UnreadDocument(path=path_in_project, digest=read.digest, reason="is empty: it has 0 bytes")
-    assembly = Assembly()
+    assembly = Assembly(readable_stem(path_in_project))
     try:
         format_.read(read.data, assembly, limits)
     except Unreadable as error:

@@ -31,13 +31,17 @@ Read = Callable[[bytes, Assembly, Limits], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
-    """A format: what reads it, and by which packages. `isolated` ones are read in a process of their own."""
+    """A format: what reads it, and by which packages.
+
+    A file above `here_bytes` is read in a process of its own: its parser may crash, or be slow on what was
+    made to slow it down.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     read: Read
     distributions: tuple[str, ...] = ()
-    isolated: bool = False
+    here_bytes: int = 256 * 1024
 
     @property
     def extractor(self) -> str:
@@ -135,23 +139,24 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".md", ".markdown", ".mdown", ".mkd", ".mdx"),
         read=extract_markdown,
         distributions=("markdown-it-py",),
+        here_bytes=64 * 1024,
     ),
     Format(
         name="text", suffixes=(".txt", ".text", ".rst", ".adoc", ".org", ".log", ".tex"), read=extract_text
     ),
     Format(name="code", suffixes=tuple(_CODE_SUFFIXES), read=extract_code),
-    Format(name="html", suffixes=(".html", ".htm", ".xhtml"), read=extract_webpage),
+    Format(name="html", suffixes=(".html", ".htm", ".xhtml"), read=extract_webpage, here_bytes=32 * 1024),
     Format(name="csv", suffixes=(".csv", ".tsv", ".tab"), read=extract_delimited),
-    Format(name="pdf", suffixes=(".pdf",), read=extract_pdf, distributions=("pypdfium2",), isolated=True),
-    Format(name="docx", suffixes=(".docx", ".docm"), read=extract_word, isolated=True),
+    Format(name="pdf", suffixes=(".pdf",), read=extract_pdf, distributions=("pypdfium2",), here_bytes=0),
+    Format(name="docx", suffixes=(".docx", ".docm"), read=extract_word, here_bytes=0),
     Format(
         name="xlsx",
         suffixes=(".xlsx", ".xlsm"),
         read=extract_spreadsheet,
         distributions=("openpyxl",),
-        isolated=True,
+        here_bytes=0,
     ),
-    Format(name="mail", suffixes=(".eml",), read=_read_message, isolated=True),
+    Format(name="mail", suffixes=(".eml",), read=_read_message, here_bytes=0),
 )
 """Every format that is read."""
 

@@ -30,7 +30,7 @@ from cape.knowledge.extraction.wire import BadReply, from_bytes
 from cape.knowledge.extraction.worker import EXIT_OUT_OF_MEMORY, WALL_FACTOR
 from cape.names import Digest
 
-SMALL_BYTES = 256 * 1024
+_BATCH_BYTES = 256 * 1024
 _BATCH = 40
 _MANY = 400
 """So many small files are worth the start of the workers."""
@@ -108,7 +108,7 @@ def _belongs_apart(task: _Task) -> bool:
     if format_ is None:
         return False
     assert format_.extractor, "asked for now, so that a missing package is told before any work"
-    return format_.isolated or task.size_bytes > SMALL_BYTES
+    return task.size_bytes > format_.here_bytes
 
 
 class _Pool:
@@ -143,7 +143,7 @@ class _Pool:
         fair = len(self._waiting) // (2 * self._most)
         while self._waiting and len(batch) < min(_BATCH, fair):
             total += self._waiting[0].weight
-            if total > SMALL_BYTES:
+            if total > _BATCH_BYTES:
                 break
             batch.append(self._waiting.popleft())
         return batch

@@ -20,7 +20,6 @@ _FRONT = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*(?:\n|\Z)", re.DOTALL | 
 _YAML_PAIR = re.compile(r"([A-Za-z][\w-]*)\s*:\s+(\S.*)\Z")
 _INLINE = re.compile(r"[\\`*_\[\]<&~!]")
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 
 def extract_markdown(data: bytes, assembly: Assembly, limits: Limits) -> None:
@@ -138,7 +137,7 @@ class _Walk:
     _code_block = _fence
 
     def _html_block(self, token: Any) -> None:
-        text = _TAG.sub(" ", token.content)
+        text = _without_tags(token.content)
         self._assembly.add(BlockKind.PARAGRAPH, text, lines=self._lines(token))
 
     def _table_open(self, token: Any) -> None:
@@ -165,6 +164,18 @@ class _Walk:
         columns = [*self._columns, *[""] * len(self._row)]
         values = [(column, text, None) for column, text in zip(columns, self._row, strict=False)]
         self._assembly.add_row(values, table=self._table, lines=self._row_lines)
+
+
+def _without_tags(html: str) -> str:
+    """The text between the tags and comments of a block of HTML, in one pass."""
+    parts: list[str] = []
+    at = 0
+    while (tag := html.find("<", at)) >= 0:
+        parts.append(html[at:tag])
+        close = "-->" if html.startswith("<!--", tag) else ">"
+        end = html.find(close, tag)
+        at = end + len(close) if end >= 0 else len(html)
+    return " ".join([*parts, html[at:]])
 
 
 def _inline_text(source: str, links: dict[str, Any]) -> str:

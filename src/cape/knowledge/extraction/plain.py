@@ -15,6 +15,8 @@ from cape.knowledge.extraction.limits import Limits
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.])\1{2,}\s*\Z")
 _ITEM = re.compile(r"\s*(?:[-*+•‣–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _WRAPPED_AT = 45
+_DEEPEST_HEADING = 6
+_LONGEST_HEADING = 120
 
 
 def limited_text(data: bytes, assembly: Assembly, limits: Limits) -> str:
@@ -61,31 +63,32 @@ def _add_paragraph(
     def place(first: int, last: int) -> tuple[int, int] | None:
         return None if first_line is None else (first_line + start + first, first_line + start + last)
 
-    heading = _heading_at(lines)
-    if heading is not None:
-        text, mark, used = heading
+    used = 0
+    while (heading := _heading_at(lines, used)) is not None:
+        text, mark, taken = heading
         if mark not in adorned:
             adorned.append(mark)
-        level = adorned.index(mark) + 1
-        assembly.add(BlockKind.HEADING, text, lines=place(0, used - 1), level=level, page=page)
-        if len(lines) > used:
-            _add_paragraph(lines[used:], start + used, assembly, adorned, first_line, page)
-        return
-    for kind, first, last in _pieces(lines):
+        level = min(adorned.index(mark) + 1, _DEEPEST_HEADING)
+        assembly.add(BlockKind.HEADING, text, lines=place(used, used + taken - 1), level=level, page=page)
+        used += taken
+    for kind, first, last in _pieces(lines, used):
         text = "\n".join(lines[first : last + 1])
         if kind is BlockKind.LIST_ITEM:
             text = _ITEM.sub("", text, count=1)
         assembly.add(kind, text, lines=place(first, last), page=page)
 
 
-def _heading_at(lines: list[str]) -> tuple[str, str, int] | None:
-    """A heading at the top of a paragraph: its text, its kind of adornment, and the lines that it took."""
-    if len(lines) >= 3 and _is_rule(lines[0]) and _is_rule(lines[2]) and lines[0][0] == lines[2][0]:
-        return lines[1].strip(), lines[0][0] * 2, 3
-    if len(lines) >= 2 and _is_rule(lines[1]) and not _is_rule(lines[0]) and not _ITEM.match(lines[0]):
-        title = lines[0].strip()
-        if len(lines[1].rstrip()) >= min(len(title), 4) and len(title) < 120:
-            return title, lines[1][0], 2
+def _heading_at(lines: list[str], at: int) -> tuple[str, str, int] | None:
+    """A heading here in a paragraph: its text, its kind of adornment, and the lines that it takes."""
+    over, title, under = (*lines[at : at + 3], "", "", "")[:3]
+    if _is_rule(title) == _is_rule(over):
+        return None
+    if _is_rule(over):
+        closed = _is_rule(under) and over[0] == under[0]
+        return (title.strip(), over[0] * 2, 3) if closed else None
+    long_enough = len(title.rstrip()) >= min(len(over.strip()), 4)
+    if long_enough and not _ITEM.match(over) and 0 < len(over.strip()) < _LONGEST_HEADING:
+        return over.strip(), title[0], 2
     return None
 
 
@@ -93,11 +96,11 @@ def _is_rule(line: str) -> bool:
     return _UNDERLINE.match(line) is not None
 
 
-def _pieces(lines: list[str]) -> list[tuple[BlockKind, int, int]]:
+def _pieces(lines: list[str], start: int) -> list[tuple[BlockKind, int, int]]:
     """List items with their continuation lines; wrapped lines as one paragraph, short ones each alone."""
-    wrapped = all(len(line.rstrip()) >= _WRAPPED_AT for line in lines[:-1])
+    wrapped = all(len(line.rstrip()) >= _WRAPPED_AT for line in lines[start:-1])
     pieces: list[tuple[BlockKind, int, int]] = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines[start:], start):
         if _is_rule(line):
             continue
         if _ITEM.match(line):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.assembly import Assembly, column_letters
 
+MOST_COLUMNS = 1024
+"""Of a table; what stands further right is left out, with a note."""
+
 _MOST_TITLE_ROWS = 4
 _PERIOD = re.compile(
     r"""(?:[12][0-9]{3}|q[1-4]|h[12]|fy\s?[0-9]{2,4}|[a-z]{3,9}\.?|w(?:eek)?\s?[0-9]{1,2}|[0-9]{2})
@@ -55,7 +58,7 @@ def add_tables(grid: Grid, assembly: Assembly, *, sheet: str | None) -> None:
     A few lone lines of words above a table are its title and its remarks.
     """
     tables = _split(grid)
-    for table, following in zip(tables, [*tables[1:], []], strict=True):
+    for table, following in zip(tables, [*tables[1:], []], strict=False):
         if following and len(table) <= _MOST_TITLE_ROWS and _width(table) == 1 < _width(following):
             for number, row in enumerate(table):
                 _add_lone(row, assembly, sheet, is_title=number == 0)

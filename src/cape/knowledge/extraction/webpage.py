@@ -245,6 +245,13 @@ class _Page(HTMLParser):
         elif (tag in _BREAKS and not self._tables) or tag == "caption":
             self.end_block(tag)
 
+    def parse_html_declaration(self, i: int) -> int:
+        """The library gives up a page for a `<![` that it does not know; it is passed over here."""
+        if not self.rawdata.startswith("<![", i):
+            return super().parse_html_declaration(i)
+        end = self.rawdata.find(">", i)
+        return end + 1 if end >= 0 else -1
+
     # Text
 
     def handle_data(self, data: str) -> None:
