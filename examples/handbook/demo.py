@@ -1,4 +1,4 @@
-"""The demo: one project from nothing to working, changed, rolled back, and handed to a newcomer.
+"""The demo: one project from nothing to working, asked, changed, rolled back, and handed to a newcomer.
 
 Everything lies below `.demo` beside the repository's README; remove that directory to start anew. Every
 step is the real `cape` command, and each figure of the table at the end was measured in this run.
@@ -90,10 +90,15 @@ def megabytes(size_bytes: int) -> str:
 
 
 def copy_example(project: Path) -> None:
-    """The example as a project of its own; a project that is there already stays as it is."""
-    if not project.exists():
-        ignore = shutil.ignore_patterns("demo", "demo.py", "cape.lock", ".cape")
-        shutil.copytree(EXAMPLE, project, ignore=ignore)
+    """The example as a project of its own. One that an older example made is removed, with its clone."""
+    manifest = project / "cape.toml"
+    if manifest.exists() and manifest.read_bytes() != (EXAMPLE / "cape.toml").read_bytes():
+        for stale in (project, DEMO / "newcomer"):
+            shutil.rmtree(stale, ignore_errors=True)
+    ignore = shutil.ignore_patterns(
+        "demo", "demo.py", "build_documents.py", "originals", "cape.lock", ".cape"
+    )
+    shutil.copytree(EXAMPLE, project, ignore=ignore, dirs_exist_ok=True)
 
 
 def run_programs(demo: Demo, project: Path, store: str = "store") -> None:
@@ -132,6 +137,43 @@ def upgrade_and_roll_back(demo: Demo, project: Path) -> None:
     if back != before:
         raise DemoFailed(f"after the rollback tsc says `{back.strip()}`")
     demo.step("roll back", seconds, f"{after.split()[-1]} -> {back.split()[-1]}")
+
+
+def index_documents(demo: Demo, project: Path) -> None:
+    """Index the documents; a second run finds the index up to date."""
+    title("index the documents of a made-up company")
+    output, seconds = cape(project, "index", "handbook", "--json")
+    (base,) = json.loads(output)["bases"]
+    print(f"  {base['documents']} documents, {base['chunks']} passages; {base['digest']}")
+    if base["unread"]:
+        raise DemoFailed(f"documents could not be read: {base['unread']}")
+    if not base["has_vectors"]:
+        raise DemoFailed("the index has no vectors")
+    work = f"read {base['read']}, embedded {base['embedded']}"
+    demo.step(
+        "index the documents", seconds, f"{base['documents']} documents, {base['chunks']} passages; {work}"
+    )
+
+
+def edit_a_document(demo: Demo, project: Path) -> None:
+    """Change an amount in one document, index again, look at the difference, and go back."""
+    title("edit one document, index again, roll the index back")
+    document = project / "documents" / "handbook" / "06-expenses.md"
+    before = document.read_text(encoding="utf-8")
+    try:
+        document.write_text(before.replace("and 70 EUR abroad", "and 80 EUR abroad"), encoding="utf-8")
+        output, seconds = cape(project, "index", "handbook", "--json")
+        (base,) = json.loads(output)["bases"]
+        if base["changed"] != ["documents/handbook/06-expenses.md"] or base["read"] > 1:
+            raise DemoFailed(f"one document was edited, and indexing says {output}")
+        demo.step(
+            "index one edited document", seconds, f"{base['read']} read, {base['embedded']} passages embedded"
+        )
+        cape(project, "index", "diff", "handbook", quiet=False)
+        _, seconds = cape(project, "index", "rollback", "handbook", quiet=False)
+        demo.step("roll the index back", seconds)
+    finally:
+        document.write_text(before, encoding="utf-8")
 
 
 def welcome_newcomer(demo: Demo, project: Path) -> None:
@@ -186,6 +228,8 @@ def play(demo: Demo) -> None:
     run_programs(demo, project)
     compile_typescript(demo, project)
     upgrade_and_roll_back(demo, project)
+    index_documents(demo, project)
+    edit_a_document(demo, project)
     welcome_newcomer(demo, project)
     title("the digests, equal for the newcomer and for every run that locks the same")
     found = digests(project, "store")
