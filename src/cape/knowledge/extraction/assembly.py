@@ -50,6 +50,8 @@ class Assembly:
         self.blocks: list[Block] = []
         self.notes: list[str] = []
         self.title = ""
+        self.attachment = ""
+        """The name of the attachment that blocks come from now; its lines are not those of the file."""
         self._offset = 0
         self._tables: dict[str, int] = {}
 
@@ -69,8 +71,7 @@ class Assembly:
         text = _TRAILING.sub("", hygienic(text)).lstrip("\n") if is_code else one_line(text)
         if not text:
             return
-        span = self._span(text)
-        place = Place(page=page, lines=lines, sheet=sheet, cells=cells, span=span)
+        place = self._place(page, lines, sheet, cells, self._span(text))
         self.blocks.append(Block(kind=kind, text=text, place=place, level=level))
 
     def add_row(
@@ -100,14 +101,27 @@ class Assembly:
                 Cell(
                     column=column,
                     text=text,
-                    place=Place(page=page, lines=lines, sheet=sheet, cells=address, span=span),
+                    place=self._place(page, lines, sheet, address, span),
                 )
             )
         if not row:
             return
         text = _BETWEEN_CELLS.join(parts)
-        place = Place(page=page, lines=lines, sheet=sheet, cells=cells, span=self._span(text))
+        place = self._place(page, lines, sheet, cells, self._span(text))
         self.blocks.append(Block(kind=BlockKind.ROW, text=text, place=place, cells=tuple(row), table=table))
+
+    def _place(
+        self,
+        page: int | None,
+        lines: tuple[int, int] | None,
+        sheet: str | None,
+        cells: str | None,
+        span: tuple[int, int],
+    ) -> Place:
+        if self.attachment:
+            lines = None
+            sheet = " ".join(filter(None, (self.attachment, sheet))) if cells or sheet else None
+        return Place(page=page, lines=lines, sheet=sheet, cells=cells, span=span)
 
     def name_table(self, name: str = "") -> str:
         """A name for a new table that no other of the document has: `name`, or `table 1`, `table 2`."""

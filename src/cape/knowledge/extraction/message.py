@@ -161,11 +161,13 @@ def _add_attachments(
 def _add_attachment(
     name: str, payload: bytes, assembly: Assembly, limits: Limits, extract_part: ExtractPart
 ) -> None:
-    title = assembly.title
+    title, notes = assembly.title, assembly.notes
     assembly.add(BlockKind.HEADING, f"Attachment {name}", level=1)
+    assembly.attachment, assembly.notes = name, []
     try:
         extract_part(name, payload, assembly, limits)
+        notes += [f"in its attachment `{name}`: {note}" for note in assembly.notes]
     except Unreadable as error:
-        assembly.note(f"its attachment `{name}` was not read: it {error}")
+        notes.append(f"its attachment `{name}` was not read: it {error}")
     finally:
-        assembly.title = title
+        assembly.title, assembly.notes, assembly.attachment = title, notes, ""

@@ -170,12 +170,9 @@ def shown(value: object, number_format: str) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime.datetime):
         midnight = value.time() == datetime.time()
-        if (
-            midnight
-            and number_format
-            and not re.search(r"d", _LITERALS.sub("", number_format), re.IGNORECASE)
-        ):
-            return f"{value:%Y-%m}" if "m" in number_format.lower() else f"{value:%Y}"
+        letters = set(_LITERALS.sub("", number_format).lower())
+        if midnight and "y" in letters and "d" not in letters:
+            return f"{value:%Y-%m}" if "m" in letters else f"{value:%Y}"
         return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="minutes")
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
