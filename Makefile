@@ -33,6 +33,7 @@ bench: dev ## Measure what docs/benchmarks.md lists
 
 acceptance: dev ## Run programs of system packages in their environments, on the host and without it
 	@$(PY) -m tests.acceptance --verify
+	@$(PY) -m tests.acceptance --as-root
 	@$(PY) -m tests.acceptance.arm64
 
 clean: ## Remove what was built

@@ -172,6 +172,13 @@ def test_only_what_the_machine_reads_may_lie_in_a_package_brought_along() -> Non
     assert not found.is_final
 
 
+def test_a_large_package_is_judged_by_the_paths_of_its_files() -> None:
+    head = PackageContents.of_paths(["root/usr/bin/snap", "root/usr/lib/snapd/snapd"])
+    found = refusal("snapd", head)
+    assert found is not None
+    assert "package manager" in found.sentence
+
+
 def test_a_package_with_documentation_only_leads_to_others() -> None:
     assert is_leader(package("usr/share/doc/init/copyright"))
     assert not is_leader(package("usr/share/doc/x/copyright", "usr/bin/x"))

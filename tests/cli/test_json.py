@@ -10,7 +10,14 @@ import pytest
 from cape.cli.declarations import COMMANDS
 from tests.end_to_end.harness import Project, World
 
-LOCK = {"packages": int, "systems": list, "changes": list, "reasons": list, "dry_run": bool}
+LOCK = {
+    "packages": int,
+    "systems": list,
+    "changes": list,
+    "reasons": list,
+    "notes": list,
+    "dry_run": bool,
+}
 SYNC = {
     "dry_run": bool,
     "changes": list,
@@ -39,7 +46,9 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "show locked": (("show", "hello"), {"locked": list, "available": list}),
     "show available": (("show", "tool"), {"locked": list, "available": list}),
     "search": (("search", "debian:greet"), {"packages": list, "failures": list}),
-    "why": (("why", "words"), {"chains": list}),
+    "why": (("why", "words"), {"chains": list, "files": list}),
+    "outdated": (("outdated",), {"packages": list}),
+    "licences": (("licences",), {"packages": list}),
     "history": (("history",), {"current": int, "generations": list}),
     "gc": (
         ("gc", "--dry-run"),

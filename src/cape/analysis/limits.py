@@ -57,7 +57,7 @@ _UNUSED = (
     Rule(
         re.compile(
             r"root/(?:var/lib/dpkg/info|var/lib/apt/lists|var/cache/apt/archives|var/lib/aptitude"
-            r"|var/lib/snapd|var/lib/PackageKit|usr/libexec/flatpak-system-helper)"
+            r"|var/lib/snapd|usr/lib/snapd/snapd|var/lib/PackageKit|usr/libexec/flatpak-system-helper)"
         ),
         "is a package manager (it owns {names}): it cannot change an environment, "
         "for which there is the manifest",
@@ -67,7 +67,8 @@ _UNUSED = (
         "is an init system (it owns {names}): the machine has one that runs, and only one can",
     ),
 )
-"""What makes a package useless whatever else it holds. A file or directory of its own tells."""
+"""What makes a package useless whatever else it holds. A file or directory of its own tells; of a large
+package only files are known before it is fetched."""
 
 
 class Refusal(NamedTuple):

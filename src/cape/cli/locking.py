@@ -55,6 +55,7 @@ def lock_fields(result: LockResult) -> dict[str, object]:
         "systems": [str(system) for system in result.lock.systems],
         "changes": list(result.changes.lines()),
         "reasons": list(result.reasons),
+        "notes": list(result.lock.notes),
     }
 
 
