@@ -108,6 +108,14 @@ EXPORT locale_t newlocale(int mask, const char *name, locale_t base)
     return result;
 }
 
+locale_t __newlocale(int mask, const char *name, locale_t base);
+
+/* The name that the C++ library calls. */
+EXPORT locale_t __newlocale(int mask, const char *name, locale_t base)
+{
+    return newlocale(mask, name, base);
+}
+
 #if defined __x86_64__
 #define GCONV "usr/lib/x86_64-linux-gnu/gconv"
 #else

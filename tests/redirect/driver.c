@@ -316,6 +316,8 @@ ROW(fork_open, pid_t p = fork(); if (!p) { int d = open(path, O_RDONLY); _exit(d
 /* ---- lending and loading ---- */
 
 ROW(setlocale, const char *r = setlocale(LC_CTYPE, path); return done("%s lent=%s", r ? r : "none", getenv("LOCPATH") ? "still" : "no");)
+locale_t __newlocale(int mask, const char *name, locale_t base);
+ROW(__newlocale, locale_t r = __newlocale(LC_CTYPE_MASK, path, NULL); errno = UNTOUCHED; return done("%s lent=%s", r ? "there" : "none", getenv("LOCPATH") ? "still" : "no");)
 ROW(newlocale, locale_t r = newlocale(LC_CTYPE_MASK, path, NULL); errno = UNTOUCHED; return done("%s lent=%s", r ? "there" : "none", getenv("LOCPATH") ? "still" : "no");)
 ROW(iconv_open, iconv_t r = iconv_open("UTF-8", path); errno = UNTOUCHED; return done("%s lent=%s", r != (iconv_t)-1 ? "there" : "none", getenv("GCONV_PATH") ? "still" : "no");)
 /* As the iconv program of glibc 2.32 and later calls it, with names in their normal form. */
@@ -450,7 +452,7 @@ static const struct { const char *name; int (*run)(const char *, const char *); 
     R(mkstemp), R(mkstemp64), R(mkostemp), R(mkostemp64), R(mkstemps), R(mkstemps64), R(mkostemps), R(mkostemps64), R(mkdtemp), R(unlinkat_below),
     R(execve), R(execv), R(execvp), R(execvpe), R(execl), R(execlp), R(execle), R(execveat), R(posix_spawn), R(posix_spawnp),
     R(posix_spawn_file_actions_addopen), R(posix_spawn_file_actions_addchdir_np), R(system), R(popen), R(pclose), R(fclose), R(popen_write), R(vfork), R(fork_open),
-    R(setlocale), R(newlocale), R(iconv_open), R(__gconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(bind), R(connect), R(sendto), R(sendmsg), R(talk), R(threads), R(signals), R(handlers),
+    R(setlocale), R(newlocale), R(__newlocale), R(iconv_open), R(__gconv_open), R(bindtextdomain), R(catopen), R(dlopen), R(dlmopen), R(dlopen_from), R(bind), R(connect), R(sendto), R(sendmsg), R(talk), R(threads), R(signals), R(handlers),
 };
 
 int main(int count, char **arguments)

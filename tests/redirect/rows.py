@@ -48,7 +48,7 @@ BY_NAME = ["execvp", "execvpe", "execlp", "posix_spawnp"]
 EVERY = BY_PATH + BY_NAME
 SHELLS = ["system", "popen", "pclose", "fclose"]
 
-LOCALES = ["setlocale", "newlocale"]
+LOCALES = ["setlocale", "newlocale", "__newlocale"]
 CHARACTER_SETS = ["iconv_open", "__gconv_open"]
 LOADERS = ["dlopen", "dlmopen"]
 CALLERS = ["connect", "sendto", "sendmsg"]
