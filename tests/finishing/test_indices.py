@@ -184,3 +184,52 @@ def test_ispell_gets_a_hash_of_each_list_of_words_and_a_usual_one(tmp_path: Path
     finished(root)
     assert (root / "usr/lib/ispell/default.hash").read_text() == "hello\n/usr/lib/ispell/american.aff\n"
     assert (root / "usr/lib/ispell/default.aff").read_text() == "affixes"
+
+
+def test_templates_are_copied_into_etc_and_links_made_in_usr(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "usr/share/readline/inputrc": "set",
+        "usr/share/other": "other",
+        "usr/share/taskwarrior/rc": "rc",
+        "usr/bin/dash": "sh",
+        "etc/there": "mine",
+    }
+    script = (
+        "[ -e /etc/inputrc ] || cp -p /usr/share/readline/inputrc /etc/inputrc\n"
+        "cp /usr/share/other /etc/there; cp /usr/share/other /etc/inputrc; cp /usr/share/other /etc/passwd\n"
+        "cp -dp /usr/bin/dash /usr/share/man/sh.gz; cp -a /usr/share/taskwarrior /etc/task\n"
+        "ln -sf taskwarrior /usr/share/task; ln -s /usr/share/gone /usr/share/no; ln -s dash /etc/link\n"
+    )
+    root = finished(root_with(tmp_path, files), p=script)
+    assert (root / "etc/inputrc").read_text() == "set"
+    assert (root / "etc/there").read_text() == "mine"
+    assert os.readlink(root / "usr/share/task") == "taskwarrior"
+    absent = ("etc/passwd", "usr/share/man/sh.gz", "etc/task", "usr/share/no", "etc/link")
+    assert not [place for place in absent if os.path.lexists(root / place)]
+
+
+def test_questions_are_answered_as_by_default(tmp_path: Path) -> None:
+    available = "usr/share/fontconfig/conf.avail"
+    names = ("10-hinting-slight.conf", "10-hinting-full.conf")
+    files: dict[str, str | bytes] = {f"{available}/{name}": "" for name in names}
+    root = finished(root_with(tmp_path, files))
+    assert [link.name for link in (root / "etc/fonts/conf.d").iterdir()] == ["10-hinting-slight.conf"]
+
+
+def test_ghostscripts_maps_are_joined(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "var/lib/ghostscript/fonts/.keep": "",
+        "etc/ghostscript/fontmap.d/10a.conf": "/A (a.t1) ;",
+        "etc/ghostscript/fontmap.d/20b.conf": "/B (b.t1) ;\n",
+    }
+    root = finished(root_with(tmp_path, files))
+    fonts = root / "var/lib/ghostscript/fonts"
+    assert (fonts / "Fontmap").read_text() == "/A (a.t1) ;\n/B (b.t1) ;\n"
+    assert not (fonts / "cidfmap").exists()
+
+
+def test_nginx_loads_the_modules_that_packages_bring(tmp_path: Path) -> None:
+    modules = "usr/share/nginx/modules-available"
+    script = "for confpair in mod-lua.conf:50-mod-lua.conf gone.conf:60-gone.conf ; do\n ln -sf $a $b\ndone\n"
+    root = finished(root_with(tmp_path, {f"{modules}/mod-lua.conf": "load_module x;"}), lua=script)
+    assert [link.name for link in (root / "etc/nginx/modules-enabled").iterdir()] == ["50-mod-lua.conf"]

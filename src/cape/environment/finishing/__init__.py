@@ -24,6 +24,7 @@ CONTROL = "var/lib/cape/control"
 _COMMANDS = frozenset(
     {"update-alternatives", "ucf", "update-xmlcatalog", "a2enmod", "a2enconf", "a2ensite", "apache2_invoke"}
 )
+_COPYING = frozenset({"cp", "ln"})
 _ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
 
 
@@ -80,8 +81,14 @@ def finish(
     from cape.environment.finishing.certificates import install_certificates
     from cape.environment.finishing.character_sets import table_character_sets
     from cape.environment.finishing.compilers import configure_compilers
-    from cape.environment.finishing.configuration_files import copy_configuration, enable_php_modules
+    from cape.environment.finishing.configuration_files import (
+        copy_configuration,
+        copy_templates,
+        enable_nginx_modules,
+        enable_php_modules,
+    )
     from cape.environment.finishing.dictionaries import compile_dictionaries
+    from cape.environment.finishing.ghostscript import map_ghostscript_fonts
     from cape.environment.finishing.info_directory import list_manuals
     from cape.environment.finishing.libraries import (
         answer_ldconfig,
@@ -94,18 +101,22 @@ def finish(
     from cape.environment.relocation.loader import triplet
 
     system = system or System.current()
-    calls = _calls(root, control, system)
+    calls = _calls(root, control, system, _COMMANDS)
     copy_configuration(root, [call for _, call in calls if call[0] == "ucf"])
     configure_pascal(root, final or root, system)
     enable_php_modules(root)
-    enable_apache(root, [call for _, call in calls], [files.postinst for files in control.values()])
+    scripts = [files.postinst for files in control.values()]
+    enable_apache(root, [call for _, call in calls], scripts)
+    enable_nginx_modules(root, scripts)
     candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
     link_alternatives(root, filter(None, candidates), order)
     write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
     configure_tex(root)
     install_certificates(root, certificates)
+    copy_templates(root, [call for _, call in _calls(root, control, system, _COPYING)])
     list_x_fonts(root)
     list_manuals(root)
+    map_ghostscript_fonts(root)
     link_beside(root)
     link_configured_libraries(root, triplet(system))
     link_debug_files(root, triplet(system))
@@ -119,7 +130,7 @@ def finish(
 
 
 def _calls(
-    root: Path, control: Mapping[str, ControlFiles], system: System
+    root: Path, control: Mapping[str, ControlFiles], system: System, commands: frozenset[str]
 ) -> list[tuple[str, tuple[str, ...]]]:
     from cape.environment.finishing.shell import calls_in
     from cape.environment.relocation.loader import triplet
@@ -132,7 +143,7 @@ def _calls(
             "DPKG_MAINTSCRIPT_ARCH": _ARCHITECTURES.get(system, ""),
             "DEB_HOST_MULTIARCH": triplet(system),
         }
-        calls = calls_in(files.postinst, _COMMANDS, variables, lambda pattern: _matches(root, pattern))
+        calls = calls_in(files.postinst, commands, variables, lambda pattern: _matches(root, pattern))
         found += [(package, call) for call in calls]
     return found
 

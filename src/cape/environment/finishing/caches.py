@@ -75,6 +75,29 @@ CACHES: tuple[Cache, ...] = (
         pattern="*.so",
     ),
     Cache(
+        name="GTK 3's input methods",
+        program="{lib}/libgtk-3-0t64/gtk-query-immodules-3.0",
+        reads="{lib}/gtk-3.0/3.0.0/immodules",
+        arguments=(),
+        output="{lib}/gtk-3.0/3.0.0/immodules.cache",
+        pattern="*.so",
+    ),
+    Cache(
+        name="GTK 2's input methods",
+        program="{lib}/libgtk2.0-0t64/gtk-query-immodules-2.0",
+        reads="{lib}/gtk-2.0/2.10.0/immodules",
+        arguments=(),
+        output="{lib}/gtk-2.0/2.10.0/immodules.cache",
+        pattern="*.so",
+    ),
+    Cache(
+        name="applications' types of files",
+        program="usr/bin/update-desktop-database",
+        reads="usr/share/applications",
+        pattern="*.desktop",
+        makes="mimeinfo.cache",
+    ),
+    Cache(
         name="types of files",
         program="usr/bin/update-mime-database",
         reads="usr/share/mime",
@@ -158,7 +181,7 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
             | {name: value.format(scratch=scratch) for name, value in cache.variables},
         )
         if output:
-            put_file(root, output, done.stdout)
+            put_file(root, output, done.stdout.replace(os.fsencode(root), b""))
         else:
             _take_over(root, scratch, reads, cache.makes)
 
