@@ -9,7 +9,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -204,20 +204,17 @@ class _Walk:
         above: tuple[tuple[int, int], ...],
     ) -> None:
         target = os.path.realpath(entry.path)
-        if not (target + "/").startswith(f"{self.root}/".replace("//", "/")):
+        if not (f"{target}/").startswith(f"{self.root}/".replace("//", "/")):
             self.notes.append(f"the link `{path}` leads out of the project; it was not followed")
             return
-        hidden = [name for name in os.path.relpath(target, self.root).split("/") if name.startswith(".")]
+        inside = os.path.relpath(target, self.root).split("/")
+        if any(name.startswith(".") for name in inside if name != "."):
+            self.notes.append(f"the link `{path}` leads to something hidden; it was not followed")
+            return
         try:
             is_directory = stat.S_ISDIR(os.stat(entry.path).st_mode)
         except OSError:
             self.notes.append(f"the link `{path}` leads nowhere")
-            return
-        if (
-            hidden
-            and hidden != ["."]
-            and (is_directory or len(hidden) > 1 or os.path.basename(target) not in hidden)
-        ):
             return
         if not is_directory:
             if ends:
@@ -266,8 +263,3 @@ def _matches(part: re.Pattern[str] | str | None, name: str) -> bool:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def names_of(gathering: Gathering) -> Iterator[str]:
-    """The paths of the files found, in order."""
-    return (file.path for file in gathering.files)
