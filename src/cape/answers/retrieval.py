@@ -14,14 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from cape.knowledge.chunking import sentence_spans
 from cape.knowledge.documents import Chunk
 from cape.knowledge.protocol import ChunkIndex, Embedder, Hit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 POOL = 500
 """Chunks that each search gives, at most, whatever number is asked for: scores do not depend on it."""
 
-VECTORS_SHARE = 0.7
+VECTORS_SHARE = 0.65
 """The weight of a standardised cosine; words have the rest."""
 
 SECOND_SHARE = 0.2
@@ -29,6 +35,9 @@ SECOND_SHARE = 0.2
 
 LONGEST_QUESTION = 8_192
 """Characters of a question that are searched for."""
+
+MOST_SENTENCES = 8
+"""Sentences of a question that are embedded each, at most, besides the whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +96,7 @@ def retrieve(
     words = index.search_words(searched, groups, POOL)
     vectors: Sequence[Hit] = ()
     if embedder is not None and searched:
-        vectors = index.search_vector(embedder.embed([searched])[0], groups, POOL)
+        vectors = index.search_vector(question_vector(embedder, searched), groups, POOL)
     size = min(POOL, index.count(groups))
     by_words, by_vectors = standings(words, size), standings(vectors, len(vectors))
     scores = fuse(by_words, by_vectors, size)
@@ -120,6 +129,22 @@ def bounded(question: str) -> str:
         return text
     head = text[: LONGEST_QUESTION + 1]
     return (head.rsplit(maxsplit=1)[0] if len(head.split(maxsplit=1)) > 1 else head)[:LONGEST_QUESTION]
+
+
+def question_vector(embedder: Embedder, question: str) -> NDArray[np.float32]:
+    """The vector that a question is searched by, L2-normalised.
+
+    A question of several sentences often asks for several things; its vector is the middle between the
+    whole's and the mean of its sentences'.
+    """
+    sentences = [question[start:end] for start, end in sentence_spans(question)[:MOST_SENTENCES]]
+    whole, *each = embedder.embed([question, *(sentences if len(sentences) > 1 else ())])
+    return _unit(whole + _unit(sum(each[1:], each[0]))) if each else whole
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = math.sqrt(math.fsum(one * one for one in vector.tolist()))
+    return vector / length if length else vector
 
 
 def standings(hits: Sequence[Hit], size: int) -> dict[int, Standing]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cape.evaluation.collections import CollectionDocument
+    from cape.evaluation.collections import Collection, CollectionDocument
+    from cape.evaluation.memory import MemoryIndex
     from cape.evaluation.retrieval import RetrievalResult
     from cape.knowledge.documents import Chunk
     from cape.knowledge.protocol import Embedder
@@ -71,26 +72,32 @@ class RetrievalReport:
     notes: tuple[str, ...]
 
 
-def evaluate_retrieval(
-    directory: Path,
-    choice: EmbedderChoice,
-    *,
-    project: Project | None,
-    workshop: Workshop,
-) -> RetrievalReport:
-    """Index a collection in memory, ask its queries, and score the documents found.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedCollection:
+    """A collection that can be asked: its index in memory, and the embedder that its vectors are of.
 
-    Chunks are cut, searched and fused as everywhere else. Vectors are kept in the store, by the digest of
-    the text that they are of, so that a second run embeds nothing; an interrupted one goes on.
-
-    Raises:
-        BadCollection, NoSuchEmbedder, and what opening an embedder raises.
+    `embedder` is None where words decide alone; `why` then says so. `embedded` chunks had no vector yet.
     """
-    from cape.answers.retrieval import POOL, retrieve
+
+    collection: Collection
+    index: MemoryIndex
+    chunks: int
+    embedder: Embedder | None
+    why: str | None
+    embedded: int
+
+
+def prepare_collection(
+    directory: Path, choice: EmbedderChoice, *, project: Project | None, workshop: Workshop
+) -> PreparedCollection:
+    """Read a collection, cut it as any document is cut, and index it in memory.
+
+    Vectors are kept in the store, by the digest of the text that they are of, so that a second run embeds
+    nothing; an interrupted one goes on. Raises `BadCollection`, `NoSuchEmbedder`, and what opening an
+    embedder raises.
+    """
     from cape.evaluation.collections import read_collection
     from cape.evaluation.memory import MemoryIndex
-    from cape.evaluation.retrieval import evaluate_ranking
-    from cape.knowledge.protocol import EVERYONE
 
     collection = read_collection(directory)
     embedder, why = _embedder(choice, project, workshop)
@@ -100,21 +107,43 @@ def evaluate_retrieval(
         texts = [chunk.searchable for chunk in chunks]
         cache = workshop.store.root / "indices" / "vectors" / f"{embedder.digest.hex}.sqlite"
         vectors, embedded = _cached_vectors(texts, embedder, cache, workshop.progress)
-    index = MemoryIndex(chunks, vectors)
-    groups = frozenset({EVERYONE})
+    return PreparedCollection(
+        collection=collection,
+        index=MemoryIndex(chunks, vectors),
+        chunks=len(chunks),
+        embedder=embedder,
+        why=why,
+        embedded=embedded,
+    )
+
+
+def evaluate_retrieval(
+    directory: Path, choice: EmbedderChoice, *, project: Project | None, workshop: Workshop
+) -> RetrievalReport:
+    """Ask a collection's queries as any question is asked, and score the documents found.
+
+    Raises what `prepare_collection` does.
+    """
+    from cape.answers.retrieval import POOL, retrieve
+    from cape.evaluation.retrieval import evaluate_ranking
+    from cape.knowledge.protocol import EVERYONE
+
+    prepared = prepare_collection(directory, choice, project=project, workshop=workshop)
+    collection = prepared.collection
 
     def rank(question: str) -> Sequence[tuple[str, float]]:
-        found = retrieve(index, embedder, question, groups, 2 * POOL)
+        groups = frozenset({EVERYONE})
+        found = retrieve(prepared.index, prepared.embedder, question, groups, 2 * POOL)
         return [(document.path, document.score) for document in found.documents]
 
     rank(next(iter(collection.queries.values())))  # what is loaded at first use is no query's cost
     return RetrievalReport(
         result=evaluate_ranking(collection, rank),
         documents=len(collection.documents),
-        chunks=len(chunks),
-        embedder=embedder.name if embedder is not None else None,
-        why=why,
-        embedded=embedded,
+        chunks=prepared.chunks,
+        embedder=prepared.embedder.name if prepared.embedder is not None else None,
+        why=prepared.why,
+        embedded=prepared.embedded,
         notes=collection.notes,
     )
 

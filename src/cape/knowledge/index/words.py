@@ -209,16 +209,20 @@ def stop_terms() -> frozenset[str]:
     return frozenset(analyse(_FUNCTION_WORDS))
 
 
-def question_terms(text: str) -> dict[str, int]:
-    """The terms that a question is searched by, each with how often it stands there, in order.
+def question_terms(text: str) -> dict[str, float]:
+    """The terms that a question is searched by, in order, each with its weight: the root of its count.
 
     Function words are left out, unless the question has no others.
+
+    >>> question_terms("What is the cost of the cost centre?")
+    {'cost': 1.4142135623730951, 'centr': 1.0}
     """
     counts: dict[str, int] = {}
     for term in analyse(text):
         counts[term] = counts.get(term, 0) + 1
     stops = stop_terms()
-    return {term: count for term, count in counts.items() if term not in stops} or counts
+    telling = {term: math.sqrt(count) for term, count in counts.items() if term not in stops}
+    return telling or {term: math.sqrt(count) for term, count in counts.items()}
 
 
 def build_words(texts: Iterable[str]) -> WordSegment:
@@ -264,9 +268,11 @@ def search_words(
 ) -> list[Hit]:
     """The `k` allowed rows that share words with a text, best first by BM25, ties by id.
 
+    The text's terms are `question_terms`.
+
     `masks[i]`, (len(segments[i]),), is true where a row of segment `i` exists for the asker. `ids[i]` are
     the chunk ids of its rows; without `ids`, rows are numbered through all segments. Scores are
-    `sum of qtf * ln(1 + (N - df + .5) / (df + .5)) * tf / (tf + k1 * (1 - b + b * length / average))`,
+    `sum of weight * ln(1 + (N - df + .5) / (df + .5)) * tf / (tf + k1 * (1 - b + b * length / average))`,
     in float32, every number counted over allowed rows; a hidden row changes no bit of them. Pure.
 
     Source: Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, with Lucene's idf.
