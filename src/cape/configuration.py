@@ -96,6 +96,18 @@ SETTINGS: tuple[Setting, ...] = (
         "of one",
     ),
     Setting(
+        key="usage.price",
+        variable="CAPE_USAGE_PRICE",
+        meaning="price of a million tokens that a model reads, for `cape usage`; "
+        "otherwise it counts tokens only",
+    ),
+    Setting(
+        key="usage.questions",
+        variable="CAPE_USAGE_QUESTIONS",
+        meaning="`text` keeps the text of questions in a project's record of answers; "
+        "otherwise it has digests",
+    ),
+    Setting(
         key="network.silence",
         variable="CAPE_NETWORK_SILENCE",
         meaning="seconds without a byte after which a registry counts as stalled; otherwise 30",

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from cape.answers.question import Asked
 from cape.knowledge.documents import Place
+from cape.names import Digest
 
 NOT_FOUND = "Not found in what you may see."
 
@@ -23,14 +24,14 @@ class Verdict(StrEnum):
 class Citation:
     """A pointer that can be followed by hand: the document, the place in it, and what stands there, verbatim.
 
-    `number` is that of the mark in the answer's text (`[1]`). `chunk` is the passage's id in the index.
+    `number` is that of the mark in the answer's text (`[1]`). `chunk` is the digest of its passage.
     """
 
     number: int
     document: str
     place: Place
     quote: str
-    chunk: int
+    chunk: Digest
     title_path: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -33,6 +33,7 @@ from cape.answers.weights import (
 )
 from cape.answers.words import best_likeness, plain_words, words_of
 from cape.knowledge.documents import Place
+from cape.names import Digest
 
 _CLAUSES = re.compile(
     r",?\s+and\s+(?=(?:who|whom|what|when|where|which|why|how|is|are|does|do|can|may|must|by when|to whom|"
@@ -54,7 +55,7 @@ class _Piece:
     document: str
     place: Place
     quote: str
-    chunk: int
+    chunk: Digest
     title_path: tuple[str, ...]
 
 
@@ -184,7 +185,7 @@ def _row_piece(row: RowAnswer) -> _Piece:
         document=chunk.document,
         place=row.place,
         quote=row.text,
-        chunk=row.passage.id,
+        chunk=chunk.digest,
         title_path=chunk.title_path,
     )
 
@@ -195,7 +196,7 @@ def _span_piece(span: Span) -> _Piece:
         document=chunk.document,
         place=span.place,
         quote=span.quote,
-        chunk=span.passage.id,
+        chunk=chunk.digest,
         title_path=chunk.title_path,
     )
 

@@ -141,6 +141,18 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape upgrade", "cape upgrade pandas --dry-run"),
     ),
     Command(
+        name="outdated",
+        summary="list packages for which there is something newer",
+        description=(
+            "For each package that the manifest names: the version that is locked, the one that "
+            "`cape upgrade` would lock, and the newest that its source has. Where a constraint holds it back, "
+            "its line is named."
+        ),
+        handler="packages:outdated",
+        arguments=(JSON,),
+        examples=("cape outdated",),
+    ),
+    Command(
         name="lock",
         summary="write `cape.lock` for every system of the manifest",
         description=(
@@ -278,11 +290,21 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="why",
-        summary="say why a package is locked",
-        description="The chains of packages from what the manifest names to PACKAGE, shortest first.",
+        summary="say why a package, file or library is there",
+        description=(
+            "The chains of packages from what the manifest names to PACKAGE, shortest first. A file, a program "
+            "or a library's name is first traced to the package that it comes from; that wants a synced project."
+        ),
         handler="packages:why",
-        arguments=(Argument(flags=("package",), complete="package", help="a locked package"), JSON),
-        examples=("cape why libpcre2-8-0",),
+        arguments=(
+            Argument(
+                flags=("package",),
+                complete="package",
+                help="a locked package, a path as programs see it, a program, or a library (`libGL.so.1`)",
+            ),
+            JSON,
+        ),
+        examples=("cape why libpcre2-8-0", "cape why libpcre2-8.so.0", "cape why /usr/bin/rg"),
     ),
     Command(
         name="licences",
@@ -315,8 +337,8 @@ COMMANDS: tuple[Command, ...] = (
         name="audit",
         summary="list the known holes of locked packages",
         description=(
-            "Holds the lock against records in OSV's format, and names for each hole the version that fixes it "
-            "and the line of the manifest that brings the package."
+            "Holds the lock against records in OSV's format, and names for each hole the version that fixes "
+            "it and the line of the manifest that brings the package."
         ),
         handler="auditing:audit",
         arguments=(
@@ -466,6 +488,98 @@ COMMANDS: tuple[Command, ...] = (
         handler="projects:doctor",
         arguments=(Argument(flags=("--verify",), help="hash every file of the store again"), JSON),
         examples=("cape doctor", "cape doctor --verify"),
+    ),
+    Command(
+        name="ask",
+        summary="answer a question from a knowledge base, with where it stands",
+        description=(
+            "Finds the passages that the question is about, and quotes the sentences, rows or cells that "
+            "answer it, each with its document and page, lines or cell. Where nothing that the asker may "
+            "see answers, it says so; the exit code is 0 all the same, and JSON has the `verdict`. "
+            "Without `--as` it answers from what everyone may see. On a project's own files `--as` is a "
+            "preview, not a protection. No model writes anything: what is printed stands in the "
+            "documents."
+        ),
+        handler="asking:ask",
+        arguments=(
+            Argument(
+                flags=("words",),
+                nargs="+",
+                help="the question, in quotes; before it a knowledge base, where the project has several",
+            ),
+            Argument(
+                flags=("--as",), value="USER", help="answer from what USER of the access policy may see"
+            ),
+            Argument(flags=("--explain",), help="also print the ranking, the candidates and the evidence"),
+            Argument(
+                flags=("-k", "--passages"), value="N", default="20", help="passages to retrieve, at most 200"
+            ),
+            JSON,
+        ),
+        examples=(
+            'cape ask "Who approves a trip?"',
+            'cape ask handbook "What were the Q1 2023 metrics for the Nordics?" --as jonas --json',
+        ),
+    ),
+    Command(
+        name="usage",
+        summary="list what answers cost, and what whole documents would have cost",
+        description=(
+            "Counts the answers of this project by base and month: the tokens that went to a model that "
+            "writes, and those that sending it whole documents would have cost, of each answer just the "
+            "documents that it cites. Tokens are estimated: one per mark and per started six letters of a "
+            "word. With `usage.price` set, also in money. A question's text is not kept, unless "
+            "`usage.questions` is `text`."
+        ),
+        handler="asking:usage",
+        arguments=(Argument(flags=("--daily",), help="by day instead of month"), JSON),
+        examples=("cape usage", "cape usage --daily --json"),
+    ),
+    Command(
+        name="evaluate questions",
+        summary="ask a knowledge base its own questions and score the answers",
+        description=(
+            "Asks every question of the file that `[knowledge.NAME]` names as `questions`, each as its "
+            "user, and prints what failed and the score by kind and half. A question is right when each "
+            "string of `answer` occurs in the answer, a citation points into each of `sources`, and one "
+            "says `place`; of the kinds `absent` and `hidden`, when nothing is found."
+        ),
+        handler="answering:questions",
+        arguments=(
+            BASE,
+            Argument(flags=("--half",), value="HALF", help="ask `calibrate` or `test` only"),
+            Argument(
+                flags=("--require",), value="SHARE", help="exit 1 when fewer are right, for example `0.8`"
+            ),
+            JSON,
+        ),
+        examples=("cape evaluate questions", "cape evaluate questions handbook --require 0.8"),
+    ),
+    Command(
+        name="evaluate answers",
+        summary="measure answers and refusals on a reading test",
+        description=(
+            "Answers questions that come with their passage, half of them without an answer in it, and "
+            "prints token F1 beside that of the sentence that BM25 puts first, and what each bar answers "
+            "right and wrong. Right is an answer that quotes a sentence which annotators chose, and has a "
+            'token F1 of at least .3. TEST is a file of lines `{"id", "input", "passages": [{"title", '
+            '"text", "sentences"}], "output": [{"answer", "selected_sentences"}]}`, or a directory of '
+            "such `*.jsonl`."
+        ),
+        handler="answering:answers",
+        arguments=(
+            Argument(flags=("test",), complete="file", help="the file, or the directory of files"),
+            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
+            Argument(
+                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
+            ),
+            Argument(
+                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
+            ),
+            Argument(flags=("--words-only",), help="without vectors"),
+            JSON,
+        ),
+        examples=("cape evaluate answers tests/reading.jsonl",),
     ),
     Command(
         name="evaluate retrieval",

@@ -242,6 +242,15 @@ class LockedEmbedder:
         """See `Embedder`."""
         return self._open().embed(texts)
 
+    def embed_pieces(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]:
+        """What the model makes of each word piece of each text; of a model that does not tell, one row."""
+        opened = self._open()
+        pieces = getattr(opened, "embed_pieces", None)
+        if pieces is None:
+            return [vector[None, :] for vector in opened.embed(texts)]
+        made: Sequence[NDArray[np.float32]] = pieces(texts)
+        return made
+
     def _open(self) -> Embedder:
         if self._opened is None:
             from cape.engines.minilm import open_embedder

@@ -1,0 +1,165 @@
+"""Asking a knowledge base: retrieval and the extractive answer on an open index, and what it cost.
+
+Joins an index, an embedder and the answers' pure part. Wording for people is the command line's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cape.errors import InputError
+from cape.names import Digest
+from cape.operations.knowledge import AskableBase, ModelUnavailable, find_base, open_for_asking
+from cape.operations.project import Project, Workshop
+
+if TYPE_CHECKING:
+    from cape.answers.answer import Answer
+    from cape.answers.retrieval import Retrieval
+    from cape.answers.selection import Passage, Similarities
+    from cape.knowledge.protocol import ChunkIndex, Embedder
+
+PASSAGES = 20
+"""Passages that are retrieved for a question where none is asked for."""
+
+WHOLE_TABLE_CHUNKS = 200
+"""Chunks of one document that are looked through for rows which the ranking left out."""
+
+LONGEST_ASKED = 1_000_000
+"""Characters of a question that are taken at all."""
+
+
+class QuestionTooLong(InputError):
+    """A question that no one can have meant as one."""
+
+    slug = "question-too-long"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskResult:
+    """An answer, the ranking that it was read from, and what it took.
+
+    `tokens_to_writer` is 0: no model wrote anything. `tokens_whole_documents` is what a writer would have
+    read had it been sent, whole, just the documents that the answer cites (of an answer that was not found,
+    the first passage's); so it is the least that sending documents would have cost. `took_ms` has `search`
+    and `answer`. `user` is None for everyone.
+    """
+
+    base: str
+    user: str | None
+    answer: Answer
+    retrieval: Retrieval
+    tokens_to_writer: int
+    tokens_whole_documents: int
+    took_ms: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def question_digest(self) -> Digest:
+        return Digest.of(self.answer.question.encode("utf-8", "surrogatepass"))
+
+
+@contextlib.contextmanager
+def open_named(project: Project, name: str | None, workshop: Workshop) -> Iterator[AskableBase]:
+    """The knowledge base of that name, or the only one, open for questions.
+
+    Raises what `find_base` and `open_for_asking` raise.
+    """
+    from cape.lock import read_lock
+    from cape.manifest import read_manifest
+
+    base = find_base(read_manifest(project.manifest_path), name)
+    lock = read_lock(project.lock_path)
+    with open_for_asking(project, base, lock, workshop) as askable:
+        yield askable
+
+
+def ask(askable: AskableBase, question: str, *, user: str | None = None, k: int = PASSAGES) -> AskResult:
+    """The answer that a user gets from an open base; without a user, what everyone may see.
+
+    Where the embedder's files are not on this machine, words decide alone and a note says so. Two askers who
+    may see the same get equal bytes, whatever else is in the index.
+
+    Raises `UnknownUser`, `EmptyQuestion`, `QuestionTooLong`, and what embedding raises.
+    """
+    from cape.answers.question import EmptyQuestion, normalised, read_question
+
+    if len(question) > LONGEST_ASKED:
+        raise QuestionTooLong(f"a question may have {LONGEST_ASKED:,} characters, not {len(question):,}")
+    groups = askable.index.policy.groups_of_user(user)
+    text = normalised(question)
+    if not text:
+        raise EmptyQuestion("the question is empty", hint='ask as in `cape ask "Who pays the train?"`')
+    searched = read_question(text).text
+    notes = list(askable.notes)
+    embedder = askable.embedder
+    started = time.perf_counter()
+    try:
+        retrieval = _retrieve(askable, embedder, searched, groups, k)
+    except ModelUnavailable as error:
+        notes.append(f"searching by words alone: {error}")
+        embedder = None
+        retrieval = _retrieve(askable, None, searched, groups, k)
+    found = time.perf_counter()
+    answer = answer_from(askable.index, embedder, text, retrieval, groups)
+    ended = time.perf_counter()
+    return AskResult(
+        base=askable.base.name,
+        user=user,
+        answer=answer,
+        retrieval=retrieval,
+        tokens_to_writer=0,
+        tokens_whole_documents=_whole_tokens(askable.index, answer, retrieval, groups),
+        took_ms={"search": (found - started) * 1000, "answer": (ended - found) * 1000},
+        notes=(*notes, *answer.notes),
+    )
+
+
+def _retrieve(
+    askable: AskableBase, embedder: Embedder | None, text: str, groups: frozenset[str], k: int
+) -> Retrieval:
+    from cape.answers.retrieval import retrieve
+
+    return retrieve(askable.index, embedder, text, groups, k)
+
+
+def answer_from(
+    index: ChunkIndex, embedder: Embedder | None, text: str, retrieval: Retrieval, groups: frozenset[str]
+) -> Answer:
+    """The answer that a ranking gives."""
+    from cape.answers.answering import answer_question
+    from cape.answers.selection import Passage
+
+    passages = [
+        Passage(id=one.id, chunk=one.chunk, nearness=one.vectors.score if one.vectors else 0.0)
+        for one in retrieval.chunks
+    ]
+    by_vectors = embedder if retrieval.by_vectors else None
+
+    def whole(document: str) -> Sequence[Passage]:
+        ids = list(index.chunks_of(document, groups))[:WHOLE_TABLE_CHUNKS]
+        chunks = index.chunks(ids)
+        return [Passage(id=one, chunk=chunks[one]) for one in ids if one in chunks]
+
+    return answer_question(text, passages, similarities_by(by_vectors), whole=whole)
+
+
+def similarities_by(embedder: Embedder | None) -> Similarities:
+    """How sentences are compared: by vectors where there is an embedder."""
+    from cape.answers.selection import Vectors, WordsOnly
+
+    return WordsOnly() if embedder is None else Vectors(embedder)
+
+
+def _whole_tokens(index: ChunkIndex, answer: Answer, retrieval: Retrieval, groups: frozenset[str]) -> int:
+    from cape.answers.tokens import estimated_tokens
+
+    first = tuple(one.chunk.document for one in retrieval.chunks[:1])
+    total = 0
+    for document in answer.documents or first:
+        chunks = index.chunks(index.chunks_of(document, groups))
+        total += sum(estimated_tokens(chunk.text) for chunk in chunks.values())
+    return total
