@@ -433,11 +433,17 @@ class Lookout:
 
 
 class Unpacked(Lookout):
-    """The same of objects: nothing is fetched, and no artifact is read."""
+    """The same of objects, by their artifacts' digests: nothing is fetched, and no artifact is read."""
 
     def __init__(self, workshop: Workshop, system: System, objects: Mapping[Digest, StoreObject]) -> None:
         super().__init__(workshop, system)
         self._objects = objects
+
+    def looked(self, packages: Iterable[LockedPackage]) -> dict[str, PackageContents]:
+        """The contents of packages, by name."""
+        asked = list(packages)
+        self.look(asked)
+        return {one.name: found for one in asked if (found := self.contents(one)) is not None}
 
     def look(self, packages: Sequence[LockedPackage]) -> None:
         """Read what the objects' listings say."""
@@ -496,10 +502,8 @@ def _first_line(file: Path) -> str | None:
     return line[2:].replace(PLACEHOLDER + b"/root", b"").decode("utf-8", "replace").strip()
 
 
-def judge_objects(
-    lock: Lock, system: System, objects: Mapping[Digest, StoreObject], workshop: Workshop
-) -> Judgement:
-    """Judge what the manifest names by unpacked packages. `objects` are by the artifact's digest."""
+def judge_objects(lock: Lock, system: System, unpacked: Unpacked) -> Judgement:
+    """Judge what the manifest names by unpacked packages."""
     rows = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
     named = [
         Named(requirement=requirement, package=rows[root])
@@ -508,4 +512,4 @@ def judge_objects(
         for root in lock.roots.get(requirement.name, ())
         if root in rows
     ]
-    return judge(named, rows, Unpacked(workshop, system, objects))
+    return judge(named, rows, unpacked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from cape.sources.protocol import LockedPackage, Source
 from cape.store import Store, StoreObject
 
 if TYPE_CHECKING:
-    from cape.operations.judging import Judgement
+    from cape.operations.judging import Unpacked
 
 
 class LockOutOfDate(StateError):
@@ -181,6 +181,8 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     found = read_environment(workshop.store.environment_path(plan.identity))
     if found is not None:
         return Elsewhere(system=plan.system, environment=found, fetched=Fetched(), objects_made=0, notes=())
+    from cape.operations.judging import judge_objects
+
     sources = workshop.sources(lock.suite)
     lacking = _without_objects(plan, workshop.store)
     fetched = fetch(lacking, workshop, sources, snapshots=lock.snapshots, only_from=only_from)
@@ -190,11 +192,16 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
             sources[package.source].unpack(package, artifact, into)
 
     objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
-    judgement = _judge(lock, plan, objects, workshop)
-    notes = (*_check_libraries(plan, objects, sources), *judgement.sentences(), *_limits(plan, objects))
+    unpacked = _unpacked(plan, objects, workshop)
+    judgement = judge_objects(lock, plan.system, unpacked)
+    judgement.check()
+    libraries = _check_libraries(plan, objects, sources)
+    notes = (*libraries, *judgement.sentences(), *_limits(plan, unpacked))
     workshop.progress.start("linking", 0)
     try:
-        environment, unfinished = _realise(plan, objects, workshop.store, sources)
+        environment, unfinished = _realise(
+            plan, objects, workshop.store, lambda root: _check_scripts(plan, unpacked, sources, root)
+        )
     finally:
         workshop.progress.finish()
     return Elsewhere(
@@ -225,9 +232,13 @@ def _without_objects(plan: EnvironmentPlan, store: Store) -> list[LockedPackage]
 
 
 def _realise(
-    plan: EnvironmentPlan, objects: Sequence[StoreObject], store: Store, sources: Mapping[str, Source]
+    plan: EnvironmentPlan,
+    objects: Sequence[StoreObject],
+    store: Store,
+    check: Callable[[Path], Sequence[str]],
 ) -> tuple[RealisedEnvironment, tuple[str, ...]]:
-    """The environment, and sentences about generated files that could not be made."""
+    """The environment, and sentences: about generated files that could not be made, and what `check` says
+    of the finished root."""
     from cape.environment.finishing import finish, read_control
     from cape.environment.relocation.redirect import redirect_library
 
@@ -242,10 +253,17 @@ def _realise(
         notes.extend(
             finish(root, control, order=order, system=plan.system, final=final, certificates=certificates)
         )
-        notes.extend(_check_scripts(plan, objects, sources, root))
+        notes.extend(check(root))
 
     redirect = redirect_library(plan.system) if plan.libc else None
     return realise(plan, objects, store, finish=finish_root, redirect=redirect), tuple(notes)
+
+
+def _unpacked(plan: EnvironmentPlan, objects: Sequence[StoreObject], workshop: Workshop) -> Unpacked:
+    from cape.operations.judging import Unpacked
+
+    by_artifact = {package.artifact.digest: one for package, one in zip(plan.packages, objects, strict=True)}
+    return Unpacked(workshop, plan.system, by_artifact)
 
 
 def _check_libraries(
@@ -262,44 +280,26 @@ def _check_libraries(
 
 
 def _check_scripts(
-    plan: EnvironmentPlan, objects: Sequence[StoreObject], sources: Mapping[str, Source], root: Path
+    plan: EnvironmentPlan, unpacked: Unpacked, sources: Mapping[str, Source], root: Path
 ) -> tuple[str, ...]:
     """Every program on PATH that is a script has its interpreter in the finished root."""
     from cape.operations.closing import check_scripts, exposed, owners_of
-    from cape.operations.judging import contents_of_object
 
-    shown = exposed(plan)
-    contents = {
-        package.name: contents_of_object(one, package.name)
-        for package, one in zip(plan.packages, objects, strict=True)
-        if package in shown
-    }
-    return check_scripts(plan, contents, lambda path: os.path.lexists(root / path), owners_of(sources, plan))
+    def has(path: str) -> bool:
+        return os.path.lexists(root / path)
+
+    return check_scripts(plan, unpacked.looked(exposed(plan)), has, owners_of(sources, plan))
 
 
-def _judge(
-    lock: Lock, plan: EnvironmentPlan, objects: Sequence[StoreObject], workshop: Workshop
-) -> Judgement:
-    """What works of the packages that the manifest names. Raises `CannotWorkHere`."""
-    from cape.operations.judging import judge_objects
-
-    by_artifact = {package.artifact.digest: one for package, one in zip(plan.packages, objects, strict=True)}
-    judgement = judge_objects(lock, plan.system, by_artifact, workshop)
-    judgement.check()
-    return judgement
-
-
-def _limits(plan: EnvironmentPlan, objects: Sequence[StoreObject]) -> Iterator[str]:
+def _limits(plan: EnvironmentPlan, unpacked: Unpacked) -> Iterator[str]:
     """What will not work of packages that are built with those that the manifest names."""
     from cape.analysis.limits import limits
     from cape.operations.closing import exposed
-    from cape.operations.judging import contents_of_object
 
     roots = {name for source, name in plan.roots if source == "debian"}
-    shown = {package.name for package in exposed(plan)} - roots
-    for package, one in zip(plan.packages, objects, strict=True):
-        if package.source == "debian" and package.name in shown:
-            yield from limits(package.name, contents_of_object(one, package.name))
+    for name, contents in unpacked.looked(exposed(plan)).items():
+        if name not in roots:
+            yield from limits(name, contents)
 
 
 def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> SyncResult:
