@@ -1,9 +1,12 @@
-"""`cape install`, `uninstall`, `upgrade`, `list`, `show`, `search`, `why`."""
+"""`cape install`, `uninstall`, `upgrade`, `outdated`, `list`, `show`, `search`, `why`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,55 +16,47 @@ from cape.operations.project import Workshop, find_project, held
 if TYPE_CHECKING:
     from cape.lock import Lock
     from cape.operations.editing import EditResult
-    from cape.operations.inspecting import Listed
+    from cape.operations.inspecting import Listed, OwnedFile
     from cape.sources.protocol import Candidate, LockedPackage
 
 
 def install(arguments: argparse.Namespace) -> int:
     """`cape install PACKAGE...`."""
-    from cape.cli.dates import instant_of
-    from cape.cli.progress import progress
     from cape.manifest import parse_package_argument
     from cape.operations import editing
 
-    as_of = instant_of(arguments.as_of)
-    project = find_project(Path.cwd())
     packages = [parse_package_argument(word) for word in arguments.packages]
-    workshop = Workshop.open(progress(quiet=arguments.quiet))
-    with held(project):
-        result = editing.install(
-            project, workshop, packages, argv=sys.argv[1:], as_of=as_of, dry_run=arguments.dry_run
-        )
-    return _show_edit(result, arguments)
+    return _edit(arguments, partial(editing.install, packages=packages, as_of=_as_of(arguments)))
 
 
 def uninstall(arguments: argparse.Namespace) -> int:
     """`cape uninstall PACKAGE...`."""
-    from cape.cli.progress import progress
     from cape.operations import editing
 
-    project = find_project(Path.cwd())
-    workshop = Workshop.open(progress(quiet=arguments.quiet))
-    with held(project):
-        result = editing.uninstall(
-            project, workshop, arguments.packages, argv=sys.argv[1:], dry_run=arguments.dry_run
-        )
-    return _show_edit(result, arguments)
+    return _edit(arguments, partial(editing.uninstall, names=arguments.packages))
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
     """`cape upgrade [PACKAGE...]`."""
-    from cape.cli.dates import instant_of
-    from cape.cli.progress import progress
     from cape.operations import editing
 
-    as_of = instant_of(arguments.as_of)
+    return _edit(arguments, partial(editing.upgrade, names=arguments.packages, as_of=_as_of(arguments)))
+
+
+def _as_of(arguments: argparse.Namespace) -> str | None:
+    from cape.cli.dates import instant_of
+
+    return instant_of(arguments.as_of)
+
+
+def _edit(arguments: argparse.Namespace, edit: Callable[..., EditResult]) -> int:
+    """Make one edit while the project is held, and show it."""
+    from cape.cli.progress import progress
+
     project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
-        result = editing.upgrade(
-            project, workshop, arguments.packages, argv=sys.argv[1:], as_of=as_of, dry_run=arguments.dry_run
-        )
+        result = edit(project, workshop, argv=sys.argv[1:], dry_run=arguments.dry_run)
     return _show_edit(result, arguments)
 
 
@@ -221,14 +216,45 @@ def search(arguments: argparse.Namespace) -> int:
 
 
 def why(arguments: argparse.Namespace) -> int:
-    """`cape why PACKAGE`."""
+    """`cape why PACKAGE|FILE|LIBRARY`."""
+    from cape.operations.inspecting import NotInLock, files_of
     from cape.operations.inspecting import why as chains_to
 
     lock = _open_lock()
-    chains = chains_to(lock, arguments.package)
+    files: tuple[OwnedFile, ...] = ()
+    try:
+        chains = chains_to(lock, arguments.package)
+    except NotInLock:
+        files = files_of(find_project(Path.cwd()), Workshop.open().store, arguments.package)
+        if not files:
+            raise
+        owners = sorted({f"{file.source}:{file.package}" for file in files})
+        chains = tuple(chain for owner in owners for chain in chains_to(lock, owner))
     if arguments.json:
-        show_json({"chains": [list(chain) for chain in chains]})
-    else:
-        for chain in chains:
-            print(" -> ".join(chain))
+        show_json({"chains": [list(chain) for chain in chains], "files": [asdict(file) for file in files]})
+        return 0
+    for file in files:
+        print(f"{file.path.removeprefix('root')} is of {file.source}:{file.package} {file.version}")
+    for chain in chains:
+        print(" -> ".join(chain))
+    return 0
+
+
+def outdated(arguments: argparse.Namespace) -> int:
+    """`cape outdated`: a table of what could be newer; exit code 0 either way."""
+    from cape.cli.progress import progress
+    from cape.operations.inspecting import outdated as outdated_packages
+
+    project = find_project(Path.cwd())
+    rows = outdated_packages(project, Workshop.open(progress(quiet=arguments.quiet)))
+    if arguments.json:
+        show_json({"packages": [asdict(row) for row in rows]})
+        return 0
+    if not rows:
+        say("all that the manifest names is as new as its sources have it", quiet=arguments.quiet)
+        return 0
+    heads = ("package", "source", "locked", "allowed", "newest", "held by")
+    print(table([heads, *((r.name, r.source, r.locked, r.allowed, r.newest, r.where or "") for r in rows)]))
+    if any(row.allowed != row.locked for row in rows):
+        say("`cape upgrade` locks what is allowed", quiet=arguments.quiet)
     return 0

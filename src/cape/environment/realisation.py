@@ -80,6 +80,14 @@ def read_environment(path: Path) -> RealisedEnvironment | None:
         return None
 
 
+def objects_of(environment: Path, store: Store) -> Iterator[StoreObject]:
+    """The objects that an environment was made from, as far as the store has them."""
+    record = json.loads((environment / RECORD).read_bytes())
+    for key in record["objects"]:
+        if (found := store.objects.get(Digest(key))) is not None:
+            yield found
+
+
 def realise(
     plan: EnvironmentPlan,
     objects: Sequence[StoreObject],

@@ -1,9 +1,11 @@
-"""`cape list`, `show`, `search`, `why`: what is locked, and what there is."""
+"""`cape list`, `outdated`, `show`, `search`, `why`: what is locked, what there is, and who owns a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cape.errors import InputError, SourceError
 from cape.lock import Lock, explain, read_lock
@@ -11,6 +13,9 @@ from cape.lock.model import IMPLICIT_OPTION
 from cape.names import System, nearest
 from cape.operations.project import NotLocked, Project, Workshop
 from cape.sources.protocol import Candidate, LockedPackage
+
+if TYPE_CHECKING:
+    from cape.store import Store, StoreObject
 
 
 class NotInLock(InputError):
@@ -25,6 +30,32 @@ class Listed:
 
     package: LockedPackage
     requested_as: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnedFile:
+    """A file of the environment, relative to it, and the package that it comes from."""
+
+    path: str
+    source: str
+    package: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outdated:
+    """A package that the manifest names and that could be newer.
+
+    `allowed` is what `cape upgrade` would lock, `newest` what the source has; `where` is the line of the
+    manifest whose constraint keeps the two apart, None where it does not.
+    """
+
+    name: str
+    source: str
+    locked: str
+    allowed: str
+    newest: str
+    where: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +133,87 @@ def why(lock: Lock, name: str) -> tuple[tuple[str, ...], ...]:
     for package in {row.name for row in rows_of(lock, name)}:
         chains += explain(lock, package)
     return tuple(sorted(set(chains), key=lambda chain: (len(chain), chain)))
+
+
+def files_of(project: Project, store: Store, text: str) -> tuple[OwnedFile, ...]:
+    """The files of the project's environment that `text` means, with the packages that they come from.
+
+    A path is taken as programs see it (`/usr/bin/rg`), or below the environment; a name without `/` is a
+    program, a file, or a library's soname (`libGL.so.1`). Empty when nothing fits, or nothing was made.
+    """
+    from cape.environment.generations import current_generation
+    from cape.environment.realisation import objects_of
+
+    generation = current_generation(project.directory)
+    if generation is None:
+        return ()
+    inside = _inside(text, str(generation.environment))
+    found = [file for one in objects_of(generation.environment, store) for file in _matching(one, inside)]
+    return tuple(sorted(set(found), key=lambda file: (file.path, file.package)))
+
+
+def _inside(text: str, environment: str) -> str:
+    """A path relative to the environment's root; a bare name as it is."""
+    path = posixpath.normpath(text)
+    for prefix in (f"{environment}/root/", f"{environment}/", "/"):
+        if path.startswith(prefix):
+            path = path.removeprefix(prefix)
+            break
+    first, _, rest = path.partition("/")
+    return f"usr/{path}" if rest and first in ("bin", "sbin", "lib", "lib64") else path
+
+
+def _matching(one: StoreObject, wanted: str) -> Iterator[OwnedFile]:
+    package = one.facts.get("package")
+    if not package:
+        return
+    sonames = {elf["path"] for elf in one.facts.get("elf", ()) if elf.get("soname") == wanted}
+    name = posixpath.basename(wanted)
+    for entry in one.listing():
+        last = entry.path.rpartition("/")[2]
+        if entry.kind == "d" or (last != name and entry.path not in sonames):
+            continue
+        if "/" not in wanted or entry.path.removeprefix("root/") == wanted or entry.path in sonames:
+            yield OwnedFile(
+                path=entry.path, source=package["source"], package=package["name"], version=package["version"]
+            )
+
+
+def outdated(project: Project, workshop: Workshop) -> tuple[Outdated, ...]:
+    """The packages that the manifest names for which there is something newer. Locks nothing.
+
+    Raises `NotLocked`, and what the sources raise.
+    """
+    from cape.lock import ALL
+    from cape.manifest import read_manifest
+    from cape.operations.locking import compute_lock
+
+    manifest = read_manifest(project.manifest_path)
+    lock = locked(project)
+    allowed = compute_lock(manifest, lock, workshop, upgrade=ALL, dry_run=True).lock
+    rows = []
+    for requirement in manifest.requirements:
+        for name in lock.roots.get(requirement.name, ()):
+            now, could = (_version(one, requirement.source, name) for one in (lock, allowed))
+            newest = _newest(workshop, requirement.source, name, manifest.debian) or could
+            if now and could and {now} != {could, newest}:
+                where = requirement.where if newest != could else None
+                rows.append(
+                    Outdated(name=requirement.name, source=requirement.source, locked=now, allowed=could,
+                             newest=newest or could, where=where)
+                )  # fmt: skip
+    return tuple(rows)
+
+
+def _version(lock: Lock, source: str, name: str) -> str | None:
+    """The version of a locked package; of several (one for each system), the first in order."""
+    found = sorted(row.version for row in lock.packages if (row.source, row.name) == (source, name))
+    return found[0] if found else None
+
+
+def _newest(workshop: Workshop, source: str, name: str, suite: str | None) -> str | None:
+    candidates = workshop.sources(suite)[source].find(name, limit=5)
+    return next((one.version for one in candidates if one.name == name), None)
 
 
 def search(workshop: Workshop, text: str, *, suite: str | None, limit: int) -> Found:
