@@ -23,6 +23,8 @@ _ORNAMENT = re.compile(r"[-=*#~/_ ]+")
 def extract_code(data: bytes, assembly: Assembly, limits: Limits) -> None:
     """Cut a source file into blocks of whole lines; the comment that a block begins with is prose."""
     lines = limited_text(data, assembly, limits).split("\n")
+    if lines[0].startswith("#!"):
+        lines[0] = ""
     for first, end in _blocks(lines):
         prose = _leading_comment(lines, first, end)
         _add_prose(lines, first, prose, assembly)
@@ -94,7 +96,7 @@ def _leading_comment(lines: list[str], first: int, end: int) -> int:
     """Where the comment that a block begins with ends; `first` when it begins with none."""
     number = min(_comment_end(lines, first), end)
     while number == first or (number < end and number > first):
-        if number >= end or not _COMMENT.match(lines[number]) or lines[number].startswith("#!"):
+        if number >= end or not _COMMENT.match(lines[number]):
             return number
         if (ended := _comment_end(lines, number)) > number:
             return min(ended, end)

@@ -189,7 +189,7 @@ def _inline_text(source: str, links: dict[str, Any]) -> str:
     tokens: list[Any] = []
     parser.inline.parse(source, parser, links, tokens)
     for child in tokens:
-        if child.type in ("text", "code_inline"):
+        if child.type in ("text", "text_special", "code_inline"):
             parts.append(child.content)
         elif child.type in ("softbreak", "hardbreak"):
             parts.append(" ")

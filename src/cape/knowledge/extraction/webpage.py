@@ -240,6 +240,7 @@ class _Page(HTMLParser):
         elif tag == "tr" and self._tables:
             self._end_row(self._tables[-1])
         elif tag == "table" and self._tables:
+            self._end_row(self._tables[-1])
             self.end_block()
             self._tables.pop()
         elif (tag in _BREAKS and not self._tables) or tag == "caption":
