@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.harness import INPUT, Project, World, add_program, script
+from tests.mirrors.loopback import Fault
 
 MANAGER = {"usr/bin/manager": script("echo managed"), "var/lib/dpkg/info/format": b"1\n"}
 MODULE = {"usr/lib/modules/6.1/kernel/net/wg.ko": b"\x7fELF"}
@@ -87,6 +89,20 @@ def test_sync_refuses_what_a_lock_made_elsewhere_brings(world: World) -> None:
     before = project.state()
     project.cape("sync").failed(INPUT, "`manager` is a package manager")
     assert project.state() == before
+
+
+def test_a_lock_is_made_though_artifacts_cannot_be_fetched(world: World) -> None:
+    """The indices answer, the pool does not: nobody waits for long, and sync will ask again."""
+    project = stocked_with_useless(world).project(manager="*", served="*")
+    for file in world.archive.directory.rglob("*.deb"):
+        path = f"/{file.relative_to(world.archive.directory)}"
+        world.server.always[path] = Fault(stall=True)
+    started = time.monotonic()
+    told = project.cape("lock").succeeded().stderr
+    assert "whether all of `manager`, `served` works here is looked at by `cape sync`" in told
+    assert time.monotonic() - started < 20
+    world.server.always.clear()
+    project.cape("sync").failed(INPUT, "`manager` is a package manager")
 
 
 def test_show_repeats_what_will_not_work(world: World) -> None:

@@ -79,10 +79,11 @@ def fetch(
 
 def fetch_what_comes(
     packages: Sequence[LockedPackage], urls: Mapping[Digest, Sequence[str]], workshop: Workshop
-) -> None:
+) -> bool:
     """Bring artifacts that are good to have early, and not needed: silence of a registry is no error.
 
-    Nothing is told of it, and nobody is waited for long.
+    Nothing is told of it, and nobody is waited for long. False when a registry was silent: it is not worth
+    asking for more.
     """
     from cape.sources.download import Download, Patience, download_all
 
@@ -97,13 +98,15 @@ def fetch_what_comes(
         if urls.get(package.artifact.digest)
     ]
     if not downloads:
-        return
+        return True
     workshop.store.announce()
     hasty = Patience(connect_s=3.0, silence_s=5.0, attempts=1)
     try:
         download_all(downloads, workshop.store.artifacts, patience=hasty)
     except CapeError as error:
         _log.debug("not everything could be fetched early: %s", error)
+        return isinstance(error, ArtifactGone)
+    return True
 
 
 def fetch_head(urls: Sequence[str], size_bytes: int) -> bytes | None:

@@ -342,7 +342,8 @@ class Lookout:
         if not unknown:
             return
         small, large = self._parted(unknown)
-        self._bring(small)
+        if not self._bring(small):
+            self._urls = {}
         for package in small:
             if self._may_read(package):
                 self._seen[package.artifact.digest] = self._gathered(package)
@@ -386,10 +387,11 @@ class Lookout:
         self._left_bytes -= package.artifact.size_bytes
         return self._left_bytes >= 0
 
-    def _bring(self, packages: Sequence[LockedPackage]) -> None:
+    def _bring(self, packages: Sequence[LockedPackage]) -> bool:
+        """Fetch what is not at hand; False when a registry is silent, which nothing more is asked of then."""
         from cape.operations.fetching import fetch_what_comes
 
-        fetch_what_comes(packages, self._urls, self._workshop)
+        return fetch_what_comes(packages, self._urls, self._workshop)
 
     def _gathered(self, package: LockedPackage) -> PackageContents | None:
         """What an artifact in the store holds, kept for the next time; None when it is not there."""
@@ -420,9 +422,12 @@ class Lookout:
         from cape.sources.debian.deb import listed_paths
 
         urls = self._urls.get(package.artifact.digest, ())
+        head = fetch_head(urls, _HEAD_BYTES)
+        if head is None:
+            self._urls = {}
+            return None
         try:
-            head = fetch_head(urls, _HEAD_BYTES)
-            paths = listed_paths(head, where=Path(package.name)) if head else None
+            paths = listed_paths(head, where=Path(package.name))
         except CapeError as error:
             _log.debug("the beginning of `%s` cannot be read: %s", package.name, error)
             return None
