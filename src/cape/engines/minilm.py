@@ -110,7 +110,7 @@ def _damaged(name: str, path: Path, reader: str, error: Exception) -> DamagedMod
     return DamagedModel(
         f"`{reader}` cannot read `{path.name}` of the model `{name}`: {said}",
         where=str(path),
-        hint="run `cape sync --verify`, or name another file in `[models]`",
+        hint="run `cape doctor --verify`, or name another file in `[models]`",
     )
 
 
@@ -140,7 +140,7 @@ class MiniLM:
     @cached_property
     def dimensions(self) -> int:
         declared = self._session.get_outputs()[0].shape[-1]
-        return declared if isinstance(declared, int) else len(self._vector(""))
+        return declared if isinstance(declared, int) else self._rows([0]).shape[1]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
@@ -170,20 +170,28 @@ class MiniLM:
         return [made[at] for at in range(len(texts))]
 
     def _vector(self, text: str) -> NDArray[np.float32]:
-        """The vector of one text, (dimensions,) float32."""
+        """The vector of one text, (dimensions,) float32; where there is no token, one of equal parts."""
         import numpy as np
 
-        pooled = self._pieces(text).mean(axis=0)
+        rows = self._pieces(text)
+        pooled = rows.mean(axis=0) if len(rows) else np.ones(self.dimensions, dtype=np.float32)
         length = float(np.sqrt(np.square(pooled, dtype=np.float64).sum()))
         vector: NDArray[np.float32] = (pooled / max(length, 1e-12)).astype(np.float32)
         return vector
 
     def _pieces(self, text: str) -> NDArray[np.float32]:
-        """The graph's rows for one text, (pieces, dimensions) float32."""
+        """The graph's rows for one text, (pieces, dimensions) float32; none where there is no token."""
         import numpy as np
 
         readable = text.strip()[:CHARACTERS].encode("utf-8", "replace").decode()
-        ids = np.array([self._tokenizer.encode(readable).ids], dtype=np.int64)
+        tokens = self._tokenizer.encode(readable).ids
+        return self._rows(tokens) if tokens else np.zeros((0, self.dimensions), dtype=np.float32)
+
+    def _rows(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """The graph's rows for tokens, (tokens, dimensions) float32; one row if the graph pools by itself."""
+        import numpy as np
+
+        ids = np.array([tokens], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         given = {name: feeds[name] for name in feeds if name in self._inputs}
         rows: NDArray[np.float32] = np.atleast_2d(self._run(given)[0])

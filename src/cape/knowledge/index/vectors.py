@@ -51,13 +51,14 @@ def search_vectors(
     *,
     ids: Sequence[NDArray[np.int64]] | None = None,
     codes: Sequence[NDArray[np.uint64]] | None = None,
+    scan_all_below: int = SCAN_ALL_BELOW,
 ) -> list[Hit]:
     """The `k` allowed rows nearest to a vector, best first by cosine, ties by id.
 
     `blocks[i]`, (n_i, dimensions) float32 with L2-normalised rows, may be a memory map; `masks[i]`, (n_i,),
     is true where a row exists for the asker. `ids[i]` are the chunk ids of its rows; without `ids`, rows
     are numbered through all blocks. `codes[i]` are the block's `binary_codes`: with them, and more than
-    `SCAN_ALL_BELOW` rows allowed, the result is approximate. Pure.
+    `scan_all_below` rows allowed, the result is approximate. Pure.
     """
     import numpy as np
 
@@ -65,7 +66,7 @@ def search_vectors(
         return []
     wanted = query.astype(np.float32, copy=False)
     allowed = sum(int(np.count_nonzero(mask)) for mask in masks)
-    if codes is not None and allowed > SCAN_ALL_BELOW:
+    if codes is not None and allowed > scan_all_below:
         picked = _by_codes(codes, masks, binary_codes(wanted[None])[0], max(RESCORED, 10 * k))
     else:
         picked = _by_scan(blocks, masks, wanted, k)
@@ -126,7 +127,7 @@ def _by_codes(
     histogram = np.zeros(width + 1, dtype=np.int64)
     for found in distances:
         histogram += np.bincount(found, minlength=width + 2)[: width + 1]
-    limit = int(np.searchsorted(np.cumsum(histogram), count))
+    limit = min(width, int(np.searchsorted(np.cumsum(histogram), count)))
     return [np.flatnonzero(found <= limit) for found in distances]
 
 
