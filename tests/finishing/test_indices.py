@@ -233,3 +233,17 @@ def test_nginx_loads_the_modules_that_packages_bring(tmp_path: Path) -> None:
     script = "for confpair in mod-lua.conf:50-mod-lua.conf gone.conf:60-gone.conf ; do\n ln -sf $a $b\ndone\n"
     root = finished(root_with(tmp_path, {f"{modules}/mod-lua.conf": "load_module x;"}), lua=script)
     assert [link.name for link in (root / "etc/nginx/modules-enabled").iterdir()] == ["50-mod-lua.conf"]
+
+
+def test_perls_parsers_of_xml_are_listed_by_priority(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "usr/share/perl5/XML/SAX/PurePerl.pm": "",
+        "usr/lib/x86_64-linux-gnu/perl5/5.40/XML/LibXML/SAX.pm": "",
+    }
+    script = (
+        "update-perl-sax-parsers --add XML::LibXML::SAX\nupdate-perl-sax-parsers --add XML::Gone\n"
+        "update-perl-sax-parsers --add XML::SAX::PurePerl --priority 10\nupdate-perl-sax-parsers --update\n"
+    )
+    root = finished(root_with(tmp_path, files), p=script)
+    rows = (root / "etc/perl/XML/SAX/ParserDetails.ini").read_text().splitlines()
+    assert [row for row in rows if row.startswith("[")] == ["[XML::SAX::PurePerl]", "[XML::LibXML::SAX]"]

@@ -22,7 +22,10 @@ CONTROL = "var/lib/cape/control"
 """Where a root keeps its packages' maintainer scripts: one directory per package."""
 
 _COMMANDS = frozenset(
-    {"update-alternatives", "ucf", "update-xmlcatalog", "a2enmod", "a2enconf", "a2ensite", "apache2_invoke"}
+    {
+        *("update-alternatives", "ucf", "update-xmlcatalog", "update-perl-sax-parsers"),
+        *("a2enmod", "a2enconf", "a2ensite", "apache2_invoke"),
+    }
 )
 _COPYING = frozenset({"cp", "ln"})
 _ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
@@ -96,6 +99,7 @@ def finish(
         link_debug_files,
     )
     from cape.environment.finishing.pascal import configure_pascal
+    from cape.environment.finishing.perl_parsers import list_parsers
     from cape.environment.finishing.tex import configure_tex, list_tex_files
     from cape.environment.finishing.x_fonts import list_x_fonts
     from cape.environment.relocation.loader import triplet
@@ -111,6 +115,7 @@ def finish(
     candidates = (parse_call(package, call) for package, call in calls if call[0] == "update-alternatives")
     link_alternatives(root, filter(None, candidates), order)
     write_catalogs(root, filter(None, (parse_delegation(call) for _, call in calls)))
+    list_parsers(root, [call for _, call in calls if call[0] == "update-perl-sax-parsers"])
     configure_tex(root)
     install_certificates(root, certificates)
     copy_templates(root, [call for _, call in _calls(root, control, system, _COPYING)])

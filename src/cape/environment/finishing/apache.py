@@ -13,8 +13,6 @@ from pathlib import Path
 from cape.environment.finishing.place import put_file, put_link
 from cape.environment.finishing.shell import Call
 
-COMMANDS = frozenset({"a2enmod", "a2enconf", "a2ensite", "apache2_invoke"})
-
 _HOME = "etc/apache2"
 _KINDS = {"mod": ("mods", (".load", ".conf")), "conf": ("conf", (".conf",)), "site": ("sites", (".conf",))}
 _DEPENDS = re.compile(r"^# Depends: (.*)", re.MULTILINE)
