@@ -71,7 +71,7 @@ def test_front_matter_gives_the_title_and_fields(tmp_path: Path) -> None:
 
 def test_inline_markup_is_dropped_and_its_text_kept(tmp_path: Path) -> None:
     source = "Run `cape  lock` or ``a ` b``, \\*not bold\\*, <br>AT&amp;T, ![a chart](x.png), ~~gone~~ [r][1]"
-        "\n\n[1]: x"
+    source += "\n\n[1]: x"
     found = document(tmp_path, "a.md", source.encode())
     assert texts(found) == ["Run cape lock or a ` b, *not bold*, AT&T, a chart, gone r"]
 

@@ -86,6 +86,7 @@ def _table(run: list[list[Segment]]) -> Grid | None:
         bottom=run[-1][0].bottom,
         rows=tuple(tuple(row) for row in rows),
         bold_head=all(segment.bold for segment in run[0]),
+        columns=tuple(columns),
     )
 
 

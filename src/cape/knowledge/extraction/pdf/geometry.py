@@ -53,7 +53,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A ruled table: the text of its cells, row by row."""
+    """A table: the text of its cells, row by row, and from where to where each column reaches."""
 
     x0: float
     x1: float
@@ -61,11 +61,7 @@ class Grid:
     bottom: float
     rows: tuple[tuple[str, ...], ...]
     bold_head: bool
-
-    @property
-    def edges(self) -> tuple[float, ...]:
-        """What two parts of one table, on two pages, have in common."""
-        return (round(self.x0), round(self.x1), float(len(self.rows[0]) if self.rows else 0))
+    columns: tuple[tuple[float, float], ...]
 
 
 Element = Segment | Grid

@@ -26,6 +26,7 @@ from cape.knowledge.extraction.reading import Unreadable
 from cape.knowledge.extraction.tables import GridCell, head_rows, headings
 
 _TAIL = 2048
+_SAME_PLACE = 6.0
 _RUBBISH_TITLE = re.compile(
     r"\(?(?:untitled|anonymous|unspecified|document\d*|title)\)?|microsoft (?:word|powerpoint|excel) - .*"
     r"|.*\.(?:docx?|pdf|tex|indd|odt|xlsx?|pptx?|rtf|dvi)",
@@ -134,9 +135,7 @@ class _Tables:
 
     def add(self, table: Grid, page: int) -> None:
         rows = table.rows
-        goes_on = (
-            self._last is not None and self._last.edges[2] == table.edges[2] and _aligned(self._last, table)
-        )
+        goes_on = self._last is not None and _aligned(self._last, table)
         if goes_on and rows[: len(self._head)] == self._head:
             rows = rows[len(self._head) :]
         elif not goes_on:
@@ -157,4 +156,10 @@ class _Tables:
 
 
 def _aligned(above: Grid, below: Grid) -> bool:
-    return abs(above.x0 - below.x0) < 6 and abs(above.x1 - below.x1) < 6 and above.top != below.top
+    """Whether two tables have the same columns: each begins, ends, or has its middle at the same place."""
+    if len(above.columns) != len(below.columns):
+        return False
+    return all(
+        min(abs(a - c), abs(b - d), abs(a + b - c - d) / 2) < _SAME_PLACE
+        for (a, b), (c, d) in zip(above.columns, below.columns, strict=True)
+    )

@@ -9,6 +9,8 @@ from cape.knowledge.extraction.missing import load
 from cape.knowledge.extraction.pdf.geometry import Rule, Word
 
 _LINE_END_HYPHENS = (0x02, 0xFFFE)
+"""What PDFium gives for a hyphen at a line's end; the next line's letters follow without a space."""
+
 _THICKEST = 3.0
 _SHORTEST = 6.0
 _MOST_PATHS = 20_000
@@ -44,8 +46,11 @@ class _Reader:
         count = raw.FPDFText_CountChars(page)
         for index in range(count + 1):
             code = unicode_at(page, index) if index < count else 0x20
-            if code in _LINE_END_HYPHENS:
-                code = 0x2D
+            if code in _LINE_END_HYPHENS and letters:
+                found.append(self._word("".join(letters) + "-", first, index, line))
+                letters.clear()
+                line += 1
+                continue
             if code > 0x20 and code != 0xA0:
                 if not letters:
                     first = index
