@@ -22,6 +22,7 @@ from cape.knowledge.index.writer import IndexWriter, Published, Wanted, write_in
 from cape.knowledge.recipe import Recipe, present_recipe
 from cape.names import Digest
 from cape.operations.knowledge import (
+    ChosenEmbedder,
     KnowledgeBase,
     choose_embedder,
     index_directory,
@@ -157,18 +158,20 @@ def index_base(
     locked: bool = False,
     full: bool = False,
     extract: Extract = _extract_all,
+    chosen: ChosenEmbedder | None = None,
 ) -> IndexResult:
     """Bring the index of a base, and its rows of the lock, up to date with the documents.
 
     A document that cannot be read is remembered, and the rest goes on. With `locked` nothing becomes
     current that differs from the lock, and the lock stays as it is. With `full` every file is read again to
-    see whether it changed; with `rebuild` nothing that the index has is taken over.
+    see whether it changed; with `rebuild` nothing that the index has is taken over. `chosen` is the embedder
+    to use instead of the lock's.
 
     Raises `IndexNotLocked`, `EmbedderChanged`, `IndexDamaged`, `IndexNotWritable`, `DiskFull`,
     `AccessPolicyMissing`, `BadAccessPolicy`, and what `survey` raises.
     """
     policy = policy_of(project, base)
-    chosen = choose_embedder(project, base, lock, workshop, fetch=True)
+    chosen = chosen or choose_embedder(project, base, lock, workshop, fetch=True)
     recipe = present_recipe(chosen.embedder.digest if chosen.embedder else None)
     directory = index_directory(project, base.name)
     _prepare_state(project)

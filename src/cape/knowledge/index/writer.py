@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_COMMIT_S = 2.0
-"""At most so much work is lost by a kill while documents are read."""
-
 _EMBED_BATCH = 32
 _TEXT_DIGEST_BYTES = 16
 
@@ -123,6 +120,7 @@ def go_back(directory: Path, name: str, number: int) -> tuple[IndexGeneration, M
         contextlib.closing(open_for_writing(directory, name)) as connection,
     ):
         generation = read_generation(connection, number, name)
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         set_current(connection, number)
         connection.execute("COMMIT")
@@ -177,7 +175,6 @@ class IndexWriter:
         self.current = None if number is None else read_generation(connection, number, name)
         self._contents = {} if number is None or rebuild else contents_of(connection, number)
         self._next = self._fact("next", 1)
-        self._committed_at = time.monotonic()
         if not rebuild:
             self._check_embedder()
 
@@ -240,7 +237,7 @@ class IndexWriter:
     # -- adding
 
     def add(self, document: ExtractedDocument) -> int:
-        """Cut a document and keep its chunks; how many. It is kept for good within two seconds."""
+        """Cut a document and keep its chunks, for good; how many."""
         chunks = chunk(document)
         self._begin()
         first = self._next
@@ -272,7 +269,7 @@ class IndexWriter:
         self._connection.execute("DELETE FROM unread WHERE path = ?", (document.path,))
         self._next = first + len(chunks)
         self._connection.execute("INSERT OR REPLACE INTO fact VALUES ('next', ?)", (self._next,))
-        self._commit_sometimes()
+        self.commit()
         return len(chunks)
 
     def refuse(self, unread: UnreadDocument, extractor: str) -> None:
@@ -287,21 +284,16 @@ class IndexWriter:
                 unread.reason,
             ),
         )
-        self._commit_sometimes()
+        self.commit()
 
     def _begin(self) -> None:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
 
-    def _commit_sometimes(self) -> None:
-        if time.monotonic() - self._committed_at > _COMMIT_S:
-            self.commit()
-
     def commit(self) -> None:
         """Keep for good what was added until now."""
         if self._connection.in_transaction:
             self._connection.execute("COMMIT")
-        self._committed_at = time.monotonic()
 
     # -- embedding
 
@@ -434,6 +426,7 @@ class IndexWriter:
         self._drop_abandoned(contents)
         old = read_segments(self._connection)
         segments = self._segments(contents, old)
+        self._connection.execute("PRAGMA synchronous = FULL")
         self._begin()
         number = write_generation(
             self._connection,
@@ -585,8 +578,8 @@ class IndexWriter:
             free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
             pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
             if free * 4 > pages:
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                # By `executescript`, which steps to the end: each step gives back one page alone.
+                self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class _Rows:
