@@ -57,6 +57,7 @@ def _fields(report: RetrievalReport) -> dict[str, object]:
         "chunks": report.chunks,
         "embedder": report.embedder,
         "why_no_embedder": report.why,
+        "embedded": report.embedded,
         "ndcg_at_10": round(result.ndcg_10, 6),
         "recall_at_100": round(result.recall_100, 6),
         "mrr_at_10": round(result.mrr_10, 6),

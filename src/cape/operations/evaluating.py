@@ -256,7 +256,7 @@ def _cached_vectors(
     keys = [Digest.of(text.encode("utf-8", "surrogatepass")).hex for text in texts]
     vectors = np.empty((len(texts), embedder.dimensions), dtype=np.float32)
     with closing(_open_cache(cache)) as connection:
-        known = dict(connection.execute("SELECT text, vector FROM vectors"))
+        known = _known(connection, keys)
         missing = list(dict.fromkeys(key for key in keys if len(known.get(key, b"")) != vectors[:1].nbytes))
         places = {key: at for at, key in enumerate(keys)}
         progress.start("embedding", len(missing), unit="")
@@ -266,8 +266,7 @@ def _cached_vectors(
             batch = missing[start : start + _BATCH]
             made = embedder.embed([texts[places[key]] for key in batch])
             rows = [(key, vector.astype("<f4").tobytes()) for key, vector in zip(batch, made, strict=True)]
-            with connection:
-                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            _keep(connection, rows)
             known.update(rows)
             progress.advance(len(batch))
         progress.finish()
@@ -276,18 +275,61 @@ def _cached_vectors(
     return vectors, len(missing)
 
 
+def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, bytes]:
+    """The vectors that are kept of these texts; none where they cannot be read."""
+    known: dict[str, bytes] = {}
+    for start in range(0, len(keys), _BATCH):
+        some = keys[start : start + _BATCH]
+        marks = ", ".join("?" * len(some))
+        try:
+            known.update(
+                connection.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", some)
+            )
+        except sqlite3.Error as error:
+            _log.warning("kept vectors cannot be read: %s", error)
+            return {}
+    return known
+
+
+def _keep(connection: sqlite3.Connection, rows: Sequence[tuple[str, bytes]]) -> None:
+    """Keep vectors for another run; a cache that cannot be written is one that is not there."""
+    try:
+        with connection:
+            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+    except sqlite3.Error as error:
+        _log.warning("vectors are not kept: %s", error)
+
+
+_TABLE = "CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+
+
 def _open_cache(path: Path) -> sqlite3.Connection:
-    """The table of vectors by the digest of their text; one in memory where the file cannot be used."""
-    table = "CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+    """The table of vectors by the digest of their text; one in memory where the file cannot be used.
+
+    A damaged file is made anew: everything in it can be.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=30)
-        with connection:
-            connection.execute(table)
-            connection.execute("SELECT count(*) FROM vectors").fetchone()
-        return connection
+        try:
+            return _opened(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            _log.info("the cache of vectors is made anew: %s", error)
+            path.unlink()
+            return _opened(path)
     except (OSError, sqlite3.Error) as error:
-        _log.warning("vectors are not cached in `%s`: %s", path, error)
-    connection = sqlite3.connect(":memory:")
-    connection.execute(table)
+        _log.warning("vectors are not kept in `%s`: %s", path, error)
+    return _opened(":memory:")
+
+
+def _opened(path: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        with connection:
+            connection.execute(_TABLE)
+            connection.execute("SELECT count(*) FROM vectors").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
