@@ -12,6 +12,7 @@ from cape.knowledge.access import (
     OPEN_POLICY,
     AccessPolicy,
     AccessPolicyMissing,
+    AccessRule,
     BadAccessPolicy,
     UnknownUser,
     parse_access,
@@ -131,3 +132,22 @@ NAMES = st.text(st.sampled_from("abc"), min_size=1, max_size=3)
 def test_a_policy_survives_being_kept(users: dict[str, frozenset[str]], default: frozenset[str]) -> None:
     policy = AccessPolicy(users=users, default=default, path="")
     assert AccessPolicy.from_json(policy.to_json()) == policy
+
+
+PATHS = st.lists(st.text(st.sampled_from("ab/."), max_size=6), max_size=8)
+PATTERNS = st.lists(
+    st.sampled_from(["a*", "**/b", "a/**", "?", "[ab]", "**", "a/", "*.a"]), min_size=1, max_size=3
+)
+
+
+@given(PATHS, st.lists(st.tuples(PATTERNS, NAMES), max_size=4))
+def test_many_documents_are_judged_as_one_by_one(
+    paths: list[str], rules: list[tuple[list[str], str]]
+) -> None:
+    policy = AccessPolicy(
+        rules=tuple(
+            AccessRule(documents=tuple(patterns), groups=frozenset({name})) for patterns, name in rules
+        ),
+        default=frozenset({"default"}),
+    )
+    assert policy.groups_of_documents(paths) == [policy.groups_of_document(path) for path in paths]

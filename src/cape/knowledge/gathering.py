@@ -121,6 +121,7 @@ class _Walk:
     notes: list[str] = field(default_factory=list)
     matched: set[int] = field(default_factory=set)
     _seen: set[tuple[int, int, _State]] = field(default_factory=set)
+    _closures: dict[_State, _State] = field(default_factory=dict)
     _links: list[tuple[str, str, _State, tuple[tuple[int, int], ...]]] = field(default_factory=list)
 
     def run(self) -> None:
@@ -133,12 +134,15 @@ class _Walk:
 
     def _closure(self, state: set[tuple[int, int]]) -> _State:
         """`**` may also stand for no directory at all."""
-        more = {
-            (index, part + 1)
-            for index, part in state
-            if part < len(self.patterns[index].parts) - 1 and self.patterns[index].parts[part] is None
-        }
-        return frozenset(state | more)
+        key = frozenset(state)
+        if key not in self._closures:
+            more = {
+                (index, part + 1)
+                for index, part in state
+                if part < len(self.patterns[index].parts) - 1 and self.patterns[index].parts[part] is None
+            }
+            self._closures[key] = key | more
+        return self._closures[key]
 
     def _directory(self, place: str, path: str, state: _State, above: tuple[tuple[int, int], ...]) -> None:
         """`above` are the real directories that this one lies in, by device and inode."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cape.errors import SourceError, StateError
 from cape.knowledge.access import AccessPolicy
@@ -47,8 +47,7 @@ Extract = Callable[[Iterable[tuple[str, Path]]], Iterator[Document]]
 """Reads documents, given by path and file; one result for each, in any order."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surveyed:
+class Surveyed(NamedTuple):
     """A file as it is now. `read_at_ns` is when it was hashed; None where its state was known."""
 
     path: str
@@ -111,12 +110,11 @@ def survey(project: Project, base: KnowledgeBase, seen: Seen, *, full: bool = Fa
 
 
 def _surveyed(
-    project: Project, file: FoundFile, known: tuple[FileState, Digest] | None, extractor: _Extractors
+    project: Project, file: FoundFile, known: tuple[int, int, int, str] | None, extractor: _Extractors
 ) -> Surveyed:
     state = FileState(file.size_bytes, file.modified_ns, file.inode)
-    if known is not None and known[0] == state:
-        wanted = Wanted(known[1], extractor.of(file.path))
-        return Surveyed(path=file.path, wanted=wanted, state=state, read_at_ns=None)
+    if known is not None and known[:3] == state:
+        return Surveyed(file.path, Wanted(Digest(known[3]), extractor.of(file.path)), state, None)
     began_ns = time.time_ns()
     digest = Digest.of_file(project.directory / file.path)
     wanted = Wanted(digest, extractor.of(file.path))
@@ -424,7 +422,7 @@ def _compared(
     present: Mapping[str, Surveyed], contents: Mapping[str, Content], recipe: Recipe
 ) -> dict[str, tuple[str, ...]]:
     def is_changed(path: str) -> bool:
-        return present[path].wanted.digest != contents[path].digest
+        return present[path].wanted.digest.hex != contents[path].hex
 
     return {
         "added": tuple(sorted(present.keys() - contents.keys())),
@@ -533,7 +531,7 @@ def _parent_of(generation: IndexGeneration, base: KnowledgeBase) -> int:
 
 
 def _differs(one: Content, other: Content) -> bool:
-    return one.chunks_digest != other.chunks_digest or one.digest != other.digest
+    return one.chunks_digest != other.chunks_digest or one.hex != other.hex
 
 
 def _chunks_without(one: Mapping[str, Content], other: Mapping[str, Content]) -> int:

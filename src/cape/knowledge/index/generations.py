@@ -10,6 +10,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
+from operator import attrgetter
+from typing import NamedTuple
 
 from cape.knowledge.access import AccessPolicy
 from cape.knowledge.index.errors import UnknownIndexGeneration
@@ -36,13 +39,15 @@ class IndexGeneration:
     made_at_s: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Content:
-    """A document as one recipe read it: its chunks are numbered from `first` on."""
+class Content(NamedTuple):
+    """A document as one recipe read it: its chunks are numbered from `first` on.
+
+    A row of the database as it is, for there are many: the digests are hexadecimal and bytes.
+    """
 
     id: int
     path: str
-    digest: Digest
+    hex: str
     size_bytes: int
     reading: bytes
     extractor: str
@@ -51,27 +56,17 @@ class Content:
     chunks: int
     chunks_digest: bytes
 
+    @property
+    def digest(self) -> Digest:
+        """Of the document's bytes."""
+        return Digest(self.hex)
+
 
 _CONTENT = (
-    "c.id, c.path, c.digest, c.size, c.reading, c.extractor, c.epoch, c.first, c.chunks, c.chunks_digest"
+    "c.id, c.path, lower(hex(c.digest)), c.size, c.reading, c.extractor, c.epoch, c.first, c.chunks, "
+    "c.chunks_digest"
 )
 _IN_GENERATION = "v.added <= :number AND (v.removed IS NULL OR v.removed > :number)"
-
-
-def _content(row: tuple[int, str, bytes, int, bytes, str, int, int, int, bytes]) -> Content:
-    number, path, digest, size, reading, extractor, epoch, first, chunks, chunks_digest = row
-    return Content(
-        id=number,
-        path=path,
-        digest=Digest(digest.hex()),
-        size_bytes=size,
-        reading=reading,
-        extractor=extractor,
-        epoch=epoch,
-        first=first,
-        chunks=chunks,
-        chunks_digest=chunks_digest,
-    )
 
 
 def current_number(connection: sqlite3.Connection) -> int | None:
@@ -124,7 +119,7 @@ def contents_of(connection: sqlite3.Connection, number: int) -> dict[str, Conten
         f"SELECT {_CONTENT} FROM visible v JOIN content c ON c.id = v.content WHERE {_IN_GENERATION}",
         {"number": number},
     )
-    return {content.path: content for content in sorted(map(_content, rows), key=lambda one: one.path)}
+    return {content.path: content for content in sorted(map(Content._make, rows), key=attrgetter("path"))}
 
 
 def ranges_of(connection: sqlite3.Connection, number: int) -> list[tuple[str, int, int]]:
@@ -145,13 +140,15 @@ def find_content(
         f"SELECT {_CONTENT} FROM content c WHERE path = ? AND digest = ? AND reading = ? AND epoch = ?",
         (path, bytes.fromhex(digest.hex), reading, epoch),
     ).fetchone()
-    return _content(row) if row else None
+    return Content._make(row) if row else None
 
 
 def index_digest(recipe: Recipe, policy: AccessPolicy, contents: Iterable[Content]) -> Digest:
     """The logical digest: no order, place, machine or moment of building is in it."""
-    lines = [f"{one.digest.hex} {one.chunks_digest.hex()} {json.dumps(one.path)}" for one in contents]
-    return Digest.of_lines([recipe.digest.hex, policy.digest.hex, *sorted(lines)])
+    lines = sorted(
+        f"{one.hex} {one.chunks_digest.hex()} {encode_basestring_ascii(one.path)}\n" for one in contents
+    )
+    return Digest.of(f"{recipe.digest.hex}\n{policy.digest.hex}\n{''.join(lines)}".encode())
 
 
 def write_generation(

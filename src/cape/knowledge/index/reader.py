@@ -167,7 +167,7 @@ class IndexReader:
     @cached_property
     def _groups(self) -> list[frozenset[str]]:
         """The groups that see each document."""
-        return [self.policy.groups_of_document(path) for path in self._paths]
+        return self.policy.groups_of_documents(self._paths)
 
     @cached_property
     def _of_document(self) -> NDArray[np.int64]:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from cape.names import Digest
+from typing import NamedTuple
 
 _RACY_NS = 50_000_000
 """Clocks of file systems may be so coarse."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(NamedTuple):
     """What a file system says about a file: equal states mean equal bytes, but for a moment's change."""
 
     size_bytes: int
@@ -25,16 +22,16 @@ class FileState:
     inode: int
 
 
-Seen = Mapping[str, tuple[FileState, Digest]]
-"""By path, the state in which a file was read, and its digest; only those that may be trusted."""
+Seen = Mapping[str, tuple[int, int, int, str]]
+"""By path, the size, time and inode of a file when it was read, and its digest in hexadecimal.
+
+Plain tuples, for there are many; only those that may be trusted.
+"""
 
 
 def read_seen(connection: sqlite3.Connection) -> Seen:
     """What an index remembers of files."""
     rows = connection.execute(
-        "SELECT path, size, mtime, inode, digest FROM seen WHERE at - mtime > ?", (_RACY_NS,)
+        "SELECT path, size, mtime, inode, lower(hex(digest)) FROM seen WHERE at - mtime > ?", (_RACY_NS,)
     )
-    return {
-        path: (FileState(size, mtime, inode), Digest(digest.hex()))
-        for path, size, mtime, inode, digest in rows
-    }
+    return {row[0]: row[1:] for row in rows}

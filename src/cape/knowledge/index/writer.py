@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cape.knowledge.access import AccessPolicy
 from cape.knowledge.chunking import chunk
@@ -62,8 +62,7 @@ class Published:
     removed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a coming generation wants of a path: bytes of this digest, read by this extractor."""
 
     digest: Digest
@@ -170,6 +169,7 @@ class IndexWriter:
         self._connection = connection
         self._embedder = embedder
         self._readings: dict[str, bytes] = {}
+        self._resolved: tuple[Mapping[str, Wanted], dict[str, Content]] | None = None
         self._epoch = self._fact("epoch", 0) + rebuild
         number = current_number(connection)
         self.current = None if number is None else read_generation(connection, number, name)
@@ -230,7 +230,12 @@ class IndexWriter:
     def _content(self, path: str, wanted: Wanted) -> Content | None:
         reading = self._reading(wanted.extractor)
         found = self._contents.get(path)
-        if found and found.digest == wanted.digest and (found.reading, found.epoch) == (reading, self._epoch):
+        if (
+            found is not None
+            and found.hex == wanted.digest.hex
+            and found.reading == reading
+            and found.epoch == self._epoch
+        ):
             return found
         return find_content(self._connection, path, wanted.digest, reading, self._epoch)
 
@@ -238,6 +243,7 @@ class IndexWriter:
 
     def add(self, document: ExtractedDocument) -> int:
         """Cut a document and keep its chunks, for good; how many."""
+        self._resolved = None
         chunks = chunk(document)
         self._begin()
         first = self._next
@@ -347,10 +353,11 @@ class IndexWriter:
         """The ranges of a coming generation's chunks that no segment has vectors of this embedder for."""
         own = self._own_embedder()
         covered = [one for one in read_segments(self._connection) if one.embedder == own]
+        ends = [(one.first, one.last) for one in covered]
         return [
             (content.first, content.first + content.chunks - 1)
             for content in self._target(target).values()
-            if content.chunks and not any(one.first <= content.first <= one.last for one in covered)
+            if content.chunks and not any(first <= content.first <= last for first, last in ends)
         ]
 
     def _own_embedder(self) -> bytes | None:
@@ -386,11 +393,14 @@ class IndexWriter:
         return self._target(target)
 
     def _target(self, target: Mapping[str, Wanted]) -> dict[str, Content]:
+        if self._resolved is not None and self._resolved[0] is target:
+            return self._resolved[1]
         found = {}
         for path in sorted(target):
             content = self._content(path, target[path])
             assert content is not None, f"`{path}` was not added"
             found[path] = content
+        self._resolved = (target, found)
         return found
 
     def foreseen(self, target: Mapping[str, Wanted], policy: AccessPolicy) -> IndexGeneration:
@@ -459,22 +469,20 @@ class IndexWriter:
 
     def _drop_abandoned(self, contents: Mapping[str, Content]) -> None:
         """Forget what an earlier, unfinished change added and this one does not want."""
-        kept = [(content.id,) for content in contents.values()]
+        kept = {content.id for content in contents.values()}
+        unseen = "SELECT id, first, chunks FROM content WHERE id NOT IN (SELECT content FROM visible)"
+        unused = [row for row in self._connection.execute(unseen).fetchall() if row[0] not in kept]
         self._begin()
-        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY)")
-        self._connection.execute("DELETE FROM kept")
-        self._connection.executemany("INSERT INTO kept VALUES (?)", kept)
-        unused = (
-            "SELECT id, first, chunks FROM content WHERE id NOT IN (SELECT content FROM visible) "
-            "AND id NOT IN (SELECT id FROM kept)"
-        )
-        for number, first, chunks in self._connection.execute(unused).fetchall():
+        for number, first, chunks in unused:
             self._connection.execute("DELETE FROM chunk WHERE id >= ? AND id < ?", (first, first + chunks))
             self._connection.execute("DELETE FROM content WHERE id = ?", (number,))
         self.commit()
 
     def _forget_paths(self, target: Mapping[str, Wanted], *, within: bool = False) -> None:
-        """Forget the states of files that are gone."""
+        """Forget the states of files that are gone; first they are counted, as each document has one."""
+        states = self._connection.execute("SELECT count(*) FROM seen").fetchone()[0]
+        if states <= len(target):
+            return
         known = {row[0] for row in self._connection.execute("SELECT path FROM seen")}
         unread = {row[0] for row in self._connection.execute("SELECT path FROM unread")}
         gone = sorted(known - target.keys() - unread)
