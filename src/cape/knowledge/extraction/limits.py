@@ -14,7 +14,8 @@ class Limits:
     A file above `file_bytes` is not read at all. Of a longer text only the first `text_chars` characters
     are taken, of a longer table only the first `rows` rows, of a longer PDF the first `pages` pages, each
     with a note. The members of an archive (DOCX, XLSX) may inflate to `inflated_bytes` together. A worker
-    process may use `memory_bytes` of address space and `seconds` for one document.
+    process may map `memory_bytes` more than it begins with, and use `seconds` of processor time for one
+    document.
     """
 
     file_bytes: int = 256 * MIB
@@ -22,7 +23,7 @@ class Limits:
     rows: int = 50_000
     pages: int = 5_000
     inflated_bytes: int = 2048 * MIB
-    memory_bytes: int = 2048 * MIB
+    memory_bytes: int = 1536 * MIB
     seconds: float = 60.0
 
 

@@ -38,7 +38,7 @@ def read_file(file: Path, limits: Limits) -> FileBytes:
         with open(descriptor, "rb") as stream:
             before = os.fstat(descriptor)
             _check(before, limits)
-            data = stream.read(limits.file_bytes + 1)
+            data = stream.read(before.st_size + 1)
             after = os.fstat(descriptor)
     except OSError as error:
         raise Unreadable(f"cannot be opened: {error.strerror}") from error

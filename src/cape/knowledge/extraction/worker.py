@@ -49,8 +49,18 @@ def _private_output() -> BinaryIO:
 def _bound_memory(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    allowed = limits.memory_bytes if hard == resource.RLIM_INFINITY else min(limits.memory_bytes, hard)
+    wanted = _address_space() + limits.memory_bytes
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
+
+
+def _address_space() -> int:
+    """What this process has mapped already; a locale archive alone may be hundreds of megabytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError):
+        return 0
+    return pages * resource.getpagesize()
 
 
 def _answer(path: str, file: Path, limits: Limits) -> bytes:
