@@ -85,6 +85,27 @@ def test_running_heads_and_page_numbers_are_left_out(tmp_path: Path) -> None:
     assert texts(found) == [f"Text of page number {letter} that says a thing." for letter in "abc"]
 
 
+def test_lines_that_run_by_chapters_are_left_out_too(tmp_path: Path) -> None:
+    pages = [
+        [
+            (57.0, 810.0, 8.0, f"Chapter {'one' if number < 4 else 'two'}"),
+            *lines_at(57, 600, 10, [f"Text of page {'abcdefgh'[number]} that says a thing."]),
+        ]
+        for number in range(8)
+    ]
+    found = document(tmp_path, "a.pdf", pdf(pages))
+    assert texts(found) == [f"Text of page {letter} that says a thing." for letter in "abcdefgh"]
+
+
+def test_a_table_of_contents_is_left_out_with_a_note(tmp_path: Path) -> None:
+    entries = [f"{number} Chapter {'.' * 60} {3 * number}" for number in range(1, 6)]
+    prices = [f"Coffee {'.' * 60} {price}" for price in (4, 2, 3, 1, 5)]
+    found = document(tmp_path, "a.pdf", pdf([lines_at(57, 700, 10, entries), lines_at(57, 700, 10, prices)]))
+    assert found.notes == ("its table of contents was left out",)
+    assert "Chapter" not in " ".join(texts(found))
+    assert "Coffee" in " ".join(texts(found))
+
+
 ROWS = [("Region", "2022", "2023"), ("Nordics", "1,575", "1,801"), ("Iberia", "1,385", "1,573")]
 SEEN = ["Region: Nordics; 2022: 1,575; 2023: 1,801", "Region: Iberia; 2022: 1,385; 2023: 1,573"]
 

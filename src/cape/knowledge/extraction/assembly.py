@@ -14,6 +14,7 @@ from cape.knowledge.extraction.decoding import hygienic, one_line
 from cape.names import Digest
 
 _LONGEST_TITLE = 200
+_TITLE_SEPARATORS = " |·:»«-–—"
 _BETWEEN_CELLS = "; "
 _SEPARATORS = re.compile(r"[\s_-]+")
 _TRAILING = re.compile(r"[ \t]+(?=\n)|\s+\Z")
@@ -153,13 +154,10 @@ class Assembly:
     def _own_title(self) -> str:
         """The format's own; a site's name around a page's first heading (`Leave | Intranet`) is left off."""
         title, heading = one_line(self.title), self._first_heading()
-        if (
-            heading
-            and heading != title
-            and re.search(rf"(?:\A|[|·:»-] ){re.escape(heading)}(?: [|·:«-]|\Z)", title)
-        ):
-            return heading
-        return title
+        before, found, after = title.partition(heading) if heading else (title, "", "")
+        apart = before.rstrip(_TITLE_SEPARATORS) != before or not before
+        apart = apart and (after.lstrip(_TITLE_SEPARATORS) != after or not after)
+        return heading if found and apart else title
 
     def _first_heading(self) -> str:
         headings = [block for block in self.blocks if block.kind is BlockKind.HEADING]

@@ -6,6 +6,7 @@ import itertools
 import re
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cape.knowledge.extraction.pdf.geometry import Grid, Segment
 
@@ -19,9 +20,7 @@ def with_markers(row: list[Segment]) -> list[Segment]:
     """A list's bullet or number belongs to the text that it stands before."""
     if len(row) >= 2 and _MARKER.match(row[0].text):
         first, second = row[0], row[1]
-        joined = Segment(
-            f"{first.text} {second.text}", first.x0, second.x1, second.baseline, second.size, second.bold
-        )
+        joined = replace(second, text=f"{first.text} {second.text}", x0=first.x0)
         return [joined, *row[2:]]
     return row
 

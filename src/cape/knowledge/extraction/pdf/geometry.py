@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Words of one line without a wide gap between them. `size` is the height of its font."""
+    """Words of one line without a wide gap between them. `size` is the height of its font.
+
+    `fixed` says that its letters are all of one width, as in a program.
+    """
 
     text: str
     x0: float
@@ -15,6 +18,7 @@ class Segment:
     baseline: float
     size: float
     bold: bool
+    fixed: bool
 
     @property
     def top(self) -> float:
@@ -39,6 +43,7 @@ class Word:
     baseline: float
     size: float
     bold: bool
+    fixed: bool
     line: int
 
 

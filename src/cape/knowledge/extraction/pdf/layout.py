@@ -62,6 +62,7 @@ def _joined(run: list[Word]) -> Segment:
         baseline=largest.baseline,
         size=round(largest.size, 1),
         bold=all(word.bold for word in run),
+        fixed=all(word.fixed for word in run),
     )
 
 

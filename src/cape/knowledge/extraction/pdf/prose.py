@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.pdf.geometry import Grid, Page, Segment
+from cape.knowledge.extraction.pdf.layout import rows_of
 
 _ITEM = re.compile(r"(?:[•‣▪●○◦·–—*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _BULLET = re.compile(r"[•‣▪●○◦·–—*-]\s+")
@@ -19,6 +19,7 @@ _ENDS = (".", "!", "?", ":", ";", "”", '"', "…")
 _LARGER = 1.12
 _SAME_SIZE = 0.08
 _LONGEST_HEADING = 120
+_FEWEST_RUNNING = 6
 _WORD_BROKEN = re.compile(r"[^\W\d_]-\Z")
 
 
@@ -32,6 +33,7 @@ class Line:
     baseline: float
     size: float
     bold: bool
+    fixed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def line_of(row: Sequence[Segment]) -> Line:
         baseline=largest.baseline,
         size=largest.size,
         bold=all(segment.bold for segment in row),
+        fixed=all(segment.fixed for segment in row),
     )
 
 
@@ -142,6 +145,10 @@ def pieces_of(rows: Sequence[list[Segment] | Grid], page: int, typography: Typog
 
 def _begins_anew(lines: list[Line], line: Line, typography: Typography, left: float, right: float) -> bool:
     above = lines[-1]
+    if line.fixed and not above.fixed:
+        return _ended(above) or _is_short(above, left, right)
+    if above.fixed and not line.fixed and all(item.fixed for item in lines):
+        return True
     if abs(line.size - above.size) > _SAME_SIZE * max(line.size, above.size) or line.bold != above.bold:
         return not (
             line.size < above.size * 0.8 and not above.bold and abs(line.baseline - above.baseline) < 1
@@ -167,6 +174,8 @@ def _is_short(line: Line, left: float, right: float) -> bool:
 
 
 def _paragraph(lines: list[Line], page: int, typography: Typography) -> list[Piece]:
+    if all(line.fixed for line in lines) and not lines[0].bold:
+        return [Piece(BlockKind.CODE, "\n".join(line.text for line in lines), page)]
     text = joined([line.text for line in lines], typography.words)
     level = typography.level(lines[0])
     is_heading = level and len(text) <= _LONGEST_HEADING and not text.endswith((".", ";", ","))
@@ -223,13 +232,22 @@ def _goes_on(last: Piece, piece: Piece) -> bool:
 
 
 def without_running_lines(pages: Sequence[Page]) -> list[Page]:
-    """Pages without the lines that stand at the top or the bottom of most of them, and page numbers."""
-    counts: Counter[tuple[str, int]] = Counter()
-    for page in pages:
-        counts.update({_mark(segment) for segment in _edge_segments(page)})
-    needed = max(2, statistics.median_low([len(pages)]) // 2)
-    running = {mark for mark, count in counts.items() if count >= needed}
-    return [_stripped(page, running) for page in pages]
+    """Pages without their page numbers, and the lines that stand at the same edge of most of them.
+
+    A line at an edge runs when it, apart from its numbers, stands on half of the pages, or when half of
+    the lines at its height stand on several (each chapter has its own).
+    """
+    marks = Counter(mark for page in pages for mark in {_mark(item) for item in _edge_segments(page)})
+    running = {mark for mark, count in marks.items() if count >= max(2, len(pages) // 2)}
+    heights: dict[int, list[int]] = {}
+    for (_, height), count in marks.items():
+        heights.setdefault(height, []).extend([count] * count)
+    often = {
+        height
+        for height, counts in heights.items()
+        if len(counts) >= _FEWEST_RUNNING and sum(count > 1 for count in counts) * 2 >= len(counts)
+    }
+    return [_stripped(page, running, often) for page in pages]
 
 
 def _mark(segment: Segment) -> tuple[str, int]:
@@ -255,13 +273,36 @@ def _edge_segments(page: Page) -> list[Segment]:
     ]
 
 
-def _stripped(page: Page, running: set[tuple[str, int]]) -> Page:
+def _stripped(page: Page, running: set[tuple[str, int]], often: set[int]) -> Page:
     dropped = {
         id(segment)
         for segment in _edge_segments(page)
         if _mark(segment) in running
+        or _mark(segment)[1] in often
         or (segment.baseline < 0.12 * page.height and _PAGE_NUMBER.fullmatch(segment.text.strip()))
     }
     if not dropped:
         return page
+    return replace(page, segments=tuple(item for item in page.segments if id(item) not in dropped))
+
+
+_LEADER = re.compile(r"(?:\s?[.·…_]){5,}\s*(\d{1,4}|[ivxlc]{1,6})\s*\Z")
+_FEWEST_ENTRIES = 4
+
+
+def without_contents(page: Page) -> Page:
+    """A page without its table of contents: lines that lead by dots to page numbers which never fall.
+
+    Its entries are the headings again, and would be found in their place.
+    """
+    entries: list[Segment] = []
+    numbers: list[int] = []
+    segments = sorted(page.segments, key=lambda item: (-item.baseline, item.x0))
+    for row in rows_of(segments):
+        if not isinstance(row, Grid) and (found := _LEADER.search(" ".join(item.text for item in row))):
+            entries += row
+            numbers.append(int(found[1]) if found[1].isdecimal() else 0)
+    if len(numbers) < _FEWEST_ENTRIES or numbers != sorted(numbers):
+        return page
+    dropped = set(map(id, entries))
     return replace(page, segments=tuple(item for item in page.segments if id(item) not in dropped))

@@ -19,6 +19,7 @@ from cape.knowledge.extraction.pdf.prose import (
     Typography,
     across_breaks,
     pieces_of,
+    without_contents,
     without_running_lines,
 )
 from cape.knowledge.extraction.pdf.words import rules_of, words_of
@@ -51,7 +52,11 @@ def extract_pdf(data: bytes, assembly: Assembly, limits: Limits) -> None:
     _note_pictures(pages, assembly)
     if count > limits.pages:
         assembly.note(f"only its first {limits.pages:,} of {count:,} pages were read")
-    _add_pages(without_running_lines(pages), assembly)
+    pages = without_running_lines(pages)
+    shorter = [without_contents(page) for page in pages]
+    if shorter != pages:
+        assembly.note("its table of contents was left out")
+    _add_pages(shorter, assembly)
 
 
 def _open(data: bytes) -> Any:

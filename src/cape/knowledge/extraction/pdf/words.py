@@ -15,6 +15,7 @@ _THICKEST = 3.0
 _SHORTEST = 6.0
 _MOST_PATHS = 20_000
 _BOLD_NAMES = ("bold", "black", "heavy", "demi")
+_FIXED_NAMES = ("mono", "courier", "cmtt", "consolas", "typewriter", "sltt", "nimbusmon")
 _BOLD_WEIGHT = 600
 
 
@@ -69,16 +70,25 @@ class _Reader:
         x0, size = box.left, box.top - box.bottom
         if last != first:
             raw.FPDFText_GetLooseCharBox(page, last, box)
+        bold, fixed = self._style(first)
         return Word(
-            _whole(text), x0, max(box.right, x0), self._y.value, max(size, 0.1), self._is_bold(first), line
+            text=_whole(text),
+            x0=x0,
+            x1=max(box.right, x0),
+            baseline=self._y.value,
+            size=max(size, 0.1),
+            bold=bold,
+            fixed=fixed,
+            line=line,
         )
 
-    def _is_bold(self, index: int) -> bool:
+    def _style(self, index: int) -> tuple[bool, bool]:
+        """Whether a letter is bold, and whether its font has letters of one width."""
         size = self._raw.FPDFText_GetFontInfo(self._page, index, self._name, 128, self._flags)
         name = self._name.raw[: max(0, min(size, 128) - 1)].decode("latin-1").lower()
-        if any(mark in name for mark in _BOLD_NAMES):
-            return True
-        return bool(self._raw.FPDFText_GetFontWeight(self._page, index) >= _BOLD_WEIGHT)
+        bold = any(mark in name for mark in _BOLD_NAMES)
+        bold = bold or self._raw.FPDFText_GetFontWeight(self._page, index) >= _BOLD_WEIGHT
+        return bold, any(mark in name for mark in _FIXED_NAMES) or bool(self._flags.value & 1)
 
 
 def _whole(text: str) -> str:
