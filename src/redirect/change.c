@@ -65,33 +65,50 @@ CHANGE(symlinkat, (const char *text, int directory, const char *path), (text, di
 
 /* ---- two names ---- */
 
-/* A hard link to a file of the tree would let its object be changed through the new name, so the tree
- * looks like another file system. */
+/* The file that a hard link is to be made to. */
+struct link_source {
+    struct cape_route route;
+    const char *path;
+    bool kept; /* it must stay with its one name */
+};
+
+/* A hard link to a file of the tree would let its object be changed through the new name, and one of the
+ * overlay to a file of the machine the machine's; so what lies below looks like another file system. */
+static void find_link_source(struct link_source *source, int directory, const char *path, int flags)
+{
+    source->path = path;
+    source->kept = false;
+    if (!cape_change_concerns(directory, path))
+        return;
+    enum cape_verdict verdict = cape_judge(directory, path);
+    source->kept = verdict == CAPE_REFUSE || (verdict == CAPE_PASS && cape_places.all_powerful &&
+                                              cape_leads_inside(directory, path, flags & AT_SYMLINK_FOLLOW));
+    if (path[0] != '/')
+        return;
+    cape_route(&source->route, path, FOR_READING);
+    source->path = cape_pick(&source->route);
+    source->kept |= cape_below(&cape_places.environment, source->path) ||
+                    (verdict == CAPE_OVERLAY && !cape_below(&cape_places.overlay, source->path));
+}
+
 static APART int link_routed(int from_directory, const char *from, int to_directory, const char *to, int flags)
 {
-    struct cape_route source, target;
-    enum cape_verdict verdict = CAPE_PASS;
-    const char *read = from;
-    if (from && cape_change_concerns(from_directory, from)) {
-        verdict = cape_judge(from_directory, from);
-        if (verdict == CAPE_PASS && cape_places.all_powerful &&
-            cape_leads_inside(from_directory, from, flags & AT_SYMLINK_FOLLOW))
-            verdict = CAPE_REFUSE;
-        if (from[0] == '/') {
-            cape_route(&source, from, FOR_READING);
-            read = cape_pick(&source);
-        }
-    }
+    struct link_source source = {.path = NULL};
+    struct cape_route target;
+    struct stat status;
+    int saved = errno;
+    if (from)
+        find_link_source(&source, from_directory, from, flags);
+    if (source.kept && SYSTEM(SYS_newfstatat, from_directory, source.path, &status, AT_SYMLINK_NOFOLLOW))
+        return -1;
+    errno = saved;
     if (to && cape_change_concerns(to_directory, to) &&
         !(to = cape_change(&target, to_directory, to, CHANGE_CREATE)))
         return -1;
-    if (verdict == CAPE_REFUSE || (read && read != from && cape_below(&cape_places.environment, read))) {
-        struct stat status;
-        if (SYSTEM(SYS_newfstatat, from_directory, read, &status, AT_SYMLINK_NOFOLLOW) == 0)
-            errno = EXDEV;
-        return -1;
-    }
-    return SYSTEM(SYS_linkat, from_directory, read, to_directory, to, flags);
+    if (!source.kept)
+        return SYSTEM(SYS_linkat, from_directory, source.path, to_directory, to, flags);
+    errno = EXDEV;
+    return -1;
 }
 
 static int link_any(int from_directory, const char *from, int to_directory, const char *to, int flags)
@@ -126,8 +143,25 @@ static const char *rename_source(struct cape_route *route, int directory, const 
     return found;
 }
 
+/* A file that is renamed replaces one below the overlay by hiding it, but no directory, nor may a directory
+ * hide one that has something in it. */
+static bool may_hide(struct cape_route *route, const char *overlay, bool directory)
+{
+    struct stat status;
+    const char *below;
+    if (SYSTEM(SYS_newfstatat, AT_FDCWD, overlay, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return true; /* the kernel sees it */
+    below = cape_lower(route, &status);
+    if (!below)
+        return errno == ENOENT;
+    if (S_ISDIR(status.st_mode) == directory && !directory)
+        return true;
+    errno = directory ? S_ISDIR(status.st_mode) ? ENOTEMPTY : ENOTDIR : EISDIR;
+    return false;
+}
+
 /* The new name; one that is there already is replaced. */
-static const char *rename_target(struct cape_route *route, int directory, const char *path)
+static const char *rename_target(struct cape_route *route, int directory, const char *path, bool moves_directory)
 {
     if (cape_judge(directory, path) != CAPE_OVERLAY) {
         const char *found = cape_change(route, directory, path, CHANGE_CREATE);
@@ -136,11 +170,19 @@ static const char *rename_target(struct cape_route *route, int directory, const 
         return found;
     }
     cape_route(route, path, FOR_READING);
+    if (!may_hide(route, cape_candidate(route, STEP_OVERLAY), moves_directory))
+        return NULL;
     const char *overlay = cape_candidate(route, STEP_OVERLAY);
     if (cape_make_parents(overlay))
         return NULL;
     errno = route->saved_errno;
     return overlay;
+}
+
+static bool is_directory(int directory, const char *path)
+{
+    struct stat status;
+    return SYSTEM(SYS_newfstatat, directory, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
 }
 
 static APART int rename_routed(int from_directory, const char *from, int to_directory, const char *to,
@@ -150,7 +192,8 @@ static APART int rename_routed(int from_directory, const char *from, int to_dire
     if (cape_change_concerns(from_directory, from) &&
         !(from = rename_source(&source, from_directory, from)))
         return -1;
-    if (cape_change_concerns(to_directory, to) && !(to = rename_target(&target, to_directory, to)))
+    if (cape_change_concerns(to_directory, to) &&
+        !(to = rename_target(&target, to_directory, to, is_directory(from_directory, from))))
         return -1;
     return rename_call(from_directory, from, to_directory, to, flags);
 }

@@ -147,6 +147,7 @@ bool cape_is_elsewhere_without_links(int directory, const char *path);
 bool cape_is_inside(int directory, const char *path);
 bool cape_leads_inside(int directory, const char *path, bool follow);
 void cape_forget_directory(void);
+const char *cape_lower(struct cape_route *route, struct stat *status); /* below the overlay, links not followed */
 
 /* ---- the overlay ---- */
 

@@ -23,10 +23,10 @@ static const char *const private_places[] = {
     "usr/share/pkgconfig/", "usr/share/aclocal/", "usr/local/include/", "usr/share/php/",
 };
 
-/* What is the machine's below those. */
+/* What is the machine's among those. */
 static const char *const shared_places[] = {
-    "usr/lib/modules/", "usr/lib/firmware/", "usr/lib/locale/", "usr/lib/os-release", "usr/lib/systemd/",
-    "usr/lib/udev/",    "usr/lib/wsl/",      "usr/lib/ssl/",
+    "usr/lib/modules", "usr/lib/firmware", "usr/lib/os-release", "usr/lib/systemd",
+    "usr/lib/udev",    "usr/lib/wsl",      "usr/lib/ssl",
 };
 
 /* Directories that every Debian tree has empty, where the host's are meant. */
@@ -254,7 +254,7 @@ static bool may_come_from_host(const char *tail, enum cape_purpose purpose)
 {
     if (purpose == FOR_RUNNING || !starts_any(tail, private_places, COUNT(private_places)))
         return true;
-    return starts_any(tail, shared_places, COUNT(shared_places)) || cape_is_driver(tail);
+    return is_at_any(tail, shared_places, COUNT(shared_places)) || cape_is_driver(tail);
 }
 
 /* ---- reading ---- */
@@ -318,12 +318,20 @@ static void start(struct cape_route *route, const char *path)
     route->saved_errno = errno;
 }
 
-/* Whether a path's first directory is one of ours. */
+/* Whether a path's first directory is one of ours (with or without a slash before it). */
 static bool begins_with_ours(const char *path)
 {
     static const char *const first[] = {"usr", "etc", "var", "run"};
     path += strspn(path, "/");
     return is_at_any(path, first, COUNT(first)) || is_at_any(path, merged, COUNT(merged));
+}
+
+/* A path with `..` is taken by its text on the host too, which may lack a directory that the `..` leaves. */
+static void take_text(struct cape_route *route)
+{
+    if (route->tail && cape_has_dotdot(route->given) &&
+        (begins_with_ours(route->given) || begins_with_ours(route->tail)))
+        route->given = route->tail - 1;
 }
 
 void cape_route(struct cape_route *route, const char *path, enum cape_purpose purpose)
@@ -332,8 +340,7 @@ void cape_route(struct cape_route *route, const char *path, enum cape_purpose pu
     route->purpose = purpose;
     if (settle_tail(route, path))
         route->area = area_of(route->tail);
-    if (route->tail && cape_has_dotdot(path) && begins_with_ours(path))
-        route->given = route->tail - 1; /* the host may lack a directory that the `..` leaves */
+    take_text(route);
     if (route->area == AREA_ELSEWHERE || route->area == AREA_OWN)
         add_step(route, STEP_HOST);
     else
@@ -596,11 +603,18 @@ static const char *lower(struct cape_route *route, struct stat *status, int flag
             return NULL;
     }
     bool blocked = route->area != AREA_RUN && errno == ENOTDIR;
-    if (syscall(SYS_newfstatat, AT_FDCWD, route->given, status, flags) == 0)
+    if (route->area == AREA_USR && !may_come_from_host(route->tail, FOR_READING))
+        errno = ENOENT;
+    else if (syscall(SYS_newfstatat, AT_FDCWD, route->given, status, flags) == 0)
         return route->given;
     if (blocked && errno == ENOENT)
         errno = ENOTDIR;
     return NULL;
+}
+
+const char *cape_lower(struct cape_route *route, struct stat *status)
+{
+    return lower(route, status, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Whether the directory of a new name is there. */
@@ -620,7 +634,16 @@ static bool has_parent(struct cape_route *route, int directory)
     if (own)
         return syscall(SYS_newfstatat, directory, parent, &status, 0) == 0;
     strcpy(route->tail, parent); /* the route is at its end */
+    route->given = route->tail - 1;
     return lower(route, &status, 0) != NULL;
+}
+
+/* Looks for the file that a refused change is about. */
+static bool find_refused(struct cape_route *route, int directory, struct stat *status, int flags)
+{
+    if (route->given[0] != '/' || route->area == AREA_OWN)
+        return syscall(SYS_newfstatat, directory, route->given, status, flags) == 0;
+    return lower(route, status, flags) != NULL;
 }
 
 /* The errno of a change that is refused, as a read-only file system would give it; of a name to remove that
@@ -628,13 +651,7 @@ static bool has_parent(struct cape_route *route, int directory)
 static void refuse(struct cape_route *route, int directory, enum cape_change change)
 {
     struct stat status;
-    int flags = change == CHANGE_FILE ? 0 : AT_SYMLINK_NOFOLLOW;
-    bool there, own = route->given[0] != '/' || route->area == AREA_OWN;
-    if (own)
-        there = syscall(SYS_newfstatat, directory, route->given, &status, flags) == 0;
-    else
-        there = lower(route, &status, flags) != NULL;
-    if (there)
+    if (find_refused(route, directory, &status, change == CHANGE_FILE ? 0 : AT_SYMLINK_NOFOLLOW))
         errno = change == CHANGE_CREATE ? EEXIST : EROFS;
     else if (change == CHANGE_CREATE && errno == ENOENT)
         errno = has_parent(route, directory) ? EROFS : ENOENT;
@@ -650,6 +667,7 @@ static enum cape_verdict judge(struct cape_route *route, int directory, const ch
     if (!settle_tail(route, path))
         return CAPE_PASS;
     route->area = area_of(route->tail);
+    take_text(route);
     switch (route->area) {
     case AREA_ELSEWHERE:
         return CAPE_PASS;
@@ -753,15 +771,35 @@ const char *cape_change(struct cape_route *route, int directory, const char *pat
     return found;
 }
 
-/* A new file of the environment, or one that is there, which O_CREAT alone only reads. */
+/* The errno of an opening that is refused; 0 for one that asks for O_CREAT alone, as flock(1) does, and so
+ * only reads a file that is there. */
+static int open_error(const struct stat *status, int flags)
+{
+    bool changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+    if (S_ISLNK(status->st_mode))
+        return ELOOP;
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return S_ISDIR(status->st_mode) ? EROFS : ENOTDIR;
+    if (S_ISDIR(status->st_mode))
+        return EISDIR;
+    if (flags & O_DIRECTORY)
+        return ENOTDIR;
+    return changes ? EROFS : 0;
+}
+
 static const char *open_refused(struct cape_route *route, int directory, int *flags)
 {
-    bool create = *flags & O_CREAT, exclusive = create && *flags & O_EXCL, temporary = (*flags & O_TMPFILE) == O_TMPFILE;
-    refuse(route, directory, create ? CHANGE_CREATE : *flags & O_NOFOLLOW ? CHANGE_ITSELF : CHANGE_FILE);
-    if (!create || exclusive || temporary || errno != EEXIST)
+    struct stat status;
+    if ((*flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+        refuse(route, directory, CHANGE_CREATE);
         return NULL;
-    refuse(route, directory, *flags & O_NOFOLLOW ? CHANGE_ITSELF : CHANGE_FILE);
-    if (errno != EROFS || (*flags & O_ACCMODE) != O_RDONLY || *flags & O_TRUNC)
+    }
+    if (!find_refused(route, directory, &status, *flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0)) {
+        if (errno == ENOENT && *flags & O_CREAT && has_parent(route, directory))
+            errno = EROFS;
+        return NULL;
+    }
+    if ((errno = open_error(&status, *flags)))
         return NULL;
     *flags &= ~O_CREAT;
     if (route->given[0] != '/' || route->area == AREA_OWN)

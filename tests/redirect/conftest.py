@@ -189,11 +189,10 @@ class Jail(House):
         return next((self.root / "usr/lib").glob("*-linux-gnu"))
 
     def command(
-        self, words: Sequence[str], *, inside: bool, cwd: Path | None, fixed: Path | None = None
+        self, words: Sequence[str], *, inside: bool, cwd: Path | None
     ) -> tuple[list[str], dict[str, str]]:
         """How to start the driver there; `inside` with the library, by the loader of the tree."""
         variables = {"JAIL_PRELOAD": str(self.library)} if inside else {}
-        variables |= {"JAIL_READ_ONLY": str(fixed)} if fixed else {}
         loader = next(self.libraries.glob("ld-linux-*"))
         start = [str(loader), "--library-path", str(self.libraries), str(self.driver), *words]
         place = [str(self.jail), str(self.root_of_jail), str(self.top), str(cwd or self.project)]

@@ -4,7 +4,8 @@
  *   jail ROOT DIRECTORY WORKING-DIRECTORY PROGRAM [ARGUMENT...]
  *
  * $JAIL_PRELOAD becomes LD_PRELOAD of the program, and of nothing before it. Gives 99 where the machine
- * lets nobody have such a place. With $JAIL_READ_ONLY, that directory of the jail is mounted read-only. */
+ * lets nobody have such a place. DIRECTORY may be `-`, for none; the directories of $JAIL_READ_ONLY, with
+ * colons between them, are mounted read-only. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,13 @@ static void show(const char *root, const char *directory)
         give_up(path);
 }
 
+static void fix(char *directories)
+{
+    for (char *each = strtok(directories, ":"); each; each = strtok(NULL, ":"))
+        if (mount(each, each, NULL, MS_BIND, NULL) || mount(NULL, each, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
+            give_up(each);
+}
+
 int main(int count, char **arguments)
 {
     const char *preload = getenv("JAIL_PRELOAD"), *fixed = getenv("JAIL_READ_ONLY");
@@ -64,12 +72,14 @@ int main(int count, char **arguments)
     separate();
     show(arguments[1], "/proc");
     show(arguments[1], "/dev");
-    show(arguments[1], arguments[2]);
-    if (fixed && (mount(fixed, fixed, NULL, MS_BIND, NULL) ||
-                  mount(NULL, fixed, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL)))
-        give_up(fixed);
-    if (chroot(arguments[1]) || chdir(arguments[3]))
+    if (strcmp(arguments[2], "-"))
+        show(arguments[1], arguments[2]);
+    if (chroot(arguments[1]) || chdir("/"))
         give_up("chroot");
+    if (fixed)
+        fix(strdup(fixed));
+    if (chdir(arguments[3]))
+        give_up(arguments[3]);
     unsetenv("JAIL_PRELOAD");
     unsetenv("JAIL_READ_ONLY");
     if (preload)

@@ -151,7 +151,7 @@ def test_program_whose_loader_the_host_lacks_starts_with_the_trees(house: House,
     triplet = "x86_64-linux-gnu" if b"x86" in loader else "aarch64-linux-gnu"
     place = house.root / "usr/lib" / triplet / Path(loader.decode()).name
     place.parent.mkdir(parents=True)
-    shutil.copy2(os.path.realpath(loader), place)
+    shutil.copy2(os.path.realpath(loader.decode()), place)
     answer = house.call("execve", foreign)
     if "argv0" in answer:
         pytest.skip("a loader before glibc 2.33")
