@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,23 @@ PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
     ("typescript from npm", ["tsc", "--version"], "Version 5."),
     ("the model file", ["sh", "-c", 'cd "$CAPE_ENV/models" && wc -c */*.onnx'], ".onnx"),
 )
+
+
+ASKED: tuple[str, ...] = (
+    "travel-hotel-limit",
+    "nordics-q1-2023",
+    "loan-repaid",
+    "thursday-four",
+    "lunch-after-increase",
+    "battery-cover",
+)
+"""Questions of `questions.toml` that are shown: a table of a DOCX, cells of an XLSX, a page of a PDF, yes or
+no, a mail that is newer than a page of the intranet, two documents."""
+RIGHT_AT_LEAST = 4
+SECRET = ("What is the most that a senior engineer can earn?", "81,000")
+"""A question whose answer only the people team may see, and a piece of the answer."""
+ABROAD = "How much money for food do I receive daily while visiting Germany?"
+"""A question about the amount that is edited."""
 
 
 class DemoFailed(Exception):
@@ -155,6 +173,54 @@ def index_documents(demo: Demo, project: Path) -> None:
     )
 
 
+def ask(project: Path, question: str, user: str | None) -> tuple[str, float]:
+    as_user = ["--as", user] if user else []
+    return cape(project, "ask", "handbook", question, *as_user, quiet=False)
+
+
+def ask_questions(demo: Demo, project: Path) -> None:
+    """Ask some questions with known answers, and show what came."""
+    title("ask six questions")
+    rows = tomllib.loads((project / "questions.toml").read_text(encoding="utf-8"))["questions"]
+    known = {row["id"]: row for row in rows}
+    right, took = 0, []
+    for name in ASKED:
+        row = known[name]
+        output, seconds = ask(project, row["question"], row.get("as"))
+        missing = [
+            text for text in (*row["answer"], *row["sources"]) if text.casefold() not in output.casefold()
+        ]
+        print(f"  => {'right' if not missing else 'wrong, it lacks ' + ', '.join(missing)}\n", flush=True)
+        right += not missing
+        took.append(seconds)
+    demo.step(
+        "ask six questions", sum(took), f"{right} of {len(ASKED)} right; {min(took):.2f} s the quickest"
+    )
+    if right < RIGHT_AT_LEAST:
+        raise DemoFailed(f"only {right} of {len(ASKED)} questions were answered right")
+
+
+def ask_as_two(demo: Demo, project: Path) -> None:
+    title("ask for a secret, as somebody who may know it and as somebody who may not")
+    question, word = SECRET
+    for user, sees in (("astrid", True), ("jonas", False)):
+        output, seconds = ask(project, question, user)
+        if (word in output) is not sees:
+            raise DemoFailed(f"`{user}` {'lacks' if sees else 'sees'} `{word}`")
+        demo.step(f"ask for a secret as {user}", seconds, "answered" if sees else "kept")
+
+
+def score_answers(demo: Demo, project: Path) -> None:
+    title("all questions with known answers, by kind and half")
+    output, seconds = cape(project, "evaluate", "questions", "handbook")
+    table = output[output.index("kind ") :] if "kind " in output else output
+    print("".join(f"  {line}\n" for line in table.splitlines()), end="")
+    (total,) = (line.split() for line in table.splitlines() if line.startswith("all "))
+    demo.step("ask all questions", seconds, f"{total[-2]} right, {total[-1]}")
+    title("what the answers cost, and what sending whole documents would have cost")
+    cape(project, "usage", quiet=False)
+
+
 def edit_a_document(demo: Demo, project: Path) -> None:
     """Change an amount in one document, index again, look at the difference, and go back."""
     title("edit one document, index again, roll the index back")
@@ -170,15 +236,19 @@ def edit_a_document(demo: Demo, project: Path) -> None:
             "index one edited document", seconds, f"{base['read']} read, {base['embedded']} passages embedded"
         )
         cape(project, "index", "diff", "handbook", quiet=False)
+        ask(project, ABROAD, None)
         _, seconds = cape(project, "index", "rollback", "handbook", quiet=False)
         demo.step("roll the index back", seconds)
+        output, _ = ask(project, ABROAD, None)
+        if "80 EUR" in output:
+            raise DemoFailed("the index was rolled back, and the edited amount is still in the answer")
     finally:
         document.write_text(before, encoding="utf-8")
 
 
 def welcome_newcomer(demo: Demo, project: Path) -> None:
     """A second person on a fresh machine: clones manifest and lock, has an empty store, runs a program."""
-    title("a newcomer: clone manifest and lock, sync into an empty store, run a program")
+    title("a newcomer: clone manifest and lock, sync into an empty store, run a program, index the documents")
     clone = DEMO / "newcomer"
     started = time.perf_counter()
     if not clone.exists():
@@ -194,6 +264,9 @@ def welcome_newcomer(demo: Demo, project: Path) -> None:
     if "Nordics=867" not in output:
         raise DemoFailed("the newcomer's program does not work")
     demo.step("newcomer: clone, sync into an empty store, run", seconds)
+    output, seconds = cape(clone, "index", "handbook", "--locked", "--json", store="newcomer-store")
+    (base,) = json.loads(output)["bases"]
+    demo.step("newcomer: index the documents, as the lock says", seconds, f"{base['embedded']} embedded")
     first, second = digests(project, "store"), digests(clone, "newcomer-store")
     if first != second:
         raise DemoFailed(f"the newcomer's environment differs: {first} and {second}")
@@ -229,6 +302,9 @@ def play(demo: Demo) -> None:
     compile_typescript(demo, project)
     upgrade_and_roll_back(demo, project)
     index_documents(demo, project)
+    ask_questions(demo, project)
+    ask_as_two(demo, project)
+    score_answers(demo, project)
     edit_a_document(demo, project)
     welcome_newcomer(demo, project)
     title("the digests, equal for the newcomer and for every run that locks the same")
