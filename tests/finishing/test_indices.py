@@ -247,3 +247,18 @@ def test_perls_parsers_of_xml_are_listed_by_priority(tmp_path: Path) -> None:
     root = finished(root_with(tmp_path, files), p=script)
     rows = (root / "etc/perl/XML/SAX/ParserDetails.ini").read_text().splitlines()
     assert [row for row in rows if row.startswith("[")] == ["[XML::SAX::PurePerl]", "[XML::LibXML::SAX]"]
+
+
+def test_applications_are_listed_by_what_they_open(tmp_path: Path) -> None:
+    home = "usr/share/applications"
+    files: dict[str, str | bytes] = {
+        f"{home}/b.desktop": "[Desktop Entry]\nMimeType=image/png;\n",
+        f"{home}/kde/a.desktop": "[Desktop Entry]\nMimeType=image/png;text/plain;\n",
+        f"{home}/hidden.desktop": "[Desktop Entry]\nMimeType=image/png;\nHidden=true\n",
+    }
+    root = finished(root_with(tmp_path, files))
+    assert (root / home / "mimeinfo.cache").read_text().splitlines() == [
+        "[MIME Cache]",
+        "image/png=b.desktop;kde-a.desktop;",
+        "text/plain=kde-a.desktop;",
+    ]

@@ -78,6 +78,7 @@ def finish(
     """
     from cape.environment.finishing.alternatives import link_alternatives, parse_call
     from cape.environment.finishing.apache import enable_apache
+    from cape.environment.finishing.applications import list_applications
     from cape.environment.finishing.beside import link_beside
     from cape.environment.finishing.caches import make_caches
     from cape.environment.finishing.catalogs import parse_delegation, write_catalogs
@@ -119,6 +120,7 @@ def finish(
     configure_tex(root)
     install_certificates(root, certificates)
     copy_templates(root, [call for _, call in _calls(root, control, system, _COPYING)])
+    list_applications(root)
     list_x_fonts(root)
     list_manuals(root)
     map_ghostscript_fonts(root)

@@ -45,6 +45,8 @@ class Cache:
     """What must be in `reads` for the cache to be wanted."""
     makes: str = "*"
     """The names of the files that are taken over from the copy."""
+    in_paragraphs: bool = False
+    """Whether the output is a list of paragraphs in the order of a directory."""
 
 
 # The first line of what Octave writes has the time and the machine.
@@ -73,6 +75,7 @@ CACHES: tuple[Cache, ...] = (
         arguments=(),
         output="{lib}/gdk-pixbuf-2.0/2.10.0/loaders.cache",
         pattern="*.so",
+        in_paragraphs=True,
     ),
     Cache(
         name="GTK 3's input methods",
@@ -81,6 +84,7 @@ CACHES: tuple[Cache, ...] = (
         arguments=(),
         output="{lib}/gtk-3.0/3.0.0/immodules.cache",
         pattern="*.so",
+        in_paragraphs=True,
     ),
     Cache(
         name="GTK 2's input methods",
@@ -89,13 +93,7 @@ CACHES: tuple[Cache, ...] = (
         arguments=(),
         output="{lib}/gtk-2.0/2.10.0/immodules.cache",
         pattern="*.so",
-    ),
-    Cache(
-        name="applications' types of files",
-        program="usr/bin/update-desktop-database",
-        reads="usr/share/applications",
-        pattern="*.desktop",
-        makes="mimeinfo.cache",
+        in_paragraphs=True,
     ),
     Cache(
         name="types of files",
@@ -181,9 +179,23 @@ def _make(root: Path, cache: Cache, program: Path, reads: Path, output: str) -> 
             | {name: value.format(scratch=scratch) for name, value in cache.variables},
         )
         if output:
-            put_file(root, output, done.stdout.replace(os.fsencode(root), b""))
+            printed = done.stdout.replace(os.fsencode(root), b"")
+            put_file(root, output, in_order(printed) if cache.in_paragraphs else printed)
         else:
             _take_over(root, scratch, reads, cache.makes)
+
+
+def in_order(printed: bytes) -> bytes:
+    """A list of modules with its paragraphs sorted: programs print them as a directory has them.
+
+    >>> in_order(b"# made\\nb\\n1\\n\\na\\n2\\n\\n")
+    b'# made\\na\\n2\\n\\nb\\n1\\n\\n'
+    """
+    lines = printed.splitlines(keepends=True)
+    head = [line for line in lines if line.startswith(b"#")]
+    rest = b"".join(line for line in lines if not line.startswith(b"#"))
+    blocks = sorted(block.strip(b"\n") for block in rest.split(b"\n\n") if block.strip())
+    return b"".join(head) + b"".join(block + b"\n\n" for block in blocks)
 
 
 def _take_over(root: Path, scratch: Path, reads: Path, makes: str) -> None:
