@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 HANDBOOK = Path(__file__).resolve().parents[2] / "examples" / "handbook"
 DOCUMENTS = HANDBOOK / "documents"
 
@@ -76,8 +78,7 @@ def of_message(file: Path) -> Reading:
 
 def of_binary(file: Path) -> Reading:
     """A PDF's or DOCX's text by kreuzberg; a PDF's lines run on."""
-    import kreuzberg
-
+    kreuzberg = pytest.importorskip("kreuzberg", reason="kreuzberg reads PDF and DOCX here")
     text = kreuzberg.extract_file_sync(str(file)).content
     pages = len(re.findall(rb"/Type /Page\b(?!s)", file.read_bytes())) or 1
     return of_lines(text, pages=pages)
