@@ -1,11 +1,14 @@
 """How well answers are extracted and refused, on reading tests; and the fit of the weights that decide.
 
-    python benchmarks/answers.py DIR [--model FILE.onnx --tokenizer tokenizer.json] [--fit] [--write]
+    python benchmarks/answers.py DIR [--model FILE.onnx --tokenizer tokenizer.json] [--project DIR]
+                                 [--fit] [--write]
 
 DIR holds `*.jsonl` as `cape evaluate answers` reads them. Numbers are cross-validated: weights and bar are
 fitted on nine tenths, and the tenth left out is measured with them; five times over other tenths, and the
 mean is printed. `--fit` prints the weights that all rows give, as they stand in `cape/answers/weights.py`.
-Without a model, words alone decide.
+Without a model, words alone decide. With an indexed project, the `calibrate` half of its questions takes part
+in the fit of the candidates' weights: a reading test has one passage per question, and cannot teach what a
+ranking is worth. The other half is never looked at here.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from cape.answers.selection import (
     WordsOnly,
     candidates_of,
 )
-from cape.answers.weights import BY_VECTORS, BY_WORDS, Weighing
+from cape.answers.weights import BY_VECTORS, BY_WORDS, MISSING_KIND, Weighing
 from cape.evaluation.reading import (
     Point,
     ReadingResult,
@@ -45,10 +48,8 @@ from cape.evaluation.reading import (
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BY_HAND = {"leading"}
-"""Features that one passage per question cannot teach; their weights stay."""
-ONLY_VECTORS = {"similarity", "nearest", "passage_similarity"}
-FOLDS, TURNS, ALLOWED = 10, 5, 0.05
+ONLY_VECTORS = {"similarity", "alignment", "passage", "nearest", "passage_similarity"}
+FOLDS, TURNS, ALLOWED = 10, 3, 0.05
 Matrix = NDArray[np.float64]
 
 
@@ -151,19 +152,101 @@ def _inner(names: Sequence[str], evidence: Matrix, wanted: Matrix) -> Matrix:
     return given
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One question's candidates: their features, which are right, and how much the question counts."""
+
+    inputs: Matrix
+    chosen: NDArray[np.bool_]
+    penalty: Matrix
+    counts: float
+
+
 def _fit_candidates(rows: Sequence[Prepared], start: Weighing, *, vectors: bool) -> Weighing:
-    names = [
-        name
-        for name in FEATURES
-        if name not in BY_HAND and name in start.candidate and (vectors or name not in ONLY_VECTORS)
-    ]
-    inputs = [[getattr(one.features, name) for name in names] for row in rows for one in row.candidates]
-    wanted = [float(chosen) for row in rows for chosen in row.chosen]
-    weights = signed(names, np.array(inputs), np.array(wanted), ridge=1.0)
-    fitted = {name: round(one, 2) for name, one in weights.items() if name != "bias"}
-    by_hand = {name: start.candidate[name] for name in BY_HAND if name in start.candidate}
-    bias = weights["bias"] - sum(by_hand.values())
-    return replace(start, candidate={**fitted, **by_hand}, candidate_bias=round(bias, 2))
+    """Weights under which a right candidate comes first, scaled to log-odds of being quoted."""
+    names = [name for name in FEATURES if name in start.candidate and (vectors or name not in ONLY_VECTORS)]
+    choices = [_choice(row.question, row.candidates, row.chosen, names, 1.0) for row in rows]
+    weights = listwise([*choices, *(_choice(*one, names, PROJECT_COUNTS) for one in PROJECT[vectors])])
+    sums = np.concatenate([one.inputs @ weights - one.penalty for one in choices])
+    wanted = np.concatenate([one.chosen for one in choices]).astype(float)
+    scale, bias = logistic(sums[:, None], wanted, ridge=1e-3)
+    found = {name: round(float(scale * one), 2) for name, one in zip(names, weights, strict=True)}
+    return replace(start, candidate=found, candidate_bias=round(float(bias), 2))
+
+
+PROJECT_COUNTS = 3.0
+"""What a question of a project counts, against one of a reading test: there are fewer of them."""
+
+PROJECT: dict[bool, list[tuple[Question, tuple[Candidate, ...], tuple[bool, ...]]]] = {True: [], False: []}
+"""Questions of a project with their candidates, by vectors or by words."""
+
+
+def _choice(
+    question: Question,
+    candidates: Sequence[Candidate],
+    chosen: Sequence[bool],
+    names: Sequence[str],
+    counts: float,
+) -> Choice:
+    lost = MISSING_KIND.get(question.asked, 0.0)
+    return Choice(
+        inputs=np.array([[getattr(one.features, name) for name in names] for one in candidates]),
+        chosen=np.array(chosen, dtype=np.bool_),
+        penalty=np.array([lost if one.features.kind == 0.0 else 0.0 for one in candidates]),
+        counts=counts,
+    )
+
+
+def listwise(choices: Sequence[Choice], *, ridge: float = 0.003, steps: int = 1200) -> Matrix:
+    """Weights, none below 0, that make the right candidates of each question likely; by Adam."""
+    choices = [one for one in choices if one.chosen.any()]
+    total = sum(one.counts for one in choices)
+    weights = np.zeros(choices[0].inputs.shape[1])
+    mean, square = np.zeros_like(weights), np.zeros_like(weights)
+    for step in range(1, steps + 1):
+        slope = ridge * weights
+        for one in choices:
+            sums = one.inputs @ weights - one.penalty
+            given = np.exp(sums - sums.max())
+            given /= given.sum()
+            right = given * one.chosen
+            slope = slope + one.counts / total * (one.inputs.T @ (given - right / right.sum()))
+        mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
+        moved = 0.1 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+        weights = np.maximum(weights - moved, 0.0)
+    return weights
+
+
+def learn_project(directory: Path, *, vectors: bool) -> None:
+    """Take the `calibrate` half of a project's questions, with their candidates, into the fit."""
+    from cape.answers.answering import clauses_of
+    from cape.answers.retrieval import retrieve
+    from cape.evaluation.questions import folded, read_questions
+    from cape.operations.asking import PASSAGES, open_named, similarities_by
+    from cape.operations.project import Workshop, find_project
+
+    project = find_project(directory)
+    with open_named(project, None, Workshop.open()) as askable:
+        embedder = askable.embedder if vectors else None
+        weighing = BY_VECTORS if vectors else BY_WORDS
+        for one in read_questions(project.directory / (askable.base.questions or "")):
+            if one.half != "calibrate" or one.wants_refusal or one.kind == "cells":
+                continue
+            groups = askable.index.policy.groups_of_user(one.asked_as)
+            ranking = retrieve(askable.index, embedder, one.question, groups, PASSAGES).chunks
+            passages = [
+                Passage(id=each.id, chunk=each.chunk, nearness=each.vectors.score if each.vectors else 0.0)
+                for each in ranking
+            ]
+            for clause in clauses_of(one.question):
+                question = read_question(clause)
+                candidates = candidates_of(question, passages, similarities_by(embedder), weighing)
+                chosen = tuple(
+                    each.passage.chunk.document in one.sources
+                    and any(folded(part) in folded(each.unit.text) for part in one.answer)
+                    for each in candidates
+                )
+                PROJECT[vectors].append((question, candidates, chosen))
 
 
 def _evidence(row: Prepared, weighing: Weighing, names: Sequence[str]) -> list[float]:
@@ -282,6 +365,7 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--tokenizer", type=Path)
+    parser.add_argument("--project", type=Path)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
@@ -294,6 +378,8 @@ def main() -> int:
 
             similarities = Vectors(open_embedder("embedder", arguments.model, arguments.tokenizer))
         start = BY_VECTORS if vectors else BY_WORDS
+        if arguments.project:
+            learn_project(arguments.project, vectors=vectors)
         rows = [prepare(row, similarities, start) for row in tests]
         if arguments.fit:
             print(fit(rows, start, vectors=vectors), flush=True)

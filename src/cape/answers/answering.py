@@ -18,11 +18,11 @@ from cape.answers.answer import (
     Verdict,
 )
 from cape.answers.decision import Decision, contributions, decide
-from cape.answers.extent import Span, spans_for
+from cape.answers.extent import Span, others_for, spans_for
 from cape.answers.polarity import polarity_of
 from cape.answers.question import LONGEST_QUESTION, Asked, Question, read_question
 from cape.answers.selection import Candidate, Passage, Similarities, candidates_of
-from cape.answers.tables import RowAnswer, rows_for
+from cape.answers.tables import RowAnswer, cells_in_row, rows_for
 from cape.answers.weights import (
     BY_VECTORS,
     BY_WORDS,
@@ -203,9 +203,12 @@ def _span_piece(span: Span) -> _Piece:
 
 def _sentence_pieces(question: Question, candidates: Sequence[Candidate]) -> tuple[_Piece, ...]:
     best = candidates[0]
+    if best.unit.is_row and (row := cells_in_row(question, best.passage, best.rank, best.unit)):
+        return (_row_piece(row),)
     spans = list(spans_for(question, best, candidates))
-    if other := _second(question, best, candidates):
-        spans += spans_for(replace_kind(question), other, candidates)
+    other = _second(question, best, candidates)
+    for one in (other,) if other else others_for(best, candidates):
+        spans += spans_for(replace_kind(question), one, candidates[:1])
     return tuple(_span_piece(span) for span in spans)
 
 

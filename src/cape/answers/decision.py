@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from cape.answers.question import Question, Term
-from cape.answers.selection import Candidate
+from cape.answers.selection import Candidate, missing_times
 from cape.answers.weights import Weighing
 from cape.answers.words import best_likeness, words_of
 
@@ -104,7 +104,7 @@ def decide(
     evidence = evidence_of(question, best, candidates)
     confidence = probability(weighing, evidence)
     reasons = tuple(_reasons(question, best, evidence))
-    vetoed = bool(missing_times(question, best))
+    vetoed = bool(missing_times(question, best.passage.chunk))
     return Decision(
         found=confidence >= weighing.bar and not vetoed,
         confidence=0.0 if vetoed else confidence,
@@ -114,19 +114,12 @@ def decide(
     )
 
 
-def missing_times(question: Question, best: Candidate) -> frozenset[str]:
-    """The years and quarters of the question that neither the passage nor its headings have."""
-    text = " ".join([best.passage.chunk.document, *best.passage.chunk.title_path, best.passage.chunk.text])
-    folded = text.casefold()
-    return frozenset(one for one in question.years | question.quarters if one.casefold() not in folded)
-
-
 def _reasons(question: Question, best: Candidate, evidence: Evidence) -> list[str]:
     chunk = best.passage.chunk
     inside = {word.stem for part in (*chunk.title_path, chunk.text) for word in words_of(part)}
     absent = [term.text for term in question.terms if best_likeness(term.stem, inside) < 0.6]
     found = []
-    if times := missing_times(question, best):
+    if times := missing_times(question, best.passage.chunk):
         found.append("the nearest passage says nothing of " + ", ".join(sorted(times)))
     if absent:
         found.append("the nearest passage lacks " + ", ".join(f"`{word}`" for word in absent[:8]))

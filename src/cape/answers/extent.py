@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cape.answers.question import Asked, Question
 from cape.answers.selection import Candidate, Passage
 from cape.answers.sentences import Unit, units_of
-from cape.answers.weights import BESIDE
+from cape.answers.weights import BESIDE, ELSEWHERE
 from cape.knowledge.documents import BlockKind, Place
 
 LONGEST_LIST = 15
@@ -118,3 +118,15 @@ def _runs(passage: Passage, units: Sequence[Unit], ordinals: Iterable[int]) -> l
 
 def _touch(text: str, one: Unit, other: Unit) -> bool:
     return one.ordinal + 1 == other.ordinal and not text[one.end : other.start].strip(" \t\n-*•–0123456789.)")
+
+
+def others_for(best: Candidate, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Sentences of other passages that are nearly as good as the best: which of them answers is not plain."""
+    ratio, most = ELSEWHERE
+    enough = ratio * likelihood(best.score)
+    found: list[Candidate] = []
+    for one in candidates:
+        known = {best.passage.id, *(other.passage.id for other in found)}
+        if one.passage.id not in known and not one.unit.is_row and likelihood(one.score) >= enough:
+            found.append(one)
+    return tuple(found[:most])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from cape.answers.mentions import mentions_of
 from cape.answers.question import Question
 from cape.answers.sentences import Unit, units_of
-from cape.answers.weights import MISSING_KIND, Weighing
+from cape.answers.weights import MISSING_KIND, MISSING_TIME, Weighing
 from cape.answers.words import Word, best_likeness, pairs, words_of
 from cape.knowledge.documents import Chunk
 
@@ -48,8 +48,8 @@ class Features:
     neighbours have and it lacks; `strict`: coverage by equal stems; `order`: neighbouring words of the
     question that are neighbours in it too; `similarity` and `alignment` as of its `Nearness`; `kind`: it
     mentions what is asked for; `near`: how close that stands to the question's words; `first`: it begins its
-    passage; `leading`: its passage's place in the ranking; `pronoun`: it begins with one; `length`: words,
-    against 40.
+    passage; `leading`: its passage's place in the ranking;
+    `passage`: how near that was found; `pronoun`: it begins with one; `length`: words, against 40.
     """
 
     coverage: float
@@ -62,6 +62,7 @@ class Features:
     near: float
     first: float
     leading: float
+    passage: float
     pronoun: float
     length: float
 
@@ -105,6 +106,7 @@ def features_of(
         near=closeness,
         first=1.0 if number == 0 else 0.0,
         leading=1.0 / (1 + rank),
+        passage=min(1.0, max(0.0, passage.nearness)),
         pronoun=1.0 if _PRONOUN.match(unit.text) else 0.0,
         length=min(1.0, len(words) / 40),
     ), frozenset(one for one, value in near.items() if value >= 0.6)
@@ -244,7 +246,8 @@ def candidates_of(
                 unit=units[number],
                 features=features,
                 covered=covered,
-                score=weighed(question, features, weighing),
+                score=weighed(question, features, weighing)
+                - (MISSING_TIME if missing_times(question, passage.chunk) else 0.0),
             )
         )
     return tuple(sorted(scored, key=lambda one: (-one.score, one.rank, one.unit.ordinal)))
@@ -280,6 +283,20 @@ def text_to_embed(chunk: Chunk, unit: Unit) -> str:
 
 SHORT_UNIT = 60
 """Characters below which a unit is embedded with its heading."""
+
+
+def missing_times(question: Question, chunk: Chunk) -> frozenset[str]:
+    """The years and quarters of the question that neither passage, headings nor file's name have.
+
+    A row's columns count, and a date in ISO form has its quarter.
+    """
+    wanted = question.years | question.quarters
+    if not wanted:
+        return wanted
+    columns = [cell.column for part in chunk.parts for cell in part.cells]
+    text = " ".join([chunk.document, *chunk.title_path, chunk.text, *columns]).casefold()
+    quarters = {f"q{(int(month) + 2) // 3}" for month in re.findall(r"\b\d{4}-(\d{2})\b", text)}
+    return frozenset(one for one in wanted if one.casefold() not in text and one.casefold() not in quarters)
 
 
 def weighed(question: Question, features: Features, weighing: Weighing) -> float:

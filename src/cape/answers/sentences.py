@@ -15,7 +15,7 @@ from cape.knowledge.documents import BlockKind, Cell, Chunk, Part, Place
 
 _ABBREVIATIONS = listed(
     """
-    mr mrs ms dr prof st sr jr vs etc no nr fig al cf approx dept est inc ltd co corp gen col sgt
+    cl ch para mr mrs ms dr prof st sr jr vs etc no nr fig al cf approx dept est inc ltd co corp gen col sgt
     capt rev hon jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun vol ed
     eds pp p art sec tel ext max min incl excl resp i.e e.g a.m p.m u.s u.k d.c ph.d b.c a.d c ca
     """

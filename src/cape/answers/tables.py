@@ -158,7 +158,7 @@ def _answer(
     question: Question, row: _Row, cells: Sequence[frozenset[str]], filters: Sequence[Term]
 ) -> RowAnswer | None:
     pairs = list(zip(row.unit.cells, cells, strict=True))
-    keys = tuple(cell for cell, stems in pairs if any(_near(term.stem, stems) for term in filters))
+    keys = tuple(cell for cell, stems in pairs if any(_near(term.stem, stems) for term in question.terms))
     others = tuple(cell for cell, _ in pairs if cell not in keys and cell.text.strip())
     rest = [term for term in question.terms if term not in filters]
     named = _named_columns(rest, others)
@@ -180,6 +180,17 @@ def _answer(
         coverage=covered / question.total_weight,
         exact=bool(named) or question.wants_all,
     )
+
+
+def cells_in_row(question: Question, passage: Passage, rank: int, unit: Unit) -> RowAnswer | None:
+    """Of a row that was chosen as a sentence is, the cells whose columns the question names; None: none."""
+    row = _Row(passage, rank, unit, _context(passage, unit))
+    cells = [stems_of_value(cell.text) for cell in unit.cells]
+    filters = [term for term in question.terms if _near(term.stem, frozenset().union(*cells))]
+    found = _answer(question, row, cells, filters)
+    if found is None or not found.exact or question.wants_all:
+        return None
+    return found if found.keys else replace(found, keys=unit.cells[:1])
 
 
 def _named_columns(terms: Sequence[Term], cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -30,22 +30,29 @@ class Weighing:
 
 BY_VECTORS = Weighing(
     candidate={
-        "coverage": 0.35,
-        "strict": 0.65,
-        "context": 0.2,
-        "order": 0.1,
-        "similarity": 1.5,
-        "alignment": 3.0,
-        "kind": 0.3,
-        "near": 0.3,
-        "first": 0.3,
-        "leading": 0.4,
-        "length": 0.5,
+        "coverage": 0.41,
+        "context": 0.27,
+        "similarity": 1.43,
+        "alignment": 1.24,
+        "kind": 0.14,
+        "near": 0.12,
+        "first": 0.22,
+        "leading": 0.2,
+        "passage": 1.54,
+        "length": 0.92,
     },
-    candidate_bias=-2.6,
-    evidence={"similarity": 1.0},
-    evidence_bias=0.0,
-    bar=0.5,
+    candidate_bias=-3.58,
+    evidence={
+        "similarity": 2.4,
+        "nearest": 1.85,
+        "passage_similarity": 5.3,
+        "kind": 0.68,
+        "coverage": 1.09,
+        "new_in_passage": 2.08,
+        "missing": -0.41,
+    },
+    evidence_bias=-6.99,
+    bar=0.756,
 )
 BY_WORDS = Weighing(
     candidate={
@@ -65,33 +72,38 @@ BY_WORDS = Weighing(
     bar=0.5,
 )
 MISSING_KIND: Mapping[Asked, float] = {
-    Asked.DATE: 0.5,
-    Asked.DURATION: 0.6,
-    Asked.AMOUNT: 0.6,
-    Asked.PERSON: 0.2,
-    Asked.PLACE: 0.1,
+    Asked.DATE: 0.25,
+    Asked.DURATION: 0.3,
+    Asked.AMOUNT: 0.3,
+    Asked.PERSON: 0.1,
 }
 """What a candidate loses that does not mention what is asked for: a number is plain to
 see, a place is not."""
 
 
+MISSING_TIME = 3.0
+"""What a candidate loses, in log-odds, whose passage lacks a year or quarter that the question names."""
+
 BESIDE: Mapping[Asked, tuple[float, int]] = {
-    Asked.DATE: (0.75, 2),
+    Asked.DATE: (0.8, 2),
     Asked.DURATION: (0.85, 2),
     Asked.AMOUNT: (0.85, 2),
-    Asked.PERSON: (0.75, 2),
-    Asked.PLACE: (0.75, 2),
+    Asked.PERSON: (0.8, 2),
+    Asked.PLACE: (0.8, 2),
     Asked.YES_NO: (0.85, 2),
-    Asked.LIST: (0.6, 4),
-    Asked.HOW_TO: (0.6, 4),
-    Asked.REASON: (0.6, 3),
-    Asked.DEFINITION: (0.6, 3),
-    Asked.OTHER: (0.6, 3),
+    Asked.LIST: (0.7, 4),
+    Asked.HOW_TO: (0.7, 4),
+    Asked.REASON: (0.7, 3),
+    Asked.DEFINITION: (0.7, 3),
+    Asked.OTHER: (0.7, 3),
 }
 """How near to the best, in likelihood, a sentence beside it must be to be quoted too, and how many
 at most."""
 
-READ_PASSAGES = 10
+ELSEWHERE = (0.9, 2)
+"""The same for sentences of other passages: how near to the best, and how many at most."""
+
+READ_PASSAGES = 20
 """Passages of a ranking that are read for an answer."""
 
 TABLE_BAR = 0.7
