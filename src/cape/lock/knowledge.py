@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,8 @@ def document_line(document: LockedDocument) -> str:
 
 def knowledge_of(row: Row) -> LockedKnowledge:
     """The value of a knowledge base's row. Raises `BadKnowledgeRow`."""
-    _check(row, {"row": str, "name": str, "recipe": dict, "access": str, "documents": int, "chunks": int})
+    kinds = {"row": str, "name": str, "recipe": dict, "access": str, "index": str}
+    _check(row, kinds | {"documents": int, "chunks": int})
     if not all(type(part) is str for part in row["recipe"].values()):
         raise BadKnowledgeRow("`recipe` is no table of texts")
     return LockedKnowledge(
@@ -96,8 +97,8 @@ def knowledge_of(row: Row) -> LockedKnowledge:
 
 def document_of(row: Row) -> LockedDocument:
     """The value of a document's row. Raises `BadKnowledgeRow`."""
-    _check(row, {"row": str, "base": str, "path": str, "size": int})
     keyed = "keyed" in row
+    _check(row, {"row": str, "base": str, "path": str, "size": int, "keyed" if keyed else "sha256": str})
     return LockedDocument(
         base=row["base"],
         path=row["path"],
@@ -107,10 +108,14 @@ def document_of(row: Row) -> LockedDocument:
     )
 
 
-def _check(row: Row, kinds: dict[str, type]) -> None:
+def _check(row: Row, kinds: Mapping[str, type]) -> None:
     for key, kind in kinds.items():
         if type(row.get(key)) is not kind:
             raise BadKnowledgeRow(f"`{key}` is missing, or is not what it should be")
+    if unknown := row.keys() - kinds.keys():
+        raise BadKnowledgeRow(
+            "the row has an unknown key " + ", ".join(f"`{key}`" for key in sorted(unknown))
+        )
 
 
 def _digest(row: Row, key: str) -> Digest:
