@@ -14,7 +14,7 @@ from cape.knowledge.extraction.decoding import hygienic, one_line
 from cape.names import Digest
 
 _LONGEST_TITLE = 200
-_TITLE_SEPARATORS = " |·:»«-–—"
+_TITLE_SEPARATORS = "|·:»«-–—"
 _BETWEEN_CELLS = "; "
 _SEPARATORS = re.compile(r"[\s_-]+")
 _TRAILING = re.compile(r"[ \t]+(?=\n)|\s+\Z")
@@ -155,8 +155,7 @@ class Assembly:
         """The format's own; a site's name around a page's first heading (`Leave | Intranet`) is left off."""
         title, heading = one_line(self.title), self._first_heading()
         before, found, after = title.partition(heading) if heading else (title, "", "")
-        apart = before.rstrip(_TITLE_SEPARATORS) != before or not before
-        apart = apart and (after.lstrip(_TITLE_SEPARATORS) != after or not after)
+        apart = before.strip()[-1:] in _TITLE_SEPARATORS and after.strip()[:1] in _TITLE_SEPARATORS
         return heading if found and apart else title
 
     def _first_heading(self) -> str:

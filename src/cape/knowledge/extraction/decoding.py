@@ -115,4 +115,6 @@ def hygienic(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Hygienic text with each run of white space as one space, and none at its ends."""
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     return _BLANKS.sub(" ", hygienic(text)).strip()

@@ -23,16 +23,18 @@ def extract_delimited(data: bytes, assembly: Assembly, limits: Limits) -> None:
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     grid: Grid = []
+    left = limits.cells
     try:
         for number, row in enumerate(reader, start=1):
             if number <= skipped:
                 continue
-            if len(grid) >= limits.rows:
-                assembly.note(f"only its first {limits.rows:,} rows were read")
+            if len(grid) >= limits.rows or left <= 0:
+                assembly.note(f"only its first {len(grid):,} rows were read")
                 break
             if len(row) > MOST_COLUMNS:
                 assembly.note(f"only its first {MOST_COLUMNS:,} columns were read")
             cells: Row = [GridCell(field) if field.strip() else None for field in row[:MOST_COLUMNS]]
+            left -= len(cells)
             grid.append((number, cells))
     except csv.Error as error:
         assembly.note(f"its rows from line {reader.line_num:,} on were not read: {error}")

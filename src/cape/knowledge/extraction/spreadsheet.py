@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import re
 import warnings
@@ -73,7 +74,7 @@ def _read_sheets(workbook: Any, archive: zipfile.ZipFile, assembly: Assembly, li
                 f"{markup.uncomputed:,} formulas of its sheet `{sheet.title}` have no stored value: "
                 "open it in a spreadsheet program and save it"
             )
-        grid = _with_merged(_grid(sheet, assembly, left), markup.merged)
+        grid = _with_merged(_grid(sheet, assembly, left, limits.cells), markup.merged)
         left -= len(grid)
         if grid:
             assembly.add(BlockKind.HEADING, sheet.title, sheet=sheet.title, level=1)
@@ -136,22 +137,25 @@ def _with_merged(grid: Grid, merged: Sequence[tuple[int, int, int, int]]) -> Gri
     return grid
 
 
-def _grid(sheet: Any, assembly: Assembly, left: int) -> Grid:
+def _grid(sheet: Any, assembly: Assembly, left: int, most_cells: int) -> Grid:
     """The sheet's rows that hold anything, as far as the limit."""
     sheet.reset_dimensions()
     grid: Grid = []
     empty = 0
-    for number, cells in enumerate(sheet.iter_rows(max_col=MOST_COLUMNS), start=1):
-        row: Row = [_cell(cell) for cell in cells]
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        row: Row = [_cell(cell) for cell in cells[:MOST_COLUMNS]]
+        if len(cells) > MOST_COLUMNS:
+            assembly.note(f"only the first {MOST_COLUMNS:,} columns of its sheet `{sheet.title}` were read")
         if not any(row):
             empty += 1
             if empty > _MOST_EMPTY_ROWS:
                 break
             continue
-        if len(grid) >= left:
+        if len(grid) >= left or most_cells <= 0:
             assembly.note(f"only the first {len(grid):,} rows of its sheet `{sheet.title}` were read")
             break
         empty = 0
+        most_cells -= len(row)
         grid.append((number, row))
     return grid
 
@@ -184,16 +188,12 @@ def shown(value: object, number_format: str) -> str:
 
 
 def _number_shown(value: float, number_format: str) -> str:
-    positive = number_format.split(";")[0]
-    pattern = _LITERALS.sub("", positive)
-    if "%" in pattern:
-        return f"{value * 100:.{_decimals(pattern)}f}%"
-    if "E+" in pattern.upper() or not re.search(r"[0#]", pattern):
+    style = _NumberStyle.of(number_format)
+    if style.percent:
+        return f"{value * 100:.{style.decimals}f}%"
+    if style.general:
         return _plain_number(value)
-    thousands = re.search(r"[0#?](,*)[^0#?,]*\Z", pattern)
-    scale = len(thousands[1]) if thousands else 0
-    comma = "," if re.search(r"[#0],[#0]", pattern) else ""
-    return _with_currency(f"{value / 1000**scale:{comma}.{_decimals(pattern)}f}", positive)
+    return style.prefix + f"{value / style.divisor:{style.grouping}.{style.decimals}f}" + style.suffix
 
 
 def _plain_number(value: float) -> str:
@@ -202,23 +202,47 @@ def _plain_number(value: float) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _decimals(pattern: str) -> int:
-    fraction = re.search(r"\.([0#?]+)", pattern)
-    return len(fraction[1]) if fraction else 0
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _NumberStyle:
+    """What a number format asks for. Its section for negative numbers is passed over: a minus says enough."""
+
+    general: bool = False
+    percent: bool = False
+    decimals: int = 0
+    divisor: int = 1
+    grouping: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+    @classmethod
+    @functools.lru_cache(maxsize=1000)
+    def of(cls, number_format: str) -> _NumberStyle:
+        """The style of a format in the notation of spreadsheets: `#,##0.00 "EUR"`, `0.0%`, `General`."""
+        positive = number_format.split(";")[0]
+        pattern = _LITERALS.sub("", positive)
+        fraction = re.search(r"\.([0#?]+)", pattern)
+        decimals = len(fraction[1]) if fraction else 0
+        if "%" in pattern:
+            return cls(percent=True, decimals=decimals)
+        digits = re.search(r"[0#?](,*)[^0#?,]*\Z", pattern)
+        if "E+" in pattern.upper() or "/" in pattern or digits is None:
+            return cls(general=True)
+        before, after = _currency(positive)
+        return cls(
+            decimals=decimals,
+            divisor=1000 ** len(digits[1]),
+            grouping="," if re.search(r"[#0],[#0]", pattern) else "",
+            prefix=before,
+            suffix=after,
+        )
 
 
-def _with_currency(number: str, positive: str) -> str:
-    found = _CURRENCY.search(positive)
-    if not found:
-        return number
-    sign = (found[1] or found[2] or found[3] or "").strip()
-    before = found.start() < (re.search(r"[0#]", positive) or found).start()
-    if not sign:
-        return number
-    return (
-        f"{sign}{number}"
-        if before and len(sign) == 1
-        else f"{sign} {number}"
-        if before
-        else f"{number} {sign}"
-    )
+def _currency(positive: str) -> tuple[str, str]:
+    """A format's currency or unit, as it stands before or after the number."""
+    found, digit = _CURRENCY.search(positive), re.search(r"[0#]", positive)
+    sign = (found[1] or found[2] or found[3] or "").strip() if found else ""
+    if found is None or digit is None or not sign:
+        return "", ""
+    if found.start() > digit.start():
+        return "", f" {sign}"
+    return (sign if len(sign) == 1 else f"{sign} "), ""
