@@ -1,4 +1,4 @@
-"""`cape index` as a user meets it: documents in, generations and the rows of the lock out; what goes wrong."""
+"""`cape index` as a user meets it: documents in, generations and rows of the lock out; what goes wrong."""
 
 from __future__ import annotations
 
