@@ -212,11 +212,14 @@ def _known_rows(previous: Lock | None) -> set[tuple[tuple[object, ...], Digest]]
     """What the present lock has answered already: requirements with the artifacts of their roots."""
     if previous is None:
         return set()
+    digests: dict[str, set[Digest]] = {}
+    for row in previous.packages_of(_DEBIAN):
+        digests.setdefault(row.name, set()).add(row.artifact.digest)
     return {
-        (_row_key(requirement), row.artifact.digest)
+        (_row_key(requirement), digest)
         for requirement in previous.requirements_of(_DEBIAN)
-        for row in previous.packages_of(_DEBIAN)
-        if row.name in previous.roots.get(requirement.name, ())
+        for root in previous.roots.get(requirement.name, ())
+        for digest in digests.get(root, ())
     }
 
 
