@@ -27,6 +27,7 @@ from cape.answers.weights import (
     BY_VECTORS,
     BY_WORDS,
     CONSIDERED,
+    EXACT_TABLE_BAR,
     READ_PASSAGES,
     TABLE_BAR,
     Weighing,
@@ -140,7 +141,8 @@ def _answer_clause(
     rows = rows_for(question, _with_tables(passages, whole))
     covered = max((row.coverage for row in rows), default=0.0)
     sentence = next((one for one in usable if not one.unit.is_row), None)
-    if rows and covered >= TABLE_BAR and not _says_more(sentence, rows, covered):
+    table_bar = EXACT_TABLE_BAR if rows and all(row.exact for row in rows) else TABLE_BAR
+    if rows and covered >= table_bar and not _says_more(sentence, rows, covered):
         pieces = tuple(_row_piece(row) for row in rows)
         return _Clause(
             question=question, pieces=pieces, confidence=covered, candidates=candidates, decision=None
@@ -245,8 +247,8 @@ def _with_pieces(answer: Answer, clauses: Sequence[_Clause]) -> Answer:
     for clause in clauses:
         parts: list[str] = []
         for piece in clause.pieces:
-            folded = " ".join(plain_words(piece.quote))
-            if folded in seen:
+            folded = f" {' '.join(plain_words(piece.quote))} "
+            if any(folded in other for other in seen):
                 continue
             seen[folded] = len(citations) + 1
             citations.append(_citation(piece, seen[folded]))
@@ -260,7 +262,11 @@ def _begun(clause: _Clause, text: str) -> str:
     """The text with the word that a yes/no question wants, where its first quote decides."""
     if clause.question.asked is not Asked.YES_NO:
         return text
-    polarity = polarity_of(clause.question, clause.pieces[0].quote)
+    quote = clause.pieces[0].quote
+    stems = {word.stem for word in words_of(quote)}
+    if any(best_likeness(name, stems) < 0.6 for name in clause.question.names):
+        return text
+    polarity = polarity_of(clause.question, quote)
     return f"{polarity}: {text}" if polarity else text
 
 

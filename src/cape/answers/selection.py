@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from cape.answers.mentions import mentions_of
 from cape.answers.question import Question
 from cape.answers.sentences import Unit, units_of
-from cape.answers.weights import MISSING_KIND, MISSING_TIME, Weighing
+from cape.answers.weights import MISSING_KIND, MISSING_TIME, SCRAP, Weighing
 from cape.answers.words import Word, best_likeness, pairs, words_of
-from cape.knowledge.documents import Chunk
+from cape.knowledge.documents import BlockKind, Chunk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -247,7 +247,8 @@ def candidates_of(
                 features=features,
                 covered=covered,
                 score=weighed(question, features, weighing)
-                - (MISSING_TIME if missing_times(question, passage.chunk) else 0.0),
+                - (MISSING_TIME if missing_times(question, passage.chunk) else 0.0)
+                - (SCRAP if _is_scrap(units[number]) else 0.0),
             )
         )
     return tuple(sorted(scored, key=lambda one: (-one.score, one.rank, one.unit.ordinal)))
@@ -283,6 +284,11 @@ def text_to_embed(chunk: Chunk, unit: Unit) -> str:
 
 SHORT_UNIT = 60
 """Characters below which a unit is embedded with its heading."""
+
+
+def _is_scrap(unit: Unit) -> bool:
+    """Whether a unit is too short to say something: `Policy.`; an item or a row may be."""
+    return unit.kind is BlockKind.PARAGRAPH and len(words_of(unit.text)) < 4
 
 
 def missing_times(question: Question, chunk: Chunk) -> frozenset[str]:

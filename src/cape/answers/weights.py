@@ -84,6 +84,9 @@ see, a place is not."""
 MISSING_TIME = 3.0
 """What a candidate loses, in log-odds, whose passage lacks a year or quarter that the question names."""
 
+SCRAP = 1.0
+"""What a sentence of less than four words loses, in log-odds."""
+
 BESIDE: Mapping[Asked, tuple[float, int]] = {
     Asked.DATE: (0.8, 2),
     Asked.DURATION: (0.85, 2),
@@ -100,7 +103,7 @@ BESIDE: Mapping[Asked, tuple[float, int]] = {
 """How near to the best, in likelihood, a sentence beside it must be to be quoted too, and how many
 at most."""
 
-ELSEWHERE = (0.9, 2)
+ELSEWHERE = (0.8, 2)
 """The same for sentences of other passages: how near to the best, and how many at most."""
 
 READ_PASSAGES = 20
@@ -108,6 +111,9 @@ READ_PASSAGES = 20
 
 TABLE_BAR = 0.7
 """Share of the question's words that a row, its columns and its headings must have."""
+
+EXACT_TABLE_BAR = 0.45
+"""The same where the question names the columns too."""
 
 CONSIDERED = 10
 """Candidates that an explanation shows."""

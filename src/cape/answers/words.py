@@ -246,9 +246,14 @@ def is_stop(word: str) -> bool:
 
 
 def weight(word: str) -> float:
-    """How much it tells that a passage has this word, in (0, 2]: a name or a number most, `make` little."""
+    """How much it tells that a passage has this word, in (0, 2.5].
+
+    A code (`E10`) tells most, a number or a name more than a word, `make` little.
+    """
     if is_stop(word):
         return 0.05
+    if any(one.isdigit() for one in word) and any(one.isalpha() for one in word):
+        return 2.5
     if is_number(word):
         return 1.6
     if stem(word) in _common_stems():

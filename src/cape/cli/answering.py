@@ -76,6 +76,9 @@ def _show_questions(report: QuestionsReport, *, quiet: bool) -> None:
     rows = [(kind, *(_told(scores.get(kind)) for _, scores in halves)) for kind in kinds]
     last = ("all", *(_told(_score(found)) for _, found in _by_half(report)))
     print(table([head, *rows, last], right=range(1, len(head))))
+    if (best := report.proposed) is not None:
+        told = f"{best.right} right, {best.wrong} wrong, {best.refused} refused"
+        say(f"the calibrate half proposes `answer-from = {best.per_cent}`: {told}", quiet=quiet)
     say(f"p50 {report.p50_ms:.0f} ms, p95 {report.p95_ms:.0f} ms a question", quiet=quiet)
 
 
@@ -130,6 +133,14 @@ def _questions_fields(report: QuestionsReport, required: float | None) -> dict[s
             }
             for half, found in _by_half(report)
         ],
+        "proposed": None
+        if report.proposed is None
+        else {
+            "answer_from": report.proposed.per_cent,
+            "right": report.proposed.right,
+            "wrong": report.proposed.wrong,
+            "refused": report.proposed.refused,
+        },
         "p50_ms": round(report.p50_ms, 3),
         "p95_ms": round(report.p95_ms, 3),
         "notes": list(report.notes),

@@ -225,6 +225,38 @@ def _column(letters: str) -> int:
     return number
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProposedBar:
+    """A bar in per cent, with what it makes of the questions that proposed it: right, wrong, and refused."""
+
+    per_cent: int
+    right: int
+    wrong: int
+    refused: int
+
+
+def propose_bar(judgements: Sequence[Judgement]) -> ProposedBar | None:
+    """The bar, in steps of 5 %, that serves best where `judgements` are of answers that were all let through.
+
+    A right answer and a right refusal count one, a wrong answer takes one away, and a refusal of what could
+    be answered counts nothing; of equal bars the highest is taken. None without judgements.
+    """
+    proposals = [_at_bar(judgements, per_cent) for per_cent in range(0, 100, 5)] if judgements else []
+    return max(proposals, key=lambda one: (one.right - one.wrong, one.per_cent), default=None)
+
+
+def _at_bar(judgements: Sequence[Judgement], per_cent: int) -> ProposedBar:
+    through = [one for one in judgements if one.confidence >= per_cent / 100 and one.cited]
+    held = [one for one in judgements if one not in through]
+    answered = sum(one.is_right for one in through)
+    return ProposedBar(
+        per_cent=per_cent,
+        right=answered + sum(one.question.wants_refusal for one in held),
+        wrong=len(through) - answered,
+        refused=len(held),
+    )
+
+
 def score(judgements: Sequence[Judgement]) -> Score:
     """How many of some were right."""
     return Score(right=sum(one.is_right for one in judgements), of=len(judgements))

@@ -185,6 +185,13 @@ KEYS: tuple[Key, ...] = (
         'questions = "questions.toml"',
     ),
     Key(
+        "knowledge.NAME.answer-from",
+        Kind.INTEGER,
+        "the confidence, in per cent, from which an answer is let through; otherwise what reading tests "
+        "calibrated; `cape evaluate questions` proposes one",
+        "answer-from = 20",
+    ),
+    Key(
         "knowledge.NAME.private",
         Kind.BOOLEAN,
         "whether the lock holds digests of the documents that only this project's key can tell; otherwise no",

@@ -553,6 +553,9 @@ class _Reading:
             if "embedder" in base:
                 fact = f"knowledge base `{name}` wants the embedder"
                 self._known_name(fact, base["embedder"], table, "models", (*path, "embedder"))
+            if not 0 <= base.get("answer-from", 0) <= 100:
+                fact = f"`answer-from` of knowledge base `{name}` is no share in per cent"
+                self.bad_value(fact, (*path, "answer-from"), "a number from 0 to 100")
 
     def _include(self, include: Table) -> None:
         for index, item in enumerate(include.get("environments", ())):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cape.errors import InputError
@@ -77,8 +77,18 @@ def open_named(project: Project, name: str | None, workshop: Workshop) -> Iterat
         yield askable
 
 
-def ask(askable: AskableBase, question: str, *, user: str | None = None, k: int = PASSAGES) -> AskResult:
+def ask(
+    askable: AskableBase,
+    question: str,
+    *,
+    user: str | None = None,
+    k: int = PASSAGES,
+    bar: float | None = None,
+) -> AskResult:
     """The answer that a user gets from an open base; without a user, what everyone may see.
+
+    `bar` is the confidence from which an answer is let through; None: what the manifest says, else what was
+    calibrated.
 
     Where the embedder's files are not on this machine, words decide alone and a note says so. Two askers who
     may see the same get equal bytes, whatever else is in the index.
@@ -104,7 +114,9 @@ def ask(askable: AskableBase, question: str, *, user: str | None = None, k: int 
         embedder = None
         retrieval = _retrieve(askable, None, searched, groups, k)
     found = time.perf_counter()
-    answer = answer_from(askable.index, embedder, text, retrieval, groups)
+    if bar is None and askable.base.answer_from is not None:
+        bar = askable.base.answer_from / 100
+    answer = answer_from(askable.index, embedder, text, retrieval, groups, bar=bar)
     ended = time.perf_counter()
     return AskResult(
         base=askable.base.name,
@@ -127,11 +139,18 @@ def _retrieve(
 
 
 def answer_from(
-    index: ChunkIndex, embedder: Embedder | None, text: str, retrieval: Retrieval, groups: frozenset[str]
+    index: ChunkIndex,
+    embedder: Embedder | None,
+    text: str,
+    retrieval: Retrieval,
+    groups: frozenset[str],
+    *,
+    bar: float | None = None,
 ) -> Answer:
-    """The answer that a ranking gives."""
+    """The answer that a ranking gives; `bar` as in `ask`."""
     from cape.answers.answering import answer_question
     from cape.answers.selection import Passage
+    from cape.answers.weights import BY_VECTORS, BY_WORDS
 
     passages = [
         Passage(id=one.id, chunk=one.chunk, nearness=one.vectors.score if one.vectors else 0.0)
@@ -144,7 +163,10 @@ def answer_from(
         chunks = index.chunks(ids)
         return [Passage(id=one, chunk=chunks[one]) for one in ids if one in chunks]
 
-    return answer_question(text, passages, similarities_by(by_vectors), whole=whole)
+    weighing = BY_VECTORS if by_vectors is not None else BY_WORDS
+    if bar is not None:
+        weighing = replace(weighing, bar=bar)
+    return answer_question(text, passages, similarities_by(by_vectors), whole=whole, weighing=weighing)
 
 
 def similarities_by(embedder: Embedder | None) -> Similarities:

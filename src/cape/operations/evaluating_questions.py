@@ -19,7 +19,7 @@ from cape.operations.project import Project, Workshop
 if TYPE_CHECKING:
     from cape.answers.answer import Answer
     from cape.answers.selection import Similarities
-    from cape.evaluation.questions import Judgement
+    from cape.evaluation.questions import Judgement, ProposedBar
     from cape.evaluation.reading import Point, ReadingResult, ReadingRow
     from cape.knowledge.protocol import Embedder
     from cape.operations.evaluating import EmbedderChoice
@@ -33,11 +33,15 @@ class NoQuestionsNamed(InputError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionsReport:
-    """What became of a base's questions, in the file's order. `by_vectors`: whether vectors took part."""
+    """What became of a base's questions, in the file's order.
+
+    `by_vectors`: whether vectors took part. `proposed` is the bar that the `calibrate` half proposes.
+    """
 
     base: str
     judgements: tuple[Judgement, ...]
     by_vectors: bool
+    proposed: ProposedBar | None
     p50_ms: float
     p95_ms: float
     notes: tuple[str, ...]
@@ -51,7 +55,7 @@ def evaluate_questions(
     Nothing of it is recorded as use. Raises `NoQuestionsNamed`, `BadQuestions`, `UnknownUser`, and what
     opening a base raises.
     """
-    from cape.evaluation.questions import judge, read_questions
+    from cape.evaluation.questions import judge, propose_bar, read_questions
 
     with open_named(project, name, workshop) as askable:
         if askable.base.questions is None:
@@ -66,10 +70,18 @@ def evaluate_questions(
             askable.index.policy.groups_of_user(one.asked_as)
         workshop.progress.start("asking", len(questions), unit="")
         judgements, times, notes = [], [], dict.fromkeys(askable.notes)
+        unbarred = []
         by_vectors = False
         for one in questions:
             result = ask(askable, one.question, user=one.asked_as, k=PASSAGES)
             judgements.append(judge(one, result.answer))
+            if one.half == "calibrate":
+                free = (
+                    result
+                    if result.answer.is_found
+                    else ask(askable, one.question, user=one.asked_as, bar=0.0)
+                )
+                unbarred.append(judge(one, free.answer))
             times.append(sum(result.took_ms.values()))
             notes.update(dict.fromkeys(result.notes))
             by_vectors = by_vectors or result.answer.has_vectors
@@ -79,6 +91,7 @@ def evaluate_questions(
             base=askable.base.name,
             judgements=tuple(judgements),
             by_vectors=by_vectors,
+            proposed=propose_bar(unbarred),
             p50_ms=_quantile(times, 0.5),
             p95_ms=_quantile(times, 0.95),
             notes=tuple(notes),

@@ -44,7 +44,7 @@ class UnknownKnowledge(InputError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnowledgeBase:
-    """A `[knowledge.NAME]` of a manifest; paths are relative to the project."""
+    """A `[knowledge.NAME]` of a manifest; paths are relative to the project. `answer_from` is in per cent."""
 
     name: str
     sources: tuple[str, ...]
@@ -52,6 +52,7 @@ class KnowledgeBase:
     access: str | None = None
     questions: str | None = None
     private: bool = False
+    answer_from: int | None = None
 
 
 def bases_of(manifest: Manifest) -> dict[str, KnowledgeBase]:
@@ -67,6 +68,7 @@ def _base(name: str, table: Any) -> KnowledgeBase:
         access=table.get("access"),
         questions=table.get("questions"),
         private=bool(table.get("private", False)),
+        answer_from=table.get("answer-from"),
     )
 
 
