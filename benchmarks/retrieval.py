@@ -17,7 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cape.answers import retrieval
-from cape.answers.retrieval import POOL, bounded, fuse, question_vector, retrieve, standings
+from cape.answers.retrieval import (
+    POOL,
+    RankedChunk,
+    bounded,
+    fuse,
+    question_vector,
+    rank_documents,
+    retrieve,
+    standings,
+)
 from cape.cli.output import table
 from cape.evaluation.metrics import mean
 from cape.evaluation.retrieval import evaluate_ranking
@@ -70,12 +79,17 @@ def spread(*runs: tuple[float, Sequence[Hit]]) -> Scores:
 
 def documents(prepared: PreparedCollection, scores: Scores, share: float) -> list[tuple[str, float]]:
     """Documents by their best chunk, moved by `share` towards the second."""
-    contents = prepared.index.chunks(list(scores))
-    found: dict[str, list[float]] = {}
-    for one in sorted(scores, key=lambda one: (-scores[one], one)):
-        found.setdefault(contents[one].document, []).append(scores[one])
-    total = {path: (1 - share) * of[0] + share * of[min(1, len(of) - 1)] for path, of in found.items()}
-    return sorted(total.items(), key=lambda one: (-one[1], one[0]))
+    best = sorted(scores, key=lambda one: (-scores[one], one))
+    contents = prepared.index.chunks(best)
+    chunks = [
+        RankedChunk(id=one, chunk=contents[one], score=scores[one], words=None, vectors=None) for one in best
+    ]
+    kept, retrieval.SECOND_SHARE = retrieval.SECOND_SHARE, share
+    try:
+        found = rank_documents(prepared.index, GROUPS, chunks, scores)
+    finally:
+        retrieval.SECOND_SHARE = kept
+    return [(one.path, one.score) for one in found]
 
 
 def ours(prepared: PreparedCollection, question: str) -> list[tuple[str, float]]:
@@ -109,7 +123,7 @@ def plain_vectors(prepared: PreparedCollection, question: str) -> Scores:
 
 WORDS = "words alone"
 VECTORS = "vectors alone"
-OURS = "cape: standardised, sentences, vectors .65, second .2"
+OURS = "cape: standardised, sentences, vectors .7, second .3"
 WAYS: dict[str, Way] = {
     WORDS: way(lambda prepared, question: by_score(words(prepared, question))),
     VECTORS: way(plain_vectors),
@@ -123,10 +137,10 @@ WAYS: dict[str, Way] = {
 }
 TUNING: dict[str, Way] = {
     "vectors alone, sentences": way(lambda prepared, question: by_score(vectors(prepared, question))),
-    **{f"standardised, vectors {weight}": way(standardised(weight)) for weight in (0.5, 0.6, 0.7, 0.8)},
+    **{f"standardised, vectors {weight}": way(standardised(weight)) for weight in (0.5, 0.6, 0.8)},
     **{
-        f"standardised, vectors .65, second {share}": way(standardised(0.65), share)
-        for share in (0.0, 0.1, 0.3, 0.4)
+        f"standardised, second {share}": way(standardised(retrieval.VECTORS_SHARE), share)
+        for share in (0.0, 0.1, 0.2, 0.4)
     },
     **{
         f"stretched to [0, 1], vectors {weight}": way(

@@ -131,9 +131,31 @@ def test_documents_have_their_best_chunk_and_a_share_of_the_next() -> None:
     by_path = {one.path: one for one in found.documents}
     scores = {one.id: one.score for one in found.chunks}
     assert by_path["a.md"].score == pytest.approx((1 - SECOND_SHARE) * scores[0] + SECOND_SHARE * scores[1])
-    assert by_path["c.md"].score == scores[3]
+    assert by_path["c.md"].score == pytest.approx(scores[3])
     assert by_path["a.md"].chunks == (0, 1)
-    assert rank_documents(()) == ()
+
+
+def test_finding_more_of_a_document_never_lowers_it() -> None:
+    """The last chunk is not found in the first index, and just about found in the second."""
+    rest = (chunk("b.md", "Ferry, ferry, leaves."), chunk("c.md", "Leaves of a tree."))
+    by_words = []
+    for last in ("Nothing of it.", "One word of the many here is by chance ferry and no other is."):
+        index = index_of((chunk("a.md", "The ferry leaves."), chunk("a.md", last, 1), *rest), None)
+        found = retrieve(index, None, "ferry leaves", US, 9)
+        end = min(one.score for one in found.chunks)
+        score = next(one.score for one in found.documents if one.path == "a.md")
+        best = next(one.score for one in found.chunks if one.id == 0)
+        by_words.append((score - end) / (best - end))
+    assert by_words[0] == pytest.approx(1 - SECOND_SHARE)
+    assert by_words[1] >= by_words[0] - 1e-9
+
+
+def test_documents_scores_do_not_depend_on_how_many_chunks_are_wanted(embedder: Embedder) -> None:
+    index = index_of(CHUNKS, embedder)
+    everything = {one.path: one.score for one in retrieve(index, embedder, "ferry fare", US, 9).documents}
+    few = retrieve(index, embedder, "ferry fare", US, 2).documents
+    assert all(one.score == everything[one.path] for one in few)
+    assert rank_documents(index, US, (), {}) == ()
 
 
 SCORES = st.lists(st.floats(0.01, 30), min_size=1, max_size=40)

@@ -12,6 +12,7 @@ nothing learnt from any collection.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 POOL = 500
 """Chunks that each search gives, at most, whatever number is asked for: scores do not depend on it."""
 
-VECTORS_SHARE = 0.65
+VECTORS_SHARE = 0.7
 """The weight of a standardised cosine; words have the rest."""
 
-SECOND_SHARE = 0.2
+SECOND_SHARE = 0.3
 """A document's score is its best chunk's, moved by this share towards its second best's."""
 
 LONGEST_QUESTION = 8_192
@@ -90,7 +91,7 @@ def retrieve(
     """The `k` chunks that fit a question best, of those that somebody in `groups` may see.
 
     Without an embedder, or in an index without vectors, words decide alone. Documents are those of these
-    chunks. What the asker may not see has no part in any number. Pure.
+    chunks; no score depends on `k`. What the asker may not see has no part in any number. Pure.
     """
     searched = bounded(question)
     words = index.search_words(searched, groups, POOL)
@@ -117,7 +118,7 @@ def retrieve(
         question=question,
         searched=searched,
         chunks=chunks,
-        documents=rank_documents(chunks),
+        documents=rank_documents(index, groups, chunks, scores),
         by_vectors=bool(vectors),
     )
 
@@ -191,18 +192,24 @@ def _end(found: Mapping[int, Standing], size: int) -> float:
     return min(standing.standard for standing in found.values())
 
 
-def rank_documents(chunks: Sequence[RankedChunk]) -> tuple[RankedDocument, ...]:
-    """The documents of chunks that are given best first; one with a single chunk keeps its score."""
-    by_path: dict[str, list[RankedChunk]] = {}
+def rank_documents(
+    index: ChunkIndex, groups: frozenset[str], chunks: Sequence[RankedChunk], scores: Mapping[int, float]
+) -> tuple[RankedDocument, ...]:
+    """The documents of chunks that are given best first; `scores` are of all chunks that were found.
+
+    The second best chunk of a document with several counts as the last one found, where it was not found.
+    A document's only chunk is its second best, too.
+    """
+    by_path: dict[str, list[int]] = {}
     for one in chunks:
-        by_path.setdefault(one.chunk.document, []).append(one)
-    documents = [
-        RankedDocument(path=path, score=_document_score(found), chunks=tuple(one.id for one in found))
-        for path, found in by_path.items()
-    ]
+        by_path.setdefault(one.chunk.document, []).append(one.id)
+    found, end = sorted(scores), min(scores.values(), default=0.0)
+    documents = []
+    for path, ids in by_path.items():
+        of = index.chunks_of(path, groups)
+        mine = found[bisect_left(found, of[0]) : bisect_right(found, of[-1])] if of else ids
+        best, *others = sorted((scores[one] for one in mine), reverse=True)
+        second = others[0] if others else end if len(of) > 1 else best
+        score = (1 - SECOND_SHARE) * best + SECOND_SHARE * second
+        documents.append(RankedDocument(path=path, score=score, chunks=tuple(ids)))
     return tuple(sorted(documents, key=lambda one: (-one.score, one.path)))
-
-
-def _document_score(found: Sequence[RankedChunk]) -> float:
-    best, second = found[0].score, found[min(1, len(found) - 1)].score
-    return (1 - SECOND_SHARE) * best + SECOND_SHARE * second
