@@ -82,8 +82,8 @@ class ExtractedDocument:
     """A document after reading: its title, and its blocks in reading order.
 
     `path` is relative to the project, with `/`. `digest` is of the file's bytes that were read. `extractor`
-    names what read it, with its version (`cape-pdf 1 (pypdfium2 5.15.2)`); an index is only comparable with one made by
-    the same. `notes` are sentences for the user about what was left out.
+    names what read it, with its version (`cape-pdf 1 (pypdfium2 5.15.2)`); an index is only comparable with
+    one made by the same. `notes` are sentences for the user about what was left out.
     """
 
     path: str
