@@ -64,6 +64,36 @@ def test_docx_shows_insertions_and_no_deletions_nor_field_codes(tmp_path: Path) 
     assert texts(document(tmp_path, "a.docx", docx(body))) == ["The fee is 5 EUR, see there"]
 
 
+def test_docx_headers_and_footnotes_are_read_once(tmp_path: Path) -> None:
+    name = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    more: dict[str, str | bytes] = {
+        "word/header1.xml": f"<w:hdr {name}>{paragraph('Confidential')}</w:hdr>",
+        "word/header2.xml": f"<w:hdr {name}>{paragraph('Confidential')}</w:hdr>",
+        "word/footnotes.xml": (
+            f'<w:footnotes {name}><w:footnote w:type="separator">{paragraph("-")}</w:footnote>'
+            f"<w:footnote>{paragraph('See the law.')}</w:footnote></w:footnotes>"
+        ),
+    }
+    found = document(tmp_path, "a.docx", docx(paragraph("text"), more=more))
+    assert texts(found) == ["Header: Confidential", "text", "See the law."]
+
+
+def test_docx_merged_and_nested_cells_keep_their_columns(tmp_path: Path) -> None:
+    down = "<w:tc><w:tcPr><w:vMerge{}/></w:tcPr>{}</w:tc>"
+    rows = [
+        f"<w:tc>{paragraph('City')}</w:tc><w:tc>{paragraph('Room')}</w:tc><w:tc>{paragraph('Price')}</w:tc>",
+        down.format(' w:val="restart"', paragraph("Oslo"))
+        + f"<w:tc>{paragraph('single')}</w:tc><w:tc>{paragraph('165')}</w:tc>",
+        down.format("", paragraph(""))
+        + f'<w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>{table([["double", "190"]])}{paragraph("")}</w:tc>',
+    ]
+    body = "<w:tbl>" + "".join(f"<w:tr>{row}</w:tr>" for row in rows) + "</w:tbl>"
+    assert texts(document(tmp_path, "a.docx", docx(body))) == [
+        "City: Oslo; Room: single; Price: 165",
+        "City: Oslo; Room: double 190",
+    ]
+
+
 def test_docx_title_comes_from_its_properties(tmp_path: Path) -> None:
     core = (
         '<p:coreProperties xmlns:p="x" xmlns:dc="http://purl.org/dc/elements/1.1/">'

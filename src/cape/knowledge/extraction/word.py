@@ -5,7 +5,9 @@ Text that was deleted with changes tracked, fields' codes and comments are not p
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from collections.abc import Iterator
 
 from cape.knowledge.documents import BlockKind
@@ -13,13 +15,15 @@ from cape.knowledge.extraction.archive import member_xml, open_office
 from cape.knowledge.extraction.assembly import Assembly, column_letters
 from cape.knowledge.extraction.limits import Limits
 from cape.knowledge.extraction.reading import Unreadable
+from cape.knowledge.extraction.tables import GridCell, head_rows, headings
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
 _MC_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _SKIPPED = frozenset((f"{_W}del", f"{_W}moveFrom", f"{_W}instrText", f"{_W}delText", _MC_FALLBACK))
-_DEEPEST_TABLE = 8
+_WRAPPERS = frozenset(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml"))
+_MOST_HEADERS = 20
 
 
 def extract_word(data: bytes, assembly: Assembly, limits: Limits) -> None:
@@ -32,11 +36,25 @@ def extract_word(data: bytes, assembly: Assembly, limits: Limits) -> None:
             _use_transitional_names(document)
         styles = _Styles(member_xml(archive, "word/styles.xml"))
         properties = member_xml(archive, "docProps/core.xml")
+        notes = member_xml(archive, "word/footnotes.xml")
+        headers = _headers(archive)
     if properties is not None:
         assembly.title = properties.findtext(_TITLE) or ""
+    reader = _Reader(assembly, styles, limits, has_pages=_has_pages(document))
+    for header in headers:
+        reader.add_header(header)
     body = document.find(f"{_W}body")
     if body is not None:
-        _Reader(assembly, styles, limits, has_pages=_has_pages(document)).read(body)
+        reader.read(body)
+    if notes is not None:
+        reader.add_footnotes(notes)
+
+
+def _headers(archive: zipfile.ZipFile) -> list[ElementTree.Element]:
+    """What stands at the top of the pages, of each section."""
+    names = sorted(name for name in archive.namelist() if re.fullmatch(r"word/header\d+\.xml", name))
+    found = [member_xml(archive, name) for name in names[:_MOST_HEADERS]]
+    return [header for header in found if header is not None]
 
 
 def _use_transitional_names(root: ElementTree.Element) -> None:
@@ -117,15 +135,30 @@ class _Reader:
         self._page = 1 if has_pages else None
         self._rows = 0
         self._tables = 0
+        self._headers: set[str] = set()
 
-    def read(self, parent: ElementTree.Element, depth: int = 0) -> None:
+    def read(self, parent: ElementTree.Element) -> None:
         for element in parent:
             if element.tag == f"{_W}p":
                 self._paragraph(element)
             elif element.tag == f"{_W}tbl":
-                self._table(element, depth)
-            elif element.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}moveTo", f"{_W}customXml"):
-                self.read(element, depth)
+                self._table(element)
+            elif element.tag in _WRAPPERS:
+                self.read(element)
+
+    def add_header(self, header: ElementTree.Element) -> None:
+        """A page's header, once; several sections may have the same."""
+        text = " ".join(" ".join(map(self._text_of, header.iter(f"{_W}p"))).split())
+        if text and text not in self._headers:
+            self._headers.add(text)
+            self._assembly.add(BlockKind.FIELD, f"Header: {text}")
+
+    def add_footnotes(self, notes: ElementTree.Element) -> None:
+        """Footnotes stand after the text; separators, which have a type, are none."""
+        for note in notes.iter(f"{_W}footnote"):
+            if note.get(f"{_W}type", "normal") == "normal":
+                text = " ".join(map(self._text_of, note.iter(f"{_W}p")))
+                self._assembly.add(BlockKind.PARAGRAPH, text)
 
     def _paragraph(self, paragraph: ElementTree.Element) -> None:
         page = self._page
@@ -166,44 +199,61 @@ class _Reader:
             elif tag == f"{_W}lastRenderedPageBreak" and self._page is not None:
                 self._page += 1
             elif tag not in _SKIPPED:
+                if tag == f"{_W}p":
+                    parts.append(" ")
                 self._gather(child, parts)
 
-    def _table(self, table: ElementTree.Element, depth: int) -> None:
-        if depth >= _DEEPEST_TABLE:
-            return
-        name = self._assembly.name_table()
+    def _table(self, table: ElementTree.Element) -> None:
         self._tables += 1
-        sheet = f"table {self._tables}"
-        columns: list[str] = []
-        rows = list(table.iter(f"{_W}tr")) if depth == 0 else table.findall(f"{_W}tr")
-        for number, row in enumerate(rows, start=1):
+        name, sheet = self._assembly.name_table(), f"table {self._tables}"
+        rows: list[tuple[list[str], int | None]] = []
+        for row in _children(table, "tr"):
             if self._rows >= self._limits.rows:
                 self._assembly.note(f"only the first {self._limits.rows:,} rows of its tables were read")
-                return
+                break
             self._rows += 1
             page = self._page
-            texts = self._row_texts(row)
-            if number == 1 and len(rows) > 1 and len(texts) > 1:
-                columns = texts
-                continue
+            rows.append((self._row_texts(row, rows[-1][0] if rows else []), page))
+        grid = [[GridCell(text) if text else None for text in texts] for texts, _ in rows]
+        head = head_rows(grid) or int(
+            len(rows) > 1 and table.find(f"{_W}tr/{_W}trPr/{_W}tblHeader") is not None
+        )
+        columns = headings(grid[:head])
+        for number, (texts, page) in enumerate(rows[head:], start=head + 1):
             self._add_row(columns, texts, number, name, sheet, page)
 
-    def _row_texts(self, row: ElementTree.Element) -> list[str]:
+    def _row_texts(self, row: ElementTree.Element, above: list[str]) -> list[str]:
+        """The texts of a row's cells; what reaches down from above stands here too."""
         texts: list[str] = []
-        for cell in row.iter(f"{_W}tc"):
+        for cell in _children(row, "tc"):
             paragraphs = [self._text_of(paragraph) for paragraph in cell.iter(f"{_W}p")]
-            span = _value(cell.find(f"{_W}tcPr") or cell, "gridSpan")
-            texts.append(" ".join(text for text in paragraphs if text.strip()))
-            texts.extend([""] * (min(int(span), 64) - 1 if span.isdecimal() else 0))
+            text = " ".join(text for text in paragraphs if text.strip())
+            merged = cell.find(f"{_W}tcPr/{_W}vMerge")
+            if merged is not None and merged.get(f"{_W}val") != "restart" and len(texts) < len(above):
+                text = text or above[len(texts)]
+            texts.append(text)
+            span = cell.find(f"{_W}tcPr/{_W}gridSpan")
+            width = "" if span is None else span.get(f"{_W}val", "")
+            texts.extend([""] * (min(int(width), 64) - 1 if width.isdecimal() else 0))
         return texts
 
     def _add_row(
         self, columns: list[str], texts: list[str], number: int, name: str, sheet: str, page: int | None
     ) -> None:
-        headings = [*columns, *[""] * len(texts)]
         values = [
             (heading, text, f"{column_letters(index)}{number}")
-            for index, (heading, text) in enumerate(zip(headings, texts, strict=False), start=1)
+            for index, (heading, text) in enumerate(
+                zip([*columns, *[""] * len(texts)], texts, strict=False), start=1
+            )
         ]
         cells = f"A{number}:{column_letters(max(1, len(texts)))}{number}"
         self._assembly.add_row(values, table=name, page=page, sheet=sheet, cells=cells)
+
+
+def _children(parent: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
+    """The rows of a table or the cells of a row, also those inside of content controls."""
+    for child in parent:
+        if child.tag == f"{_W}{name}":
+            yield child
+        elif child.tag in _WRAPPERS:
+            yield from _children(child, name)
