@@ -153,9 +153,11 @@ def test_xml_that_defines_entities_is_refused(tmp_path: Path) -> None:
     assert (
         "defines a document type" in unread(tmp_path, "b.docx", archive({"word/document.xml": utf16})).reason
     )
+    late = f"<!--{'x' * 100_000}-->{BOMB}"
+    assert "defines a document type" in unread(tmp_path, "c.docx", docx(paragraph("&b;"), prolog=late)).reason
     with zipfile.ZipFile(io.BytesIO(xlsx(A=[["x"]]))) as source:
         members: dict[str, str | bytes] = {name: source.read(name) for name in source.namelist()}
-    members["xl/styles.xml"] = BOMB.encode() + bytes(members["xl/styles.xml"]).split(b"?>", 1)[-1]
+    members["xl/styles.xml"] = late.encode() + bytes(members["xl/styles.xml"]).split(b"?>", 1)[-1]
     assert "defines a document type" in unread(tmp_path, "a.xlsx", archive(members)).reason
 
 

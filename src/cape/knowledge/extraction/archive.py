@@ -9,6 +9,8 @@ import io
 import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
+from collections.abc import Iterable
+from functools import partial
 from xml.parsers import expat
 
 from cape.knowledge.extraction.limits import MIB, Limits
@@ -18,6 +20,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _SUSPICIOUS_RATIO = 300
 _SUSPICIOUS_BYTES = 64 * MIB
+_PIECE = 16 * 1024
 _MOST_MEMBERS = 20_000
 _WHOLE_MEMBER_BYTES = 256 * MIB
 
@@ -68,7 +71,7 @@ def member_xml(archive: zipfile.ZipFile, name: str) -> ElementTree.Element | Non
     data = member_bytes(archive, name)
     if data is None:
         return None
-    refuse_document_type(data[: 64 * 1024])
+    refuse_document_type([data])
     try:
         return ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
@@ -79,10 +82,10 @@ class _Seen(Exception):
     """The first element was reached: what comes before it is known."""
 
 
-def refuse_document_type(start: bytes) -> None:
+def refuse_document_type(pieces: Iterable[bytes]) -> None:
     """Refuse XML that has a document type, the only place where entities can be defined.
 
-    `start` is the XML's beginning, as far as its first element.
+    `pieces` are the XML from its start; they are taken as far as its first element.
 
     Raises:
         Unreadable: it has one.
@@ -98,7 +101,8 @@ def refuse_document_type(start: bytes) -> None:
     parser.StartDoctypeDeclHandler = document_type
     parser.StartElementHandler = element
     try:
-        parser.Parse(start, False)
+        for piece in pieces:
+            parser.Parse(piece, False)
     except (_Seen, expat.ExpatError):
         return
 
@@ -109,7 +113,7 @@ def refuse_document_types(archive: zipfile.ZipFile) -> None:
         if member.filename.endswith((".xml", ".rels")):
             try:
                 with archive.open(member) as stream:
-                    refuse_document_type(stream.read(64 * 1024))
+                    refuse_document_type(iter(partial(stream.read, _PIECE), b""))
             except (
                 zipfile.BadZipFile,
                 zlib.error,
