@@ -29,7 +29,7 @@ RESCORED = 3_000
 _BLOCK = 1_024
 _COLLECTED_PART = 2
 _CODE_BLOCK = 16_384
-_COPYING = 4
+_COPYING = 10
 _THREADS = 2
 # What a float32 sum of 384 products of unit vectors may differ from the exact one, with room to spare.
 _SLACK = 2e-5
@@ -159,8 +159,14 @@ def _distances(
         total[~mask[start : start + _CODE_BLOCK]] = hidden
         result[start : start + _CODE_BLOCK] = total
 
+    starts = range(0, len(codes), _CODE_BLOCK)
+    if len(starts) <= 1:
+        for start in starts:
+            fill(start)
+        return result
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(fill, range(0, len(codes), _CODE_BLOCK)))
+        for _ in pool.map(fill, starts):
+            pass
     return result
 
 
