@@ -14,7 +14,11 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cape.answers import retrieval
 from cape.answers.retrieval import (
@@ -30,13 +34,39 @@ from cape.answers.retrieval import (
 from cape.cli.output import table
 from cape.evaluation.metrics import mean
 from cape.evaluation.retrieval import evaluate_ranking
-from cape.knowledge.protocol import EVERYONE, Hit
+from cape.knowledge.protocol import EVERYONE, Embedder, Hit
+from cape.names import Digest
 from cape.operations.evaluating import EmbedderChoice, PreparedCollection, prepare_collection
 from cape.operations.project import NoProject, Workshop, find_project
 
 GROUPS = frozenset({EVERYONE})
 Scores = Mapping[int, float]
 HALVES = 2_000
+
+
+class Remembering:
+    """An embedder that does no text twice: every way asks the same questions."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def name(self) -> str:
+        return self._embedder.name
+
+    @property
+    def digest(self) -> Digest:
+        return self._embedder.digest
+
+    @property
+    def dimensions(self) -> int:
+        return self._embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, self._embedder.embed(new), strict=True))
+        return np.array([self._known[text] for text in texts])
 
 
 def words(prepared: PreparedCollection, question: str) -> Sequence[Hit]:
@@ -182,6 +212,7 @@ def main() -> None:
         prepared = prepare_collection(directory, choice, project=project, workshop=Workshop.open())
         if prepared.embedder is None:
             raise SystemExit(f"nothing to compare: {prepared.why}")
+        prepared = replace(prepared, embedder=Remembering(prepared.embedder))
         of = scores[prepared.collection.name] = {}
         for name, rank in ways.items():
             result = evaluate_ranking(

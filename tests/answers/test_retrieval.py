@@ -24,9 +24,12 @@ from cape.answers.retrieval import (
 )
 from cape.engines.minilm import open_embedder
 from cape.evaluation.memory import MemoryIndex
+from cape.knowledge.access import parse_access
 from cape.knowledge.documents import Chunk, Place
+from cape.knowledge.index.reader import open_index
 from cape.knowledge.protocol import EVERYONE, Embedder, Hit
 from tests.engines import tiny
+from tests.knowledge.builders import build
 
 US = frozenset({EVERYONE})
 
@@ -198,3 +201,29 @@ def test_fusion_does_not_depend_on_the_scale_of_either_search(
     by_vectors = standings([Hit(at, one) for at, one in enumerate(sorted(vectors, reverse=True))], 0)
     one, other = (fuse(standings(some, POOL), by_vectors, POOL) for some in (hits, scaled))
     assert one == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hidden_document_changes_no_byte_of_what_is_retrieved(
+    seed: int, tmp_path: Path, embedder: Embedder
+) -> None:
+    """The same question of an index with hidden documents, and of one that never had them."""
+    random = np.random.default_rng(seed)
+    vocabulary = [word for of in tiny.MEANINGS for word in of] + ["the", "Nine.", "ERR-4711"]
+    texts = {
+        f"{'hr' if at % 3 == 0 else 'open'}/{at:02}.md": "\n".join(
+            " ".join(random.choice(vocabulary, size=random.integers(3, 60))) for _ in range(4)
+        )
+        for at in range(40)
+    }
+    policy = parse_access('default = "everyone"\n[[rules]]\ndocuments = ["hr/**"]\ngroups = ["hr"]\n')
+    visible = {path: text for path, text in texts.items() if path.startswith("open/")}
+    answers = []
+    for name, some in (("all", texts), ("open", visible)):
+        build(tmp_path / name, some, policy=policy, embedder=embedder)
+        with open_index(tmp_path / name, "base") as index:
+            found = retrieve(index, embedder, "When does the ferry leave? ERR-4711 revenue", US, 30)
+        chunks = [(one.chunk, one.score, one.words, one.vectors) for one in found.chunks]
+        answers.append((chunks, [(one.path, one.score) for one in found.documents]))
+    assert answers[0] == answers[1]
+    assert answers[0][0]
