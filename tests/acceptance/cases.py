@@ -205,13 +205,16 @@ class Laboratory:
         return run_script([*command, *inner[1:]], work, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
     def _jail(self) -> Path:
+        """A file system with a shell, and the users that every machine has."""
         jail = self.directory / "jail"
+        for name in ("bin", "proc", "dev", "tmp", "etc"):
+            (jail / name).mkdir(parents=True, exist_ok=True)
+        (jail / "tmp").chmod(0o1777)
+        (jail / "etc" / "passwd").write_text(
+            f"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\nme:x:{USER}:{USER}::/:/bin/sh\n"
+        )
+        (jail / "etc" / "group").write_text(f"root:x:0:\nnogroup:x:65534:\nme:x:{USER}:\n")
         if not (jail / "bin" / "sh").exists():
-            for name in ("bin", "proc", "dev", "tmp", "etc"):
-                (jail / name).mkdir(parents=True, exist_ok=True)
-            (jail / "tmp").chmod(0o1777)
-            (jail / "etc" / "passwd").write_text(f"root:x:0:0::/:/bin/sh\nme:x:{USER}:{USER}::/:/bin/sh\n")
-            (jail / "etc" / "group").write_text(f"root:x:0:\nme:x:{USER}:\n")
             shutil.copy2(self._busybox(), jail / "bin" / "sh")
         return jail
 
