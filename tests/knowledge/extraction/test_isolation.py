@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cape.knowledge.extraction import (
     extract_all,
     extractor_for,
 )
+from cape.knowledge.extraction.isolation import WorkerNotStarted
 from cape.knowledge.extraction.limits import MIB
 from cape.knowledge.extraction.missing import load, version_of
 from cape.knowledge.extraction.wire import BadReply, from_bytes, to_bytes
@@ -61,6 +63,12 @@ def children() -> set[int]:
     for task in Path("/proc/self/task").iterdir():
         found |= {int(number) for number in (task / "children").read_text().split()}
     return found
+
+
+def processor_seconds(process: int) -> float:
+    """How long a process has run; starting takes a worker a fraction of a second."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -113,12 +121,13 @@ def test_a_parser_that_crashes_costs_its_document(tmp_path: Path) -> None:
     before = children()
 
     def crash() -> None:
-        deadline = time.monotonic() + 20
-        while not (started := children() - before) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child in children() - before:
+                if processor_seconds(child) > 1.5:
+                    os.kill(child, signal.SIGSEGV)
+                    return
             time.sleep(0.05)
-        time.sleep(0.7)
-        for child in started:
-            os.kill(child, signal.SIGSEGV)
 
     killer = threading.Thread(target=crash)
     killer.start()
@@ -144,6 +153,18 @@ def test_a_worker_that_dies_after_other_documents_is_not_held_against_the_next(t
     found += results
     assert sorted(item.path for item in found) == sorted(source.path for source in sources)
     assert all(isinstance(item, ExtractedDocument) for item in found)
+
+
+def test_workers_that_cannot_start_are_an_error_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = some_documents(tmp_path)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(WorkerNotStarted, match="ended with code 1 before it began"):
+        list(extract_all(sources))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    with pytest.raises(WorkerNotStarted, match="cannot be started: No such file"):
+        list(extract_all(sources))
 
 
 def test_closing_early_ends_the_workers(tmp_path: Path) -> None:

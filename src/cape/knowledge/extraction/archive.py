@@ -20,6 +20,8 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _SUSPICIOUS_RATIO = 300
 _SUSPICIOUS_BYTES = 64 * MIB
+# What reading a member raises when its bytes, its place or its method are not as they should be.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _PIECE = 16 * 1024
 _MOST_MEMBERS = 20_000
 _WHOLE_MEMBER_BYTES = 256 * MIB
@@ -62,7 +64,7 @@ def member_bytes(archive: zipfile.ZipFile, name: str) -> bytes | None:
         raise Unreadable(f"is refused: its part `{name}` inflates to {megabytes(size)}")
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise Unreadable(f"is broken: its part `{name}` cannot be inflated") from error
 
 
@@ -114,12 +116,5 @@ def refuse_document_types(archive: zipfile.ZipFile) -> None:
             try:
                 with archive.open(member) as stream:
                     refuse_document_type(iter(partial(stream.read, _PIECE), b""))
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                OSError,
-                NotImplementedError,
-                RuntimeError,
-            ) as error:
+            except _BROKEN as error:
                 raise Unreadable(f"is broken: its part `{member.filename}` cannot be inflated") from error

@@ -64,7 +64,7 @@ def extract_all(
 
     Raises:
         KnowledgeNotInstalled: a package that reads one of these formats is missing; before any result.
-        WorkerNotStarted: Python could not be started.
+        WorkerNotStarted: Python, or this package in it, could not be started.
     """
     here: deque[_Task] = deque()
     apart: deque[_Task] = deque()
@@ -93,7 +93,7 @@ class _Task:
     @property
     def weight(self) -> int:
         """How much it fills a batch. Paths weigh more: a batch of them has to fit into a pipe."""
-        return self.size_bytes + 8 * (len(self.source.path) + len(os.fspath(self.source.file)))
+        return self.size_bytes + 32 * (len(self.source.path) + len(os.fspath(self.source.file)))
 
 
 def _size_of(source: SourceFile) -> int:
@@ -164,6 +164,9 @@ class _Pool:
     def _hear(self, worker: _Worker) -> Iterator[Document]:
         ended = not worker.read()
         while (answer := worker.answer()) is not None:
+            if not worker.has_begun:
+                worker.has_begun = True
+                continue
             document = _understood(answer, worker)
             if document is None:
                 worker.process.kill()
@@ -181,6 +184,8 @@ class _Pool:
         self._selector.unregister(worker.output)
         self._workers.remove(worker)
         code = worker.end()
+        if not worker.has_begun:
+            raise WorkerNotStarted(f"a process that reads documents ended with code {code} before it began")
         if worker.tasks and (late or not worker.served):
             file = worker.tasks.popleft().source
             reason = _reason(code, late, self._limits)
@@ -210,6 +215,7 @@ class _Worker:
 
     def __init__(self, limits: Limits) -> None:
         self.tasks: deque[_Task] = deque()
+        self.has_begun = False
         self.served = 0
         self.deadline = 0.0
         self._limits = limits

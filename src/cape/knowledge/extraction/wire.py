@@ -19,7 +19,7 @@ class BadReply(ValueError):
 def to_bytes(document: ExtractedDocument | UnreadDocument) -> bytes:
     """A document as JSON in UTF-8."""
     return json.dumps(_values_of(document), ensure_ascii=False, separators=(",", ":")).encode(
-        errors="replace"
+        errors="surrogatepass"
     )
 
 

@@ -1,7 +1,8 @@
 """The worker process: reads one document after another, for the process that started it.
 
-Its first line of input is the limits, each further line a document, as JSON; each answer is its length (8
-bytes, big-endian) and a document as JSON. It ends when its input does. Only `isolation` starts it.
+Its first line of input is the limits, each further line a document, as JSON. Each answer is its length (8
+bytes, big-endian) and a document as JSON; the first one is empty: the process has begun. It ends when its
+input does. Only `isolation` starts it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from cape.knowledge.extraction.limits import Limits
 from cape.knowledge.extraction.wire import to_bytes
 
 EXIT_OUT_OF_MEMORY = 77
+READY = bytes(8)
+"""The first answer, an empty one: the process has begun."""
+
 WALL_FACTOR = 4
 """A document may take this many times its seconds of processor time, by the clock."""
 
@@ -30,6 +34,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limits = Limits(**json.loads(sys.stdin.buffer.readline()))
     _bound_memory(limits)
+    answers.write(READY)
+    answers.flush()
     for line in sys.stdin.buffer:
         path, file = json.loads(line)
         answer = _answer(path, Path(file), limits)
