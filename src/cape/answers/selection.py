@@ -255,7 +255,7 @@ def candidates_of(
 
 
 _Place = tuple[int, Passage, tuple[Unit, ...], int]
-MOST_VECTORS = 40
+MOST_VECTORS = 24
 """Units of one question that are embedded; reading more would cost more time than an answer may take."""
 
 
@@ -277,10 +277,13 @@ def _worth_a_vector(question: Question, found: list[_Place]) -> list[_Place]:
 def text_to_embed(chunk: Chunk, unit: Unit) -> str:
     """A unit as it is embedded: a row, an item and a short sentence mean little without their heading."""
     if not unit.is_row and len(unit.text) >= SHORT_UNIT:
-        return unit.text
+        return unit.text[:LONGEST_EMBEDDED]
     heading = unit.heading or (chunk.title_path[-1] if chunk.title_path else "")
-    return f"{heading}: {unit.text}" if heading else unit.text
+    return (f"{heading}: {unit.text}" if heading else unit.text)[:LONGEST_EMBEDDED]
 
+
+LONGEST_EMBEDDED = 500
+"""Characters of a unit that are embedded: a long one costs time, and is rarely an answer."""
 
 SHORT_UNIT = 60
 """Characters below which a unit is embedded with its heading."""
