@@ -292,7 +292,7 @@ def test_a_private_base_shows_no_digest_of_a_document(manual: Project, tmp_path:
         assert path in text and hashlib.sha256(content.encode()).hexdigest() not in text
     assert all("keyed" in row and "sha256" not in row for row in rows(manual, "document"))
     manual.cape("index", "--locked").succeeded()
-    key = manual.directory / ".cape/knowledge/key"
+    key = manual.directory / ".cape/knowledge.key"
     assert key.stat().st_mode & 0o777 == 0o600
     status = fields(manual.cape("index", "status", "--json").succeeded())
     assert str(status["digest"]).removeprefix("sha256:") not in text

@@ -109,7 +109,7 @@ class _Rows:
 
 def project_key(project: Project) -> bytes:
     """The key of this project's private bases; made when it is first needed."""
-    file = project.state / "knowledge" / "key"
+    file = project.state / "knowledge.key"
     try:
         key = file.read_bytes()
         if len(key) == _KEY_BYTES:

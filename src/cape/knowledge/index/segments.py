@@ -158,10 +158,17 @@ def write_vectors(directory: Path, vectors: NDArray[np.float32]) -> VectorFiles:
     from cape.knowledge.index.vectors import binary_codes
 
     return {
-        "vectors": _write(directory, [vectors.astype("<f4", copy=False).tobytes()], "vectors"),
-        "codes": _write(directory, [binary_codes(vectors).astype("<u8", copy=False).tobytes()], "codes"),
+        "vectors": _write(directory, [_bytes(vectors.astype("<f4", copy=False))], "vectors"),
+        "codes": _write(directory, [_bytes(binary_codes(vectors).astype("<u8", copy=False))], "codes"),
         "dimensions": int(vectors.shape[1]),
     }
+
+
+def _bytes(array: NDArray[np.float32] | NDArray[np.uint64]) -> memoryview:
+    """An array's bytes, not copied."""
+    import numpy as np
+
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def join(directory: Path, segments: Sequence[Segment], name: str) -> Segment:
@@ -223,7 +230,7 @@ def texts_of(connection: sqlite3.Connection, first: int, last: int) -> Iterable[
     yield from ("" for _ in range(expected, last + 1))
 
 
-def _write(directory: Path, pieces: Iterable[bytes], kind: str) -> str:
+def _write(directory: Path, pieces: Iterable[bytes | memoryview], kind: str) -> str:
     """Put bytes into the file that is named by their digest, and give the digest."""
     home = directory / DIRECTORY
     home.mkdir(mode=0o700, exist_ok=True)
