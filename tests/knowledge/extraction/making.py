@@ -71,8 +71,12 @@ def pdf(
     rules: Sequence[tuple[float, float, float, float]] = (),
     title: str = "",
     encrypted: bool = False,
+    turned: bool = False,
 ) -> bytes:
-    """A PDF of A4 pages with Helvetica; `rules` are lines (x0, y0, x1, y1) on the first page."""
+    """A PDF of A4 pages with Helvetica; `rules` are lines (x0, y0, x1, y1) on the first page.
+
+    `turned` pages are drawn sideways and say so, as landscape pages often do.
+    """
     objects: list[bytes] = [b"<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
     objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode())
@@ -84,8 +88,11 @@ def pdf(
         content = b"\n".join(_shown(*text) for text in page)
         if number == 0:
             content += b"".join(f"\n{a} {b} m {c} {d} l S".encode() for a, b, c, d in rules)
+        if turned:
+            content = b"0 1 -1 0 595 0 cm\n" + content
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {6 + 2 * number} 0 R "
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Rotate {90 * turned}"
+            f"/Contents {6 + 2 * number} 0 R "
             "/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> >>".encode()
         )
         objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content))

@@ -163,6 +163,17 @@ def test_a_table_goes_on_over_a_page_with_its_headings(tmp_path: Path) -> None:
     assert [block.place.page for block in rows] == [1, 1, 2, 2, 2]
 
 
+def test_pages_that_are_turned_are_read_upright(tmp_path: Path) -> None:
+    page = [(57.0, 560.0, 16.0, "*A wide table"), *lines_at(57, 530, 10, LONG), *cells(ROWS, 470)]
+    rules = grid([57, 175, 295, 420], [482, 466, 450, 434])
+    upright, turned = (
+        document(tmp_path, "a.pdf", pdf([page], rules=rules, turned=turned)).blocks
+        for turned in (False, True)
+    )
+    assert told(turned) == told(upright)
+    assert [block.text for block in turned if block.kind is BlockKind.ROW] == SEEN
+
+
 def test_list_items_are_apart(tmp_path: Path) -> None:
     page = [
         *lines_at(57, 760, 10, LONG),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import Any
 
 from cape.knowledge.extraction.missing import load
@@ -24,14 +25,46 @@ def words_of(page: Any) -> list[Word]:
     raw = load("pypdfium2.raw", "pypdfium2")
     text_page = page.get_textpage()
     try:
-        return _Reader(raw, text_page.raw).words()
+        return _Reader(raw, text_page.raw, _Frame.of(page)).words()
     finally:
         text_page.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The part of a page that is seen, and how it is turned: 0, 90, 180 or 270 degrees clockwise."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+    rotation: int
+
+    @classmethod
+    def of(cls, page: Any) -> _Frame:
+        left, bottom, right, top = page.get_cropbox()
+        return cls(left, bottom, right, top, page.get_rotation())
+
+    def seen(self, x: float, y: float) -> tuple[float, float]:
+        """A point as its reader sees it, from the lower left corner."""
+        if self.rotation == 90:
+            return y - self.bottom, self.right - x
+        if self.rotation == 180:
+            return self.right - x, self.top - y
+        if self.rotation == 270:
+            return self.top - y, x - self.left
+        return x - self.left, y - self.bottom
+
+    def box(self, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
+        """A box likewise: its left, bottom, right and top."""
+        (x0, y0), (x1, y1) = self.seen(left, bottom), self.seen(right, top)
+        return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
 class _Reader:
-    def __init__(self, raw: Any, text_page: Any) -> None:
+    def __init__(self, raw: Any, text_page: Any, frame: _Frame) -> None:
         self._raw = raw
+        self._frame = frame
         self._page = text_page
         self._box = raw.FS_RECTF()
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
@@ -67,16 +100,17 @@ class _Reader:
         raw, page, box = self._raw, self._page, self._box
         raw.FPDFText_GetCharOrigin(page, first, self._x, self._y)
         raw.FPDFText_GetLooseCharBox(page, first, box)
-        x0, size = box.left, box.top - box.bottom
+        x0, bottom, x1, top = self._frame.box(box.left, box.bottom, box.right, box.top)
         if last != first:
             raw.FPDFText_GetLooseCharBox(page, last, box)
+            x1 = self._frame.box(box.left, box.bottom, box.right, box.top)[2]
         bold, fixed = self._style(first)
         return Word(
             text=_whole(text),
             x0=x0,
-            x1=max(box.right, x0),
-            baseline=self._y.value,
-            size=max(size, 0.1),
+            x1=max(x1, x0),
+            baseline=self._frame.seen(self._x.value, self._y.value)[1],
+            size=max(top - bottom, 0.1),
             bold=bold,
             fixed=fixed,
             line=line,
@@ -101,13 +135,14 @@ def _whole(text: str) -> str:
 def rules_of(page: Any) -> tuple[list[Rule], list[Rule]]:
     """The horizontal and the vertical rules that a page draws."""
     raw = load("pypdfium2.raw", "pypdfium2")
+    frame = _Frame.of(page)
     horizontal: list[Rule] = []
     vertical: list[Rule] = []
     for index in range(min(raw.FPDFPage_CountObjects(page.raw), _MOST_PATHS)):
         item = raw.FPDFPage_GetObject(page.raw, index)
         if raw.FPDFPageObj_GetType(item) == raw.FPDF_PAGEOBJ_PATH:
-            for x0, y0, x1, y1 in _boxes(raw, item):
-                _add_rules(x0, y0, x1, y1, horizontal, vertical)
+            for box in _boxes(raw, item):
+                _add_rules(*frame.box(*box), horizontal, vertical)
     return horizontal, vertical
 
 
