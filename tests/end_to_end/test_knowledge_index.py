@@ -282,6 +282,18 @@ def test_a_merged_lock_with_two_indices_names_the_way_out(indexed: Project) -> N
     assert indexed.lock.read_text() == theirs
 
 
+def test_a_lock_that_was_left_behind_is_told_and_brought_up(indexed: Project) -> None:
+    """As after a kill between the index and the lock."""
+    behind = indexed.lock.read_text()
+    change(indexed)
+    indexed.cape("index").succeeded()
+    ahead = indexed.lock.read_text()
+    indexed.lock.write_text(behind)
+    assert "the lock differs: documents (`docs/anchor.md`)" in indexed.cape("index", "status").stdout
+    assert fields(indexed.cape("index", "--json").succeeded())["lock_changed"] is True
+    assert indexed.lock.read_text() == ahead
+
+
 def test_a_private_base_shows_no_digest_of_a_document(manual: Project, tmp_path: Path) -> None:
     import hashlib
 
