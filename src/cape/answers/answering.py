@@ -136,17 +136,16 @@ def _answer_clause(
     whole: WholeDocument | None,
     weighing: Weighing,
 ) -> _Clause:
-    candidates = candidates_of(question, passages, similarities, weighing)
-    usable = [one for one in candidates if not (question.is_aggregate and one.unit.is_row)]
     rows = rows_for(question, _with_tables(passages, whole))
     covered = max((row.coverage for row in rows), default=0.0)
+    exact = bool(rows) and all(row.exact for row in rows)
+    if exact and covered >= EXACT_TABLE_BAR:
+        return _answered_by_rows(question, rows, covered, ())
+    candidates = candidates_of(question, passages, similarities, weighing)
+    usable = [one for one in candidates if not (question.is_aggregate and one.unit.is_row)]
     sentence = next((one for one in usable if not one.unit.is_row), None)
-    table_bar = EXACT_TABLE_BAR if rows and all(row.exact for row in rows) else TABLE_BAR
-    if rows and covered >= table_bar and not _says_more(sentence, rows, covered):
-        pieces = tuple(_row_piece(row) for row in rows)
-        return _Clause(
-            question=question, pieces=pieces, confidence=covered, candidates=candidates, decision=None
-        )
+    if covered >= TABLE_BAR and not _says_more(sentence, rows, covered):
+        return _answered_by_rows(question, rows, covered, candidates)
     if not usable:
         return _Clause(question=question, pieces=(), confidence=0.0, candidates=candidates, decision=None)
     decision = decide(question, usable[0], usable, weighing)
@@ -160,9 +159,16 @@ def _answer_clause(
     )
 
 
+def _answered_by_rows(
+    question: Question, rows: Sequence[RowAnswer], covered: float, candidates: tuple[Candidate, ...]
+) -> _Clause:
+    pieces = tuple(_row_piece(row) for row in rows)
+    return _Clause(question=question, pieces=pieces, confidence=covered, candidates=candidates, decision=None)
+
+
 def _says_more(sentence: Candidate | None, rows: Sequence[RowAnswer], covered: float) -> bool:
     """Whether a sentence answers better than the rows: it has more of the question, or a better place."""
-    if sentence is None or all(row.exact for row in rows):
+    if sentence is None:
         return False
     return sentence.features.coverage >= covered and sentence.rank <= min(row.rank for row in rows)
 
