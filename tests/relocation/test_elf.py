@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cape.environment.relocation.elf import (
@@ -225,6 +225,7 @@ def test_garbage_is_refused_as_damaged() -> None:
     noise=st.binary(max_size=64),
     end=st.none() | st.integers(0, 1 << 15),
 )
+@example(head=37, noise=b"\0\0\x80", end=None)  # section headers at an address of 64 bits
 def test_a_damaged_file_is_refused_or_read_but_never_crashes(
     head: int, noise: bytes, end: int | None, sample_file: Path
 ) -> None:

@@ -266,7 +266,7 @@ def _read(layout: str, data: Buffer, at: int) -> tuple[int, ...]:
 def _unpack(layout: struct.Struct, data: Buffer, at: int) -> tuple[int, ...]:
     try:
         return layout.unpack_from(data, at)
-    except struct.error:
+    except (struct.error, OverflowError):
         raise DamagedElf(f"the file ends before byte {at + layout.size}") from None
 
 
