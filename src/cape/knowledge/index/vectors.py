@@ -29,7 +29,6 @@ RESCORED = 3_000
 _BLOCK = 1_024
 _COLLECTED_PART = 2
 _CODE_BLOCK = 16_384
-_COPYING = 10
 _THREADS = 2
 # What a float32 sum of 384 products of unit vectors may differ from the exact one, with room to spare.
 _SLACK = 2e-5
