@@ -41,7 +41,7 @@ ASKED: tuple[str, ...] = (
     "loan-repaid",
     "thursday-four",
     "lunch-after-increase",
-    "battery-cover",
+    "university-400",
 )
 """Questions of `questions.toml` that are shown: a table of a DOCX, cells of an XLSX, a page of a PDF, yes or
 no, a mail that is newer than a page of the intranet, two documents."""
