@@ -103,29 +103,31 @@ def _first_of(missing: Sequence[MissingLibrary]) -> Iterator[str]:
 
 def check_scripts(
     plan: EnvironmentPlan,
-    contents: Mapping[str, PackageContents],
+    scripts: Mapping[str, Mapping[str, str]],
+    contents: Callable[[str], PackageContents],
     has: Callable[[str], bool],
     owners: Owners,
 ) -> tuple[str, ...]:
-    """Sentences about programs that lack their interpreter, of the packages whose contents are given.
+    """Sentences about programs that lack their interpreter.
 
-    `has` says whether the finished environment has a file at a path below its root. Raises
-    `InterpreterMissing` where no program of a package that the manifest names could start.
+    `scripts` maps packages to paths and `#!` lines, `contents` gives what a package has besides, and `has`
+    says whether the finished environment has a file at a path below its root. Raises `InterpreterMissing`
+    where no program of a package that the manifest names could start.
     """
     from cape.analysis.contents import PROGRAMS
     from cape.analysis.scripts import missing_interpreters
 
     rows = [
         (package, path, line)
-        for package, found in contents.items()
-        for path, line in found.scripts.items()
+        for package, found in scripts.items()
+        for path, line in found.items()
         if PROGRAMS.fullmatch(path)
     ]
     missing = missing_interpreters(rows, has)
     roots = {name for source, name in plan.roots if source == "debian"}
     for package in sorted({one.package for one in missing} & roots):
         lacking = [one for one in missing if one.package == package]
-        if len(lacking) == sum(file.is_program for file in contents[package].files):
+        if len(lacking) == sum(file.is_program for file in contents(package).files):
             name = posixpath.basename(lacking[0].interpreter)
             raise InterpreterMissing(str(lacking[0]), hint=_advice(name, owners))
     return tuple(_told(missing))
@@ -175,8 +177,15 @@ def check_lock_closure(lock: Lock, workshop: Workshop, sources: Mapping[str, Sou
     owners = owners_of(sources, plan)
     facts = [(package.name, known[package.name].facts) for package in plan.packages if package.name in known]
     notes = check_libraries(facts, plan, owners)
-    shown = {package.name: known[package.name].contents() for package in exposed(plan)}
-    return (*notes, *check_scripts(plan, shown, lambda path: _has(known.values(), path), owners))
+    scripts = {package.name: known[package.name].scripts() for package in exposed(plan)}
+
+    def contents(name: str) -> PackageContents:
+        return known[name].contents()
+
+    def has(path: str) -> bool:
+        return _has(known.values(), path)
+
+    return (*notes, *check_scripts(plan, scripts, contents, has, owners))
 
 
 class _Known(Protocol):
@@ -185,6 +194,7 @@ class _Known(Protocol):
     @property
     def facts(self) -> TreeFacts: ...
     def has(self, path: str) -> bool: ...
+    def scripts(self) -> Mapping[str, str]: ...
     def contents(self) -> PackageContents: ...
 
 
@@ -199,6 +209,11 @@ class _Object:
 
     def has(self, path: str) -> bool:
         return os.path.lexists(self.object.tree / "root" / path)
+
+    def scripts(self) -> Mapping[str, str]:
+        from cape.operations.judging import scripts_of_object
+
+        return scripts_of_object(self.object, self.facts)
 
     def contents(self) -> PackageContents:
         from cape.operations.judging import contents_of_object
@@ -216,6 +231,9 @@ class _Artifact:
 
     def has(self, path: str) -> bool:
         return any(file.path == f"root/{path}" for file in self.found.files)
+
+    def scripts(self) -> Mapping[str, str]:
+        return self.found.scripts
 
     def contents(self) -> PackageContents:
         return self.found

@@ -25,6 +25,7 @@ from cape.sources.protocol import LockedPackage, Requirement, Resolution, Resolv
 
 if TYPE_CHECKING:
     from cape.analysis.contents import PackageContents
+    from cape.environment.relocation import TreeFacts
     from cape.store import StoreObject
 
 _log = logging.getLogger(__name__)
@@ -482,14 +483,21 @@ def contents_of_object(one: StoreObject, package: str) -> PackageContents:
         for entry in one.listing()
         if not entry.path.startswith(f"root/var/lib/cape/control/{package}/")
     )
-    scripts = {path: line for path in facts.private if (line := _first_line(one.tree / path)) is not None}
     names = ("preinst", "postinst", "config")
     return PackageContents(
         files=files,
         elf=facts.elf,
-        scripts=scripts,
+        scripts=scripts_of_object(one, facts),
         control={name: text for name in names if (text := _text(control / name))},
     )
+
+
+def scripts_of_object(one: StoreObject, facts: TreeFacts) -> dict[str, str]:
+    """The `#!` lines of an object's programs, without the two signs, by their paths."""
+    from cape.analysis.contents import PROGRAMS
+
+    programs = filter(PROGRAMS.fullmatch, facts.private)
+    return {path: line for path in programs if (line := _first_line(one.tree / path)) is not None}
 
 
 def _text(file: Path) -> str:

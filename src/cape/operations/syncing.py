@@ -288,7 +288,9 @@ def _check_scripts(
     def has(path: str) -> bool:
         return os.path.lexists(root / path)
 
-    return check_scripts(plan, unpacked.looked(exposed(plan)), has, owners_of(sources, plan))
+    shown = unpacked.looked(exposed(plan))
+    scripts = {name: contents.scripts for name, contents in shown.items()}
+    return check_scripts(plan, scripts, shown.__getitem__, has, owners_of(sources, plan))
 
 
 def _limits(plan: EnvironmentPlan, unpacked: Unpacked) -> Iterator[str]:
