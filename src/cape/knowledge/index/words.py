@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from cape.errors import IntegrityError
@@ -392,36 +393,49 @@ def _score(
     import numpy as np
 
     touched: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-    closed = False
+    remaining = list(accumulate((found.ceiling for found in reversed(pending)), initial=0.0))[:0:-1]
+    closed, looked = False, 0
     for at, found in enumerate(pending):
-        remaining = sum(later.ceiling for later in pending[at:])
-        if not closed and len(touched) >= k:
+        # Looking costs a pass over the rows found, so it is done ever more rarely.
+        if len(touched) >= k and at - looked >= at // 8:
+            looked = at
             threshold = float(np.partition(scores[touched], len(touched) - k)[len(touched) - k])
-            closed = remaining < threshold * (1 - 1e-4)
-        if closed:
-            threshold = float(np.partition(scores[touched], len(touched) - k)[len(touched) - k])
-            touched = touched[scores[touched] + np.float32(remaining * (1 + 1e-4)) >= threshold]
+            closed = closed or remaining[at] < threshold * (1 - 1e-4)
+            if closed:
+                touched = touched[scores[touched] + np.float32(remaining[at] * (1 + 1e-4)) >= threshold]
         new = []
         for number, rows, counts in found.postings:
             base, segment = allowed.bases[number], allowed.segments[number]
             if closed:
                 rows, counts = _only(rows, counts, touched, base, len(segment))
-            frequencies = counts.astype(np.float32)
-            divisor = segment.lengths[rows].astype(np.float32)
-            divisor *= norms[1]
-            divisor += norms[0]
-            divisor += frequencies
-            frequencies /= divisor
-            frequencies *= np.float32(found.ceiling)
             places = rows.astype(np.int64)
             places += base
             if not closed:
                 new.append(places[scores[places] == 0])
-            scores[places] += frequencies
+            scores[places] += _saturated(counts, segment.lengths[rows], norms, np.float32(found.ceiling))
         if new:
             touched = np.concatenate([touched, *new])
     touched.sort()
     return touched
+
+
+def _saturated(
+    counts: NDArray[np.uint16],
+    lengths: NDArray[np.uint32],
+    norms: tuple[np.float32, np.float32],
+    ceiling: np.float32,
+) -> NDArray[np.float32]:
+    """What a term adds to rows: `ceiling * count / (count + norms[0] + norms[1] * length)`."""
+    import numpy as np
+
+    frequencies = counts.astype(np.float32)
+    divisor = lengths.astype(np.float32)
+    divisor *= norms[1]
+    divisor += norms[0]
+    divisor += frequencies
+    frequencies /= divisor
+    frequencies *= ceiling
+    return frequencies
 
 
 def _only(
