@@ -133,6 +133,15 @@ def test_a_table_without_rules_is_found_by_its_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_an_unruled_table_of_words_has_a_head_only_in_bold_type(tmp_path: Path) -> None:
+    rows = [("mode", "what it does"), ("-d", "default settings"), ("-s", "slow start")]
+    plain = document(tmp_path, "a.pdf", pdf([cells(rows, 690)]))
+    assert texts(plain) == ["mode; what it does", "-d; default settings", "-s; slow start"]
+    bold = [(f"*{rows[0][0]}", f"*{rows[0][1]}"), *rows[1:]]
+    found = document(tmp_path, "b.pdf", pdf([cells(bold, 690)]))
+    assert texts(found)[0] == "mode: -d; what it does: default settings"
+
+
 def grid(xs: list[float], ys: list[float]) -> list[tuple[float, float, float, float]]:
     across = [(xs[0], y, xs[-1], y) for y in ys]
     return across + [(x, ys[0], x, ys[-1]) for x in xs]

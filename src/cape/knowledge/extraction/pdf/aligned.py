@@ -84,6 +84,7 @@ def _table(run: list[list[Segment]]) -> Grid | None:
         top=run[0][0].top,
         bottom=run[-1][0].bottom,
         rows=tuple(tuple(row) for row in rows),
+        ruled=False,
         bold_head=all(segment.bold for segment in run[0]),
         columns=tuple(columns),
     )

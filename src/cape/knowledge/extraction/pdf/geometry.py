@@ -66,6 +66,7 @@ class Grid:
     bottom: float
     rows: tuple[tuple[str, ...], ...]
     bold_head: bool
+    ruled: bool
     columns: tuple[tuple[float, float], ...]
 
 

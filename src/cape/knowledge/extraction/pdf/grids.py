@@ -106,6 +106,7 @@ def _grid(xs: list[float], ys: list[float], words: list[Word], vertical: Sequenc
         top=ys[0],
         bottom=ys[-1],
         rows=tuple(tuple(texts[column] for column in used) for texts in rows),
+        ruled=True,
         bold_head=bool(head) and all(word.bold for word in head),
         columns=tuple((xs[column], xs[column + 1]) for column in used),
     )

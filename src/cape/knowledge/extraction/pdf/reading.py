@@ -24,7 +24,7 @@ from cape.knowledge.extraction.pdf.prose import (
 )
 from cape.knowledge.extraction.pdf.words import rules_of, words_of
 from cape.knowledge.extraction.reading import Unreadable
-from cape.knowledge.extraction.tables import GridCell, head_rows, headings
+from cape.knowledge.extraction.tables import GridCell, Row, head_rows, headings
 
 _TAIL = 2048
 _SAME_PLACE = 6.0
@@ -154,10 +154,16 @@ class _Tables:
 
     def _begin(self, table: Grid) -> None:
         self._name = self._assembly.name_table()
-        grid = [[GridCell(text) if text else None for text in row] for row in table.rows]
-        count = head_rows(grid) or (1 if table.bold_head and len(grid) > 1 else 0)
+        grid: list[Row] = [[GridCell(text) if text else None for text in row] for row in table.rows]
+        count = head_rows(grid) if table.ruled or _has_values(grid) else 0
+        count = count or int(table.bold_head and len(grid) > 1)
         self._head = table.rows[:count]
         self._columns = headings(grid[:count])
+
+
+def _has_values(grid: Sequence[Row]) -> bool:
+    """Without values below, and without rules, nothing but bold type tells a head from a first row."""
+    return any(cell is not None and cell.is_typed for row in grid[1:] for cell in row)
 
 
 def _aligned(above: Grid, below: Grid) -> bool:
