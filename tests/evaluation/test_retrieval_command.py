@@ -146,7 +146,7 @@ def test_in_a_project_without_embedder_words_decide(cape: Cape, tmp_path: Path) 
     (tmp_path / "here" / "cape.toml").write_text('schema = 1\n[environment]\nname = "x"\n')
     code, _, err = cape("small")
     assert code == 0
-    assert "words only: the project has no model with a tokenizer" in err
+    assert "words only: the project has no lock yet" in err
     code, _, err = cape("small", "--embedder", "mini")
     assert code == 1
     assert "the project's lock has no embedder `mini`" in err

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cape.evaluation.retrieval import RetrievalResult
     from cape.knowledge.documents import Chunk
     from cape.knowledge.protocol import Embedder
+    from cape.lock.model import Lock
     from cape.operations.project import Project, Workshop
     from cape.sources.protocol import LockedPackage, Progress
 
@@ -208,13 +209,16 @@ def _of_project(
     project: Project, wanted: str | None, workshop: Workshop
 ) -> tuple[Embedder | None, str | None]:
     """The lock's model of that name; the only one that can embed, if none is named."""
+    from cape.lock.files import read_lock
     from cape.names import nearest
     from cape.operations.knowledge import LockedEmbedder
 
-    embedders = _embedders_of(project)
+    lock = read_lock(project.lock_path)
+    embedders = _embedders_of(lock)
     names = sorted(embedders)
     if wanted is None and not names:
-        return None, "words only: the project has no model with a tokenizer"
+        reason = "the project has no model with a tokenizer" if lock else "the project has no lock yet"
+        return None, f"words only: {reason}"
     if wanted is None and len(names) > 1:
         listed = ", ".join(f"`{name}`" for name in names)
         raise NoSuchEmbedder(f"the project has several embedders: {listed}", hint="choose with `--embedder`")
@@ -229,11 +233,8 @@ def _of_project(
     return LockedEmbedder(project, name, embedders[name], workshop, fetch=True), None
 
 
-def _embedders_of(project: Project) -> dict[str, dict[str, LockedPackage]]:
+def _embedders_of(lock: Lock | None) -> dict[str, dict[str, LockedPackage]]:
     """The locked models of this system that have a tokenizer: for each, the row that gives each part."""
-    from cape.lock.files import read_lock
-
-    lock = read_lock(project.lock_path)
     models: dict[str, dict[str, LockedPackage]] = {}
     for row in lock.packages_of("model") if lock else ():
         if System.current() in row.systems:
