@@ -48,12 +48,11 @@ Extract = Callable[[Iterable[tuple[str, Path]]], Iterator[Document]]
 
 
 class Surveyed(NamedTuple):
-    """A file as it is now. `read_at_ns` is when it was hashed; None where its state was known."""
+    """A file as it is now. `hashed` is its state and when reading began; None where its state was known."""
 
     path: str
     wanted: Wanted
-    state: FileState
-    read_at_ns: int | None
+    hashed: tuple[FileState, int] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,13 +111,13 @@ def survey(project: Project, base: KnowledgeBase, seen: Seen, *, full: bool = Fa
 def _surveyed(
     project: Project, file: FoundFile, known: tuple[int, int, int, str] | None, extractor: _Extractors
 ) -> Surveyed:
-    state = FileState(file.size_bytes, file.modified_ns, file.inode)
+    path = file.path
+    state = (file.size_bytes, file.modified_ns, file.inode)
     if known is not None and known[:3] == state:
-        return Surveyed(file.path, Wanted(Digest(known[3]), extractor.of(file.path)), state, None)
+        return Surveyed(path, Wanted(Digest(known[3]), extractor.of(path)), None)
     began_ns = time.time_ns()
-    digest = Digest.of_file(project.directory / file.path)
-    wanted = Wanted(digest, extractor.of(file.path))
-    return Surveyed(path=file.path, wanted=wanted, state=state, read_at_ns=began_ns)
+    digest = Digest.of_file(project.directory / path)
+    return Surveyed(path, Wanted(digest, extractor.of(path)), (FileState(*state), began_ns))
 
 
 class _Extractors:
@@ -279,8 +278,9 @@ class _Work:
             self._note(file)
 
     def _note(self, file: Surveyed) -> None:
-        if file.read_at_ns is not None:
-            self.writer.note(file.path, file.state, file.wanted.digest, read_at_ns=file.read_at_ns)
+        if file.hashed is not None:
+            state, began_ns = file.hashed
+            self.writer.note(file.path, state, file.wanted.digest, read_at_ns=began_ns)
 
     def _refuse(self, unread: UnreadDocument, extractor: str) -> None:
         self.unread.append(unread)
