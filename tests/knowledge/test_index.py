@@ -295,3 +295,19 @@ def test_what_an_unfinished_change_added_and_nobody_wants_is_dropped(tmp_path: P
     with write_index(tmp_path, "base", recipe) as writer:
         draft = text_document("draft.md", "A secret draft.")
         assert not writer.has("draft.md", Wanted(draft.digest, draft.extractor))
+
+
+def test_a_generation_whose_vectors_were_replaced_is_searched_by_words(tmp_path: Path) -> None:
+    """One embedder, then none, then another: only the last one's vectors are there."""
+    build(tmp_path, TEXTS, embedder=HashEmbedder())
+    build(tmp_path, TEXTS)
+    build(tmp_path, TEXTS, embedder=HashEmbedder(seed="other"))
+    with open_index(tmp_path, "base") as index:
+        assert index.has_vectors
+        assert verify(index, embedder=HashEmbedder(seed="other"), sample=9).problems == ()
+    go_back(tmp_path, "base", 1)
+    with open_index(tmp_path, "base") as index:
+        assert not index.has_vectors
+        assert index.search_vector(HashEmbedder().embed(["x"])[0], EVERYONE, 5) == []
+        assert index.search_words("anchor", EVERYONE, 5)
+        assert verify(index, embedder=HashEmbedder(), sample=9).problems == ()

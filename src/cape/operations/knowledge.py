@@ -155,7 +155,7 @@ def open_for_asking(
         if built is not None and embedder is not None and built != embedder.digest:
             raise embedder_changed(base.name, built, embedder.digest)
         notes = [chosen.note] if chosen.note else []
-        if built is None and embedder is not None:
+        if embedder is not None and not index.has_vectors:
             notes.append(
                 f"searching by words alone: the index has no vectors; `cape index {base.name}` adds them"
             )

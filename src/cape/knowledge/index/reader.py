@@ -224,8 +224,12 @@ class IndexReader:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether this generation was made with an embedder."""
-        return self.generation.recipe.embedder is not None
+        """Whether each chunk has a vector of the embedder that this generation was made with.
+
+        A generation of long ago has none any more, once its chunks were embedded by another model.
+        """
+        has_embedder = self.generation.recipe.embedder is not None
+        return has_embedder and len(self._embedded) == len(self._segments)
 
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """The vectors of chunks, (len(ids), dimensions), zero for a chunk without one."""
