@@ -198,19 +198,29 @@ def _choice(
 
 
 def listwise(choices: Sequence[Choice], *, ridge: float = 0.003, steps: int = 1200) -> Matrix:
-    """Weights, none below 0, that make the right candidates of each question likely; by Adam."""
+    """Weights, none below 0, that make the right candidates of each question likely; by Adam.
+
+    All questions are worked on at once: shorter lists are filled up with candidates that cannot be chosen.
+    """
     choices = [one for one in choices if one.chosen.any()]
-    total = sum(one.counts for one in choices)
-    weights = np.zeros(choices[0].inputs.shape[1])
+    longest, width = max(len(one.chosen) for one in choices), choices[0].inputs.shape[1]
+    inputs = np.zeros((len(choices), longest, width))
+    lost = np.full((len(choices), longest), 1e9)
+    chosen = np.zeros((len(choices), longest))
+    for at, one in enumerate(choices):
+        inputs[at, : len(one.chosen)], lost[at, : len(one.chosen)] = one.inputs, one.penalty
+        chosen[at, : len(one.chosen)] = one.chosen
+    counts = np.array([one.counts for one in choices])
+    counts = counts[:, None] / counts.sum()
+    weights = np.zeros(width)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, steps + 1):
-        slope = ridge * weights
-        for one in choices:
-            sums = one.inputs @ weights - one.penalty
-            given = np.exp(sums - sums.max())
-            given /= given.sum()
-            right = given * one.chosen
-            slope = slope + one.counts / total * (one.inputs.T @ (given - right / right.sum()))
+        sums = inputs @ weights - lost
+        given = np.exp(sums - sums.max(axis=1, keepdims=True))
+        given /= given.sum(axis=1, keepdims=True)
+        right = given * chosen
+        off = counts * (given - right / np.maximum(right.sum(axis=1, keepdims=True), 1e-12))
+        slope = ridge * weights + np.einsum("qc,qcf->f", off, inputs)
         mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
         moved = 0.1 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
         weights = np.maximum(weights - moved, 0.0)
