@@ -229,6 +229,14 @@ def test_html_without_a_sound_structure_is_read_all_the_same(tmp_path: Path) -> 
     assert texts(document(tmp_path, "a.html", page)) == ["one", "two", "three", "four", "five"]
 
 
+def test_html_of_tags_that_never_end_is_read_in_time(tmp_path: Path) -> None:
+    """The library's parser needs a time for this that grows with the square of the length, and more."""
+    for tag in ("<a ", "<p", "</", "<a href='"):
+        page = f"<p>seen</p>{tag * 50_000}<p>also seen</p>"
+        found = document(tmp_path, "a.html", page.encode())
+        assert (found.blocks[0].text, found.blocks[-1].text) == ("seen", "also seen")
+
+
 MAIL = """From: Signe <signe@firm.example>
 To: Ragna <ragna@lab.example>
 Subject: =?utf-8?q?Re=3A_Gda=C5=84sk?=

@@ -92,6 +92,11 @@ _VOID = frozenset(
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:-]+)", re.IGNORECASE)
 _DEEPEST = 400
 
+# The library looks for the end of each tag that has none in all that follows. A page of such tags would take
+# it hours; there they are text. Where there are few, its own way is the better one.
+_UNCLOSED = re.compile(r"<(?!!--)(?=[^<>]*(?:<|\Z))")
+_MANY_UNCLOSED = 200
+
 
 def extract_webpage(data: bytes, assembly: Assembly, limits: Limits) -> None:
     """The main text of a page, its lists and its tables, with lines."""
@@ -106,6 +111,8 @@ def extract_webpage(data: bytes, assembly: Assembly, limits: Limits) -> None:
 
 def add_webpage(text: str, assembly: Assembly, *, with_lines: bool = True) -> None:
     """Append the blocks of a page."""
+    if text.count("<") - text.count(">") > _MANY_UNCLOSED:
+        text = _UNCLOSED.sub("&lt;", text)
     page = _Page(assembly, with_lines)
     page.feed(text)
     page.close()
