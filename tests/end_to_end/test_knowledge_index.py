@@ -230,6 +230,7 @@ def test_a_link_that_leads_in_a_circle_is_cut(manual: Project) -> None:
 
 def test_names_of_bases_are_checked(manual: Project) -> None:
     manual.cape("index", "manuel").failed(1, "there is no knowledge base `manuel`", "did you mean `manual`?")
+    manual.cape("index", "verfy").failed(1, "did you mean `cape index verify`?")
     text = MANIFEST + '\n[knowledge.other]\nsources = ["other/**"]\n'
     manual.manifest.write_text(text)
     manual.cape("index", "diff").failed(1, "several knowledge bases: `manual`, `other`")

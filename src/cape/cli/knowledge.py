@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cape.cli.output import clock, count, duration, paint, say, show_json, size, table
 from cape.errors import UsageError
+from cape.names import nearest
 from cape.operations.project import Project, Workshop, find_project
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cape.operations.indexing import IndexResult, IndexStatus
     from cape.operations.knowledge import KnowledgeBase
 
+_VERBS = ("status", "diff", "rollback", "verify")
 _LISTED = 10
 """Documents of a kind that are named, before the rest is counted."""
 
@@ -42,12 +44,17 @@ def _opened(arguments: argparse.Namespace) -> tuple[Project, Lock | None, Worksh
 def _chosen(project: Project, name: str | None) -> list[KnowledgeBase]:
     """The base of that name, or all of the manifest's."""
     from cape.manifest import read_manifest
-    from cape.operations.knowledge import bases_of, find_base
+    from cape.operations.knowledge import UnknownKnowledge, bases_of, find_base
 
     manifest = read_manifest(project.manifest_path)
     if name is None and len(bases_of(manifest)) > 1:
         return list(bases_of(manifest).values())
-    return [find_base(manifest, name)]
+    try:
+        return [find_base(manifest, name)]
+    except UnknownKnowledge as error:
+        if name is not None and (verb := nearest(name, _VERBS, limit=1)):
+            error.hint = f"did you mean `cape index {verb[0]}`?"
+        raise
 
 
 def _one(project: Project, name: str | None) -> KnowledgeBase:
