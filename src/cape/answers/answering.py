@@ -37,8 +37,8 @@ from cape.knowledge.documents import Place
 from cape.names import Digest
 
 _CLAUSES = re.compile(
-    r",?\s+and\s+(?=(?:who|whom|what|when|where|which|why|how|is|are|does|do|can|may|must|by when|to whom|"
-    r"until when|at what)\b)|\?\s+(?=\S)",
+    r",?\s+and\s+(?=(?:(?:for|by|until|since|at|in|to|on|of|from|with|after|up to)\s+)?"
+    r"(?:who|whom|whose|what|when|where|which|why|how|is|are|does|do|can|may|must)\b)|\?\s+(?=\S)",
     re.IGNORECASE,
 )
 _REFERS = re.compile(
@@ -47,6 +47,10 @@ _REFERS = re.compile(
 
 WholeDocument = Callable[[str], Sequence[Passage]]
 """Gives the passages of a document that the asker may see, in reading order, up to a bound."""
+
+
+Search = Callable[[str], Sequence[Passage]]
+"""Finds the passages for a part of a question, best first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +98,12 @@ def answer_question(
     *,
     whole: WholeDocument | None = None,
     weighing: Weighing | None = None,
+    search: Search | None = None,
 ) -> Answer:
     """The answer that the passages give, best first; `weighing` stands in for the calibrated one.
+
+    Of a question that asks several things at once, each is read from passages of its own where `search` finds
+    some.
 
     Raises `EmptyQuestion`.
     """
@@ -103,8 +111,8 @@ def answer_question(
     question = read_question(text)
     read = list(passages[:READ_PASSAGES])
     clauses = [
-        _answer_clause(read_question(clause), read, similarities, whole, weighing)
-        for clause in clauses_of(question.text)
+        _answer_clause(read_question(clause), list(own[:READ_PASSAGES]), similarities, whole, weighing)
+        for clause, own in _passages_of(question, passages, search)
     ]
     found = [clause for clause in clauses if clause.pieces]
     confidence = min((one.confidence for one in found), default=max(one.confidence for one in clauses))
@@ -121,6 +129,16 @@ def answer_question(
         notes=_notes(question),
     )
     return _with_pieces(answer, found) if found else answer
+
+
+def _passages_of(
+    question: Question, passages: Sequence[Passage], search: Search | None
+) -> list[tuple[str, Sequence[Passage]]]:
+    """The clauses of a question, each with the passages to read it from."""
+    clauses = clauses_of(question.text)
+    if len(clauses) == 1 or search is None:
+        return [(clause, passages) for clause in clauses]
+    return [(clause, search(clause) or passages) for clause in clauses]
 
 
 def _notes(question: Question) -> tuple[str, ...]:

@@ -149,13 +149,10 @@ def answer_from(
 ) -> Answer:
     """The answer that a ranking gives; `bar` as in `ask`."""
     from cape.answers.answering import answer_question
+    from cape.answers.retrieval import retrieve
     from cape.answers.selection import Passage
     from cape.answers.weights import BY_VECTORS, BY_WORDS
 
-    passages = [
-        Passage(id=one.id, chunk=one.chunk, nearness=one.vectors.score if one.vectors else 0.0)
-        for one in retrieval.chunks
-    ]
     by_vectors = embedder if retrieval.by_vectors else None
 
     def whole(document: str) -> Sequence[Passage]:
@@ -163,10 +160,30 @@ def answer_from(
         chunks = index.chunks(ids)
         return [Passage(id=one, chunk=chunks[one]) for one in ids if one in chunks]
 
+    def search(clause: str) -> Sequence[Passage]:
+        return passages_of(retrieve(index, by_vectors, clause, groups, max(1, len(retrieval.chunks))))
+
     weighing = BY_VECTORS if by_vectors is not None else BY_WORDS
     if bar is not None:
         weighing = replace(weighing, bar=bar)
-    return answer_question(text, passages, similarities_by(by_vectors), whole=whole, weighing=weighing)
+    return answer_question(
+        text,
+        passages_of(retrieval),
+        similarities_by(by_vectors),
+        whole=whole,
+        weighing=weighing,
+        search=search,
+    )
+
+
+def passages_of(retrieval: Retrieval) -> list[Passage]:
+    """What is read for an answer: the ranking's chunks with their cosines, 0 where there is none."""
+    from cape.answers.selection import Passage
+
+    return [
+        Passage(id=one.id, chunk=one.chunk, nearness=one.vectors.score if one.vectors else 0.0)
+        for one in retrieval.chunks
+    ]
 
 
 def similarities_by(embedder: Embedder | None) -> Similarities:

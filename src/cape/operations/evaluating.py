@@ -101,7 +101,7 @@ def prepare_collection(
     from cape.evaluation.memory import MemoryIndex
 
     collection = read_collection(directory)
-    embedder, why = _embedder(choice, project, workshop)
+    embedder, why = embedder_for(choice, project, workshop)
     chunks = [chunk for document in collection.documents for chunk in _chunks_of(document)]
     vectors, embedded = None, 0
     if embedder is not None:
@@ -183,7 +183,7 @@ def _chunks_of(document: CollectionDocument) -> tuple[Chunk, ...]:
 # -- which embedder ----------------------------------------------------------------------------------
 
 
-def _embedder(
+def embedder_for(
     choice: EmbedderChoice, project: Project | None, workshop: Workshop
 ) -> tuple[Embedder | None, str | None]:
     """The embedder to use; None, and a sentence, where there is none."""

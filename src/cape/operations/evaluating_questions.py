@@ -139,10 +139,10 @@ def evaluate_answers(
     Raises `BadReadingTest`, and what choosing an embedder raises.
     """
     from cape.evaluation.reading import auroc, best_within, curve, point_at, read_rows, result_of
-    from cape.operations.evaluating import _embedder as chosen_embedder
+    from cape.operations.evaluating import embedder_for
 
     rows = read_rows(path)
-    embedder, why = chosen_embedder(choice, project, workshop)
+    embedder, why = embedder_for(choice, project, workshop)
     similarities = similarities_by(embedder)
     workshop.progress.start("answering", len(rows), unit="")
     results = []
