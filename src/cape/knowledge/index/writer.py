@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_EMBED_BATCH = 32
+_EMBED_BATCH = 16
 _TEXT_DIGEST_BYTES = 16
 
 
