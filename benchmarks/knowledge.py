@@ -378,7 +378,7 @@ SERIES: Sequence[tuple[str, str, Callable[[Measured], float]]] = (
 def picture(results: Sequence[Measured]) -> str:
     """Milliseconds over chunks, both by powers of ten."""
     width, height, left, bottom = 720, 420, 70, 360
-    tens_x = (math.floor(math.log10(results[0].chunks)), math.ceil(math.log10(results[-1].chunks)))
+    tens_x = (round(math.log10(results[0].chunks)), round(math.log10(results[-1].chunks)))
     low, high = 0.1, 1000.0
 
     def x(chunks: float) -> float:
