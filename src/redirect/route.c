@@ -621,10 +621,12 @@ const char *cape_lower(struct cape_route *route, struct stat *status)
 static bool has_parent(struct cape_route *route, int directory)
 {
     struct stat status;
-    char parent[PATH_MAX];
+    char parent[PATH_MAX + sizeof "usr/"]; /* as long as a normal form may be */
     bool own = route->given[0] != '/' || route->area == AREA_OWN;
-    size_t length = strlen(own ? route->given : route->tail);
     const char *path = own ? route->given : route->tail;
+    size_t length = strlen(path);
+    if (length >= sizeof parent)
+        return false;
     while (length > 1 && path[length - 1] == '/')
         length--;
     while (length && path[length - 1] != '/')

@@ -1,5 +1,7 @@
 """Random calls: which one, on which path, and how the path is spelled.
 
+No FIFO is made, as opening one would wait for ever.
+
 A path with `..` is taken by its text in the redirected world; its normal form, which is worked out here anew,
 is what the merged world is asked.
 """
@@ -78,7 +80,6 @@ CHANGES = [
         "link",
         "symlink",
         "mknod",
-        "mkfifo",
         "chmod",
         "fchmodat",
         "chown",
@@ -217,10 +218,10 @@ class Caller:
         path = b"".join(b"/" * random.choice([1, 1, 1, 1, 1, 2, 3]) + piece for piece in pieces)
         return path + random.choice([b""] * 12 + [b"/", b"//", b"/.", b"/.."])
 
-    def long_path(self) -> bytes:
+    def long_path(self, starts: list[bytes]) -> bytes:
         random = self.random
         length = random.choice([1000, 3000, 3900, 4000, 4050, 4080, 4090, 4094, 4095, 4096, 4097, 5000, 9000])
-        start = random.choice([b"/usr/", b"/usr/share/app/", b"/etc/", b"/bin/", b"/w/../usr/", b"/var/run/"])
+        start = random.choice(starts)
         filler = random.choice([b"x/", b"./", b"/", b"dir/../", b"abcdefg/"])
         path = (start + filler * 9000)[:length]
         return path + random.choice([b"", b"share/app/file", b"env", b"/"])
@@ -231,7 +232,8 @@ class Caller:
         if kind == 0:
             return b""
         if kind == 1:
-            return self.long_path()
+            starts = [b"/usr/", b"/usr/share/app/", b"/etc/", b"/bin/", b"/w/../usr/", b"/var/run/", b"own/"]
+            return self.long_path(starts)
         if kind == 2:
             return b"/" + b"/".join(self.component() for _ in range(random.randrange(1, 6)))
         if kind == 3:
@@ -322,6 +324,10 @@ class Caller:
         """A path that leads below /usr or into the environment."""
         random = self.random
         kind = random.random()
+        if kind < 0.04:
+            return self.long_path(
+                [b"/usr/", b"/bin/", b"/lib/../usr/share/app/", b"into/", ROOT.encode() + b"/"]
+            )
         if kind < 0.6:
             name = self.name()
             while not name.startswith(b"usr/"):
@@ -349,6 +355,8 @@ class Caller:
             path = path.rstrip(b"/.") or b"/usr"
         number = random.choice(WRITING) if name.startswith("write") else random.choice([0, 0o644])
         other: bytes | None = self.guarded_path()
+        if self.is_link_of_the_root(path):
+            path = b"/usr/lib"
         if name == "symlink":
             other = b"text"
         if name in ("mkstemp", "mkdtemp"):

@@ -161,17 +161,21 @@ class World:
             known["CAPE_STATE"] = f"{PROJECT}/.cape/state"
         else:
             known["JAIL_READ_ONLY"] = "/usr:/w/store"
-        done = subprocess.run(
+        with subprocess.Popen(
             [str(word) for word in words],
             env=known,
-            input=b"".join(map(_line, calls)),
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        answers = done.stdout.decode().splitlines()
-        if done.returncode:
-            answers.append(f"broke {done.returncode}: {done.stderr.decode(errors='replace')[:6000]}")
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                said, blamed = process.communicate(b"".join(map(_line, calls)), timeout=120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                said, blamed = process.communicate()
+        answers = said.decode().splitlines()
+        if process.returncode:
+            answers.append(f"broke {process.returncode}: {blamed.decode(errors='replace')[:6000]}")
         return answers
 
 
