@@ -153,7 +153,7 @@ def plain_vectors(prepared: PreparedCollection, question: str) -> Scores:
 
 WORDS = "words alone"
 VECTORS = "vectors alone"
-OURS = "cape: standardised, sentences, vectors .7, second .3"
+OURS = "cape: standardised, sentences, vectors .65, second .3"
 WAYS: dict[str, Way] = {
     WORDS: way(lambda prepared, question: by_score(words(prepared, question))),
     VECTORS: way(plain_vectors),
@@ -167,7 +167,7 @@ WAYS: dict[str, Way] = {
 }
 TUNING: dict[str, Way] = {
     "vectors alone, sentences": way(lambda prepared, question: by_score(vectors(prepared, question))),
-    **{f"standardised, vectors {weight}": way(standardised(weight)) for weight in (0.5, 0.6, 0.8)},
+    **{f"standardised, vectors {weight}": way(standardised(weight)) for weight in (0.5, 0.6, 0.7, 0.8)},
     **{
         f"standardised, second {share}": way(standardised(retrieval.VECTORS_SHARE), share)
         for share in (0.0, 0.1, 0.2, 0.4)

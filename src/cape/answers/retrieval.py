@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 POOL = 500
 """Chunks that each search gives, at most, whatever number is asked for: scores do not depend on it."""
 
-VECTORS_SHARE = 0.7
+VECTORS_SHARE = 0.65
 """The weight of a standardised cosine; words have the rest."""
 
 SECOND_SHARE = 0.3
