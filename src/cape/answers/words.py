@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -288,14 +288,15 @@ def likeness(wanted: str, found: str) -> float:
     return 0.0
 
 
-def best_likeness(wanted: str, stems: Iterable[str]) -> float:
+def best_likeness(wanted: str, stems: Collection[str]) -> float:
     """The likeness of the nearest of some stems; a word of the same meaning counts .6."""
-    best, others = 0.0, same_meaning(wanted)
+    if wanted in stems:
+        return 1.0
+    best = 0.0 if same_meaning(wanted).isdisjoint(stems) else 0.6
+    head = wanted[:4]
     for one in stems:
-        if one == wanted:
-            return 1.0
-        near = max(likeness(wanted, one), 0.6 if one in others else 0.0)
-        best = max(best, near)
+        if one[:4] == head:  # nothing else is like it
+            best = max(best, likeness(wanted, one))
     return best
 
 
