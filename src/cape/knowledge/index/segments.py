@@ -139,7 +139,7 @@ def damage_of(directory: Path, segment: Segment) -> str | None:
 
 
 def write_words(directory: Path, connection: sqlite3.Connection, first: int, last: int) -> str:
-    """Write the words of a range of chunks, synced, and give their digest; nothing refers to it yet."""
+    """Write the words of a range of chunks, and give their digest; see `settle`."""
     from cape.knowledge.index.words import build_words
 
     return _write(directory, [build_words(texts_of(connection, first, last)).to_bytes()], "words")
@@ -154,7 +154,7 @@ class VectorFiles(TypedDict):
 
 
 def write_vectors(directory: Path, vectors: NDArray[np.float32]) -> VectorFiles:
-    """Write vectors and their codes, synced; nothing refers to them yet."""
+    """Write vectors and their codes; see `settle`."""
     from cape.knowledge.index.vectors import binary_codes
 
     return {
@@ -172,7 +172,7 @@ def _bytes(array: NDArray[np.float32] | NDArray[np.uint64]) -> memoryview:
 
 
 def join(directory: Path, segments: Sequence[Segment], name: str) -> Segment:
-    """One segment of the rows of neighbouring ones, its files written, nothing referring to it yet."""
+    """One segment of the rows of neighbouring ones, its files written; see `settle`."""
     import numpy as np
 
     first, last = segments[0].first, segments[-1].last
@@ -241,13 +241,26 @@ def _write(directory: Path, pieces: Iterable[bytes | memoryview], kind: str) -> 
             for piece in pieces:
                 total.update(piece)
                 stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
         os.replace(temporary, home / f"{total.hexdigest()}.{kind}")
     finally:
         temporary.unlink(missing_ok=True)
-    sync_directory(home)
     return total.hexdigest()
+
+
+def settle(directory: Path, made: Iterable[Segment]) -> None:
+    """Make the files of segments that were just made last through a power failure.
+
+    To be called before anything refers to them. What was joined and is gone again costs no sync so.
+    """
+    new = sorted({name for segment in made for name in segment.files})
+    for name in new:
+        descriptor = os.open(directory / DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    if new:
+        sync_directory(directory / DIRECTORY)
 
 
 def to_join(segments: Sequence[Segment]) -> int:

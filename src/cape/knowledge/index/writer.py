@@ -436,6 +436,8 @@ class IndexWriter:
         self._drop_abandoned(contents)
         old = read_segments(self._connection)
         segments = self._segments(contents, old)
+        # By identity: a segment made anew may be equal to an old one, and its files were then replaced.
+        files.settle(self.directory, [one for one in segments if not any(one is other for other in old)])
         self._connection.execute("PRAGMA synchronous = FULL")
         self._begin()
         number = write_generation(
