@@ -38,18 +38,20 @@ PROGRAMS: tuple[tuple[str, list[str], str], ...] = (
 ASKED: tuple[str, ...] = (
     "travel-hotel-limit",
     "nordics-q1-2023",
-    "loan-repaid",
-    "thursday-four",
-    "lunch-after-increase",
-    "university-400",
+    "pressure-limit",
+    "booth-morning",
+    "staff-parking",
+    "pension-share",
 )
-"""Questions of `questions.toml` that are shown: a table of a DOCX, cells of an XLSX, a page of a PDF, yes or
-no, a mail that is newer than a page of the intranet, two documents."""
+"""Questions of `questions.toml` that are shown: a table of a DOCX, cells of an XLSX, a page of a PDF, what is
+attached to a mail, yes or no from a web page, a sentence."""
 RIGHT_AT_LEAST = 4
 SECRET = ("What is the most that a senior engineer can earn?", "81,000")
 """A question whose answer only the people team may see, and a piece of the answer."""
-ABROAD = "How much money for food do I receive daily while visiting Germany?"
-"""A question about the amount that is edited."""
+EDITED = "documents/hr/benefits.md"
+EDIT = ("pays 7 per cent", "pays 8 per cent")
+EDIT_ASKED = "What share of my pay goes into the pension plan?"
+"""A document, an amount in it before and after an edit, and a question about it."""
 
 
 class DemoFailed(Exception):
@@ -224,23 +226,23 @@ def score_answers(demo: Demo, project: Path) -> None:
 def edit_a_document(demo: Demo, project: Path) -> None:
     """Change an amount in one document, index again, look at the difference, and go back."""
     title("edit one document, index again, roll the index back")
-    document = project / "documents" / "handbook" / "06-expenses.md"
+    document = project / EDITED
     before = document.read_text(encoding="utf-8")
     try:
-        document.write_text(before.replace("and 70 EUR abroad", "and 80 EUR abroad"), encoding="utf-8")
+        document.write_text(before.replace(*EDIT), encoding="utf-8")
         output, seconds = cape(project, "index", "handbook", "--json")
         (base,) = json.loads(output)["bases"]
-        if base["changed"] != ["documents/handbook/06-expenses.md"] or base["read"] > 1:
+        if base["changed"] != [EDITED] or base["read"] > 1:
             raise DemoFailed(f"one document was edited, and indexing says {output}")
         demo.step(
             "index one edited document", seconds, f"{base['read']} read, {base['embedded']} passages embedded"
         )
         cape(project, "index", "diff", "handbook", quiet=False)
-        ask(project, ABROAD, None)
+        ask(project, EDIT_ASKED, None)
         _, seconds = cape(project, "index", "rollback", "handbook", quiet=False)
         demo.step("roll the index back", seconds)
-        output, _ = ask(project, ABROAD, None)
-        if "80 EUR" in output:
+        output, _ = ask(project, EDIT_ASKED, None)
+        if EDIT[1] in output:
             raise DemoFailed("the index was rolled back, and the edited amount is still in the answer")
     finally:
         document.write_text(before, encoding="utf-8")
