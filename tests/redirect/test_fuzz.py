@@ -153,12 +153,12 @@ def agrees(call: Call, found: str, right: str) -> bool:
         return True  # libc takes such a path, and the library does not
     if call.name == "nftw" and ends_in_slash(call):
         return True  # libc takes the slash away before it looks
+    if os.geteuid() != 0 and ends_in_slash(call) and right == "errno 13":
+        return True  # `x/.` asks for the right to search x, which its normal form `x/` does not
     if not (found.startswith("errno") and right.startswith("errno")):
         return False
     if os.geteuid() != 0 and {found, right} == {"errno 13", "errno 30"}:
         return True  # a mode stops it, or the file system
-    if os.geteuid() != 0 and ends_in_slash(call) and right == "errno 13":
-        return True  # `x/.` asks for the right to search x, which its normal form `x/` does not
     if (call.name, found, right) == ("truncate", "errno 30", "errno 21"):
         return True
     return (
