@@ -14,6 +14,7 @@ from cape.evaluation.questions import (
     Outcome,
     TestQuestion,
     judge,
+    propose_bar,
     read_questions,
     says,
     score,
@@ -144,3 +145,16 @@ def test_scores_are_by_kind() -> None:
     assert (score(judgements).right, score(judgements).of, score(judgements).share) == (1, 2, 0.5)
     assert list(scores_by_kind(judgements)) == ["look-up"]
     assert score([]).share == 0.0
+
+
+def test_the_bar_that_serves_best_is_proposed() -> None:
+    """By hand: at 40 two are right and none wrong; at 30 and below one more is wrong."""
+    absent = replace(HOTEL, kind="absent", answer=(), sources=(), place=None)
+    judgements = [
+        replace(judge(HOTEL, found("165 EUR", PAGE_3)), confidence=0.42),
+        replace(judge(absent, found("165 EUR", PAGE_3)), confidence=0.3),
+    ]
+    proposed = propose_bar(judgements)
+    assert proposed is not None
+    assert (proposed.per_cent, proposed.right, proposed.wrong, proposed.refused) == (40, 2, 0, 1)
+    assert propose_bar([]) is None

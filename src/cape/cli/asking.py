@@ -36,7 +36,7 @@ def ask(arguments: argparse.Namespace) -> int:
     project = find_project(Path.cwd())
     workshop = Workshop.open()
     with open_named(project, name, workshop) as askable:
-        result = ask_base(askable, question, user=getattr(arguments, "as") or None, k=k)
+        result = ask_base(askable, question, user=getattr(arguments, "as"), k=k)
     record(project, result, workshop.configuration)
     if arguments.json:
         show_json(fields_of(result, explain=arguments.explain))

@@ -238,11 +238,11 @@ class ProposedBar:
 def propose_bar(judgements: Sequence[Judgement]) -> ProposedBar | None:
     """The bar, in steps of 5 %, that serves best where `judgements` are of answers that were all let through.
 
-    A right answer and a right refusal count one, a wrong answer takes three quarters away, and a refusal
-    of what could be answered counts nothing; of equal bars the highest is taken. None without judgements.
+    A right answer and a right refusal count one, a wrong answer takes half of that away, and a refusal of
+    what could be answered counts nothing; of equal bars the highest is taken. None without judgements.
     """
     proposals = [_at_bar(judgements, per_cent) for per_cent in range(0, 100, 5)] if judgements else []
-    return max(proposals, key=lambda one: (one.right - 0.75 * one.wrong, one.per_cent), default=None)
+    return max(proposals, key=lambda one: (one.right - one.wrong / 2, one.per_cent), default=None)
 
 
 def _at_bar(judgements: Sequence[Judgement], per_cent: int) -> ProposedBar:
