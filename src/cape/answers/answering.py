@@ -137,8 +137,34 @@ def _passages_of(
     """The clauses of a question, each with the passages to read it from."""
     clauses = clauses_of(question.text)
     if len(clauses) == 1 or search is None:
-        return [(clause, passages) for clause in clauses]
-    return [(clause, search(clause) or passages) for clause in clauses]
+        return [(clause, newest(question, passages)) for clause in clauses]
+    return [(clause, newest(question, search(clause) or passages)) for clause in clauses]
+
+
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+
+
+def newest(question: Question, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages without those of an older issue: `Travel policy 2022` beside `Travel policy`, or `2024`.
+
+    A question that names a year, or documents whose titles differ in more than the year, keep all.
+    """
+    issues: dict[str, int] = {}
+    for one in passages:
+        name, year = _issue(one)
+        issues[name] = max(year, issues.get(name, 0))
+    if question.years:
+        return list(passages)
+    return [one for one in passages if _issue(one)[1] == issues[_issue(one)[0]]]
+
+
+def _issue(passage: Passage) -> tuple[str, int]:
+    """A document's title without its year, and the year; one without a year is newer than any."""
+    title = passage.chunk.title_path[0] if passage.chunk.title_path else passage.chunk.document
+    years = _YEAR.findall(title)
+    if len(years) != 1:
+        return title.casefold(), 9999
+    return " ".join(_YEAR.sub(" ", title).casefold().split()), int(years[0])
 
 
 def _notes(question: Question) -> tuple[str, ...]:
