@@ -25,8 +25,8 @@ TOP = HERE.parent.parent
 CAPE = TOP / ".venv" / "bin" / "cape"
 USER = 1000
 TIMEOUT_S = 60
-REFUSE_ROOT = ("postgresql", "mariadb", "php-fpm")
-"""Cases whose servers do not let root start them without naming another user."""
+REFUSE_ROOT = ("postgresql", "mariadb", "php-fpm", "apache-modules", "perl-doc")
+"""Cases whose programs do not let root run them, or become another user for root, who may read nothing here."""
 
 
 @dataclass(frozen=True, slots=True)
