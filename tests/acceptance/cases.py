@@ -26,7 +26,7 @@ CAPE = TOP / ".venv" / "bin" / "cape"
 USER = 1000
 TIMEOUT_S = 60
 REFUSE_ROOT = ("postgresql", "mariadb", "php-fpm", "apache-modules", "perl-doc")
-"""Cases whose programs do not let root run them, or become another user for root, who may read nothing here."""
+"""Cases whose programs do not let root run them, or become another user who may read nothing here."""
 
 
 @dataclass(frozen=True, slots=True)
