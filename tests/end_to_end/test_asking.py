@@ -254,4 +254,6 @@ def test_a_reading_test_is_scored(manual: Project) -> None:
     assert (report["rows"], report["answerable"], report["embedder"]) == (2, 1, None)
     assert report["baseline_f1"] == 1.0
     assert report["auroc"] == 1.0
+    assert report["at_bar"]["answered_without"] == 0.0
+    assert 0.0 < report["at_bar"]["bar"] < 1.0
     assert "token F1" in manual.cape("evaluate", "answers", "reading.jsonl").succeeded().stdout

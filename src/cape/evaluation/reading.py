@@ -58,7 +58,7 @@ class ReadingResult:
 
     `f1` and `recall` are the best over the reference answers, `baseline_f1` is of the sentence that BM25 puts
     first; all are 0 for a row that has no answer. `right`: a chosen sentence is quoted and `f1` is at least
-    `RIGHT_F1`.
+    `RIGHT_F1`. `found`: the confidence reaches the bar that the answer was given with.
     """
 
     id: str

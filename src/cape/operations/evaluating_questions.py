@@ -144,10 +144,12 @@ def evaluate_answers(
     rows = read_rows(path)
     embedder, why = embedder_for(choice, project, workshop)
     similarities = similarities_by(embedder)
+    bar = _bar(embedder)
     workshop.progress.start("answering", len(rows), unit="")
     results = []
     for row in rows:
-        results.append(result_of(row, read_answer(row, similarities)))
+        result = result_of(row, read_answer(row, similarities))
+        results.append(replace(result, found=result.confidence >= bar))
         workshop.progress.advance(1)
     workshop.progress.finish()
     having = [one for one in results if one.is_answerable]
@@ -161,7 +163,7 @@ def evaluate_answers(
         baseline_f1=_mean([one.baseline_f1 for one in having]),
         right=_mean([float(one.right) for one in having]),
         auroc=auroc(results),
-        at_bar=replace(point_at(decided, 0.5), bar=_bar(embedder)),
+        at_bar=replace(point_at(decided, 0.5), bar=bar),
         best=best_within(points, ALLOWED_WITHOUT),
         curve=tuple(points),
         results=tuple(results),
