@@ -46,6 +46,16 @@ CAPE_READ(int, -1, statx, (int directory, const char *path, int flags, unsigned 
           (directory, path, flags, mask, status), FOR_READING,
           (int)syscall(SYS_statx, directory, path, flags, mask, status))
 
+/* libuv, and with it every node of Debian, asks for statx by its number. No other number is looked at: whoever
+ * calls the kernel past libc mostly wants just that. */
+EXPORT long cape_by_number(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
+EXPORT long cape_by_number(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_statx)
+        return statx((int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
+    return cape_kernel(number, a, b, c, d, e, f);
+}
+
 CAPE_READ(ssize_t, -1, readlink, (const char *path, char *text, size_t size), (path, text, size), FOR_READING,
           syscall(SYS_readlinkat, AT_FDCWD, path, text, size))
 CAPE_READ(ssize_t, -1, readlinkat, (int directory, const char *path, char *text, size_t size),

@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -125,6 +126,7 @@ OLD(__lxstat64, lstat)
     return (f ? f(LAYOUT, AT_FDCWD, path, &s, 0) : stat(path, &s)) < 0 ? failed() : done("inode %lu", (unsigned long)s.st_ino);)
 OLD_AT(__fxstatat)
 OLD_AT(__fxstatat64)
+ROW(syscall, struct statx s; return syscall(SYS_statx, AT_FDCWD, path, 0, STATX_INO, &s) < 0 ? failed() : done("inode %lu", (unsigned long)s.stx_ino);)
 ROW(statx, struct statx s; return statx(AT_FDCWD, path, 0, STATX_INO, &s) < 0 ? failed() : done("inode %lu", (unsigned long)s.stx_ino);)
 
 PLAIN(access, access(path, R_OK))
@@ -437,7 +439,7 @@ ROW(handlers, static char stack[65536]; stack_t alternate = {.ss_sp = stack, .ss
 static const struct { const char *name; int (*run)(const char *, const char *); } rows[] = {
     R(open), R(open64), R(openat), R(openat64), R(__open), R(__open64), R(__open_2), R(__open64_2), R(__openat_2), R(__openat64_2),
     R(fopen), R(fopen64), R(freopen), R(freopen64), R(stat), R(stat64), R(lstat), R(lstat64), R(fstatat), R(fstatat64),
-    R(__xstat), R(__xstat64), R(__lxstat), R(__lxstat64), R(__fxstatat), R(__fxstatat64), R(statx),
+    R(__xstat), R(__xstat64), R(__lxstat), R(__lxstat64), R(__fxstatat), R(__fxstatat64), R(statx), R(syscall),
     R(access), R(faccessat), R(euidaccess), R(eaccess), R(access_write), R(readlink), R(readlinkat), R(__readlink_chk), R(__readlinkat_chk),
     R(statfs), R(statfs64), R(statvfs), R(statvfs64), R(pathconf), R(inotify_add_watch),
     R(getxattr), R(lgetxattr), R(listxattr), R(llistxattr), R(chdir), R(fchdir), R(chroot),

@@ -10,7 +10,7 @@ FILES = [
     *("open", "open64", "openat", "openat64", "__open", "__open64"),
     *("__open_2", "__open64_2", "__openat_2", "__openat64_2"),
     *("fopen", "fopen64", "freopen", "freopen64"),
-    *("stat", "stat64", "lstat", "lstat64", "fstatat", "fstatat64", "statx"),
+    *("stat", "stat64", "lstat", "lstat64", "fstatat", "fstatat64", "statx", "syscall"),
     *("__xstat", "__xstat64", "__lxstat", "__lxstat64", "__fxstatat", "__fxstatat64"),
     *("access", "faccessat", "euidaccess", "eaccess"),
     *("statfs", "statfs64", "statvfs", "statvfs64", "pathconf", "inotify_add_watch"),
