@@ -8,7 +8,7 @@ from typing import Any
 
 from cape.environment.relocation.facts import ElfFacts, ElfKind, TreeFacts
 from cape.names import System
-from cape.operations.syncing import _check_closure
+from cape.operations.closing import check_libraries
 from tests.end_to_end.harness import World
 
 
@@ -29,11 +29,8 @@ def test_add_ons_that_lack_a_library_are_five_notes_and_a_count() -> None:
             for n in range(8)
         )
     )
-    plan: Any = SimpleNamespace(
-        libc="libc6", system=System.X86_64_LINUX, packages=(SimpleNamespace(name="plug-ins"),)
-    )
-    made: Any = (SimpleNamespace(facts=facts.to_json()),)
-    notes = _check_closure(plan, made)
+    plan: Any = SimpleNamespace(libc="libc6", system=System.X86_64_LINUX)
+    notes = check_libraries([("plug-ins", facts)], plan, lambda name: ())
     assert len(notes) == 6
     assert "plug-in/0.so` (plug-ins) needs `libabsent0.so.1`" in notes[0]
     assert notes[-1].startswith("and 3 more ")
