@@ -61,7 +61,8 @@ def check_closure(facts: Sequence[tuple[str, TreeFacts]], system: System) -> Clo
     """Resolve what each file of an environment needs. `facts` are (package name, facts), in any order.
 
     A library is found by its soname or its file name, in the directories of the executable, of the
-    libraries between, and the system's two; a GPU driver's is the machine's to have. Raises `NoLoader` for a system without system packages.
+    libraries between, and the system's two; a GPU driver's is the machine's to have. Raises `NoLoader` for
+    a system without system packages.
     """
     return _Search(facts, system).report()
 

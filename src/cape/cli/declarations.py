@@ -145,8 +145,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="list packages for which there is something newer",
         description=(
             "For each package that the manifest names: the version that is locked, the one that "
-            "`cape upgrade` would lock, and the newest that its source has. Where a constraint holds it back, "
-            "its line is named."
+            "`cape upgrade` would lock, and the newest that its source has. Where a constraint holds it "
+            "back, its line is named."
         ),
         handler="packages:outdated",
         arguments=(JSON,),
@@ -292,8 +292,9 @@ COMMANDS: tuple[Command, ...] = (
         name="why",
         summary="say why a package, file or library is there",
         description=(
-            "The chains of packages from what the manifest names to PACKAGE, shortest first. A file, a program "
-            "or a library's name is first traced to the package that it comes from; that wants a synced project."
+            "The chains of packages from what the manifest names to PACKAGE, shortest first. A file, a "
+            "program or a library's name is first traced to the package that it comes from; that wants a "
+            "synced project."
         ),
         handler="packages:why",
         arguments=(
