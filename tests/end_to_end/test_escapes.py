@@ -104,7 +104,7 @@ def test_a_setuid_program_loses_its_bit(stocked: World) -> None:
     deb = make_deb(control, [(entry("./usr/bin/su", mode=0o6755), b"#!/bin/sh\n")])
     stocked.archive.add("su", "1-1", architecture="all", deb=deb)
     stocked.publish()
-    project = stocked.project(su="*")
+    project = stocked.project(su='{ debian = "*", force = true }')
     project.cape("sync").succeeded()
     modes = {file.stat().st_mode & 0o7000 for file in project.store.rglob("su") if file.is_file()}
     assert modes == {0}
