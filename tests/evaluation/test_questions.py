@@ -158,3 +158,23 @@ def test_the_bar_that_serves_best_is_proposed() -> None:
     assert proposed is not None
     assert (proposed.per_cent, proposed.right, proposed.wrong, proposed.refused) == (40, 2, 0, 1)
     assert propose_bar([]) is None
+
+
+def test_the_proposed_bar_bounds_what_is_answered_without_an_answer_before_it_counts_right_ones() -> None:
+    """By hand: eight right answers below the one that nobody may get do not outweigh it."""
+    absent = replace(HOTEL, kind="absent", answer=(), sources=(), place=None)
+    right = judge(HOTEL, found("165 EUR", PAGE_3))
+    leaked = replace(judge(absent, found("165 EUR", PAGE_3)), confidence=0.52)
+    judgements = [replace(right, confidence=0.2)] * 8 + [replace(right, confidence=0.71), leaked]
+    proposed = propose_bar(judgements)
+    assert proposed is not None
+    assert (proposed.per_cent, proposed.right, proposed.wrong) == (70, 2, 0)
+
+
+def test_where_no_bar_keeps_the_bound_the_proposed_one_answers_as_few_as_any() -> None:
+    absent = replace(HOTEL, kind="absent", answer=(), sources=(), place=None)
+    leaks = [replace(judge(absent, found("165 EUR", PAGE_3)), confidence=sure) for sure in (1.0, 0.3)]
+    right = replace(judge(HOTEL, found("165 EUR", PAGE_3)), confidence=0.4)
+    proposed = propose_bar([*leaks, right])
+    assert proposed is not None
+    assert (proposed.per_cent, proposed.right, proposed.wrong) == (40, 2, 1)

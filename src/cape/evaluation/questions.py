@@ -235,18 +235,43 @@ class ProposedBar:
     refused: int
 
 
+ANSWERED_WITHOUT = 0.05
+"""Share of the questions that want "not found" which a proposed bar may let through."""
+
+
 def propose_bar(judgements: Sequence[Judgement]) -> ProposedBar | None:
     """The bar, in steps of 5 %, that serves best where `judgements` are of answers that were all let through.
 
-    A right answer and a right refusal count one, a wrong answer takes half of that away, and a refusal of
-    what could be answered counts nothing; of equal bars the highest is taken. None without judgements.
+    It answers at most `ANSWERED_WITHOUT` of the questions that want "not found", or as few of them as any bar
+    does; among those bars it has the most right answers, then the fewest wrong ones, then it is the highest.
+    None without judgements.
     """
-    proposals = [_at_bar(judgements, per_cent) for per_cent in range(0, 100, 5)] if judgements else []
-    return max(proposals, key=lambda one: (one.right - one.wrong / 2, one.per_cent), default=None)
+    if not judgements:
+        return None
+    bars = range(0, 100, 5)
+    leaked = {bar: _leaked(_through(judgements, bar)) for bar in bars}
+    wanted = sum(one.question.wants_refusal for one in judgements)
+    bound = max(ANSWERED_WITHOUT * wanted, min(leaked.values()))
+
+    def worth(bar: int) -> tuple[int, int, int]:
+        through = _through(judgements, bar)
+        right = sum(one.is_right for one in through)
+        return right, right - len(through), bar
+
+    return _at_bar(judgements, max((bar for bar in bars if leaked[bar] <= bound), key=worth))
+
+
+def _through(judgements: Sequence[Judgement], per_cent: int) -> list[Judgement]:
+    """Those whose answers a bar lets through."""
+    return [one for one in judgements if one.confidence >= per_cent / 100 and one.cited]
+
+
+def _leaked(judgements: Sequence[Judgement]) -> int:
+    return sum(one.question.wants_refusal for one in judgements)
 
 
 def _at_bar(judgements: Sequence[Judgement], per_cent: int) -> ProposedBar:
-    through = [one for one in judgements if one.confidence >= per_cent / 100 and one.cited]
+    through = _through(judgements, per_cent)
     held = [one for one in judgements if one not in through]
     answered = sum(one.is_right for one in through)
     return ProposedBar(
