@@ -12,6 +12,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cape.errors import InputError, StateError
 
@@ -30,9 +31,11 @@ class NoSuchProject(StateError):
     slug = "documents-unreachable"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundFile:
-    """A file that a pattern names: its path in the project with `/`, and what tells whether it changed."""
+class FoundFile(NamedTuple):
+    """A file that a pattern names: its path in the project with `/`, and what tells whether it changed.
+
+    A plain tuple, for there may be 100,000.
+    """
 
     path: str
     size_bytes: int
@@ -239,7 +242,8 @@ class _Walk:
 
     def _file(self, place: str, path: str, ends: list[int]) -> None:
         try:
-            path.encode()
+            if not path.isascii():
+                path.encode()
             status = os.stat(place)
         except UnicodeEncodeError:
             shown = path.encode(errors="surrogateescape").decode(errors="replace")
@@ -252,9 +256,7 @@ class _Walk:
             self.notes.append(f"`{path}` was passed over: it is not a regular file")
             return
         self.matched.update(ends)
-        self.found[path] = FoundFile(
-            path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
-        )
+        self.found[path] = FoundFile(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _matches(part: re.Pattern[str] | str | None, name: str) -> bool:
