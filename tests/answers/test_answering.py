@@ -210,3 +210,34 @@ def test_an_older_issue_gives_way_unless_its_year_is_asked_for() -> None:
     assert "165 EUR" in answered("What is the hotel limit in Oslo?", old, TRAVEL, bar=0.0).text
     asked = answered("What was the hotel limit in Oslo in 2022?", old, TRAVEL, bar=0.0)
     assert asked.text.startswith("The hotel limit in Oslo is 140 EUR")
+
+
+PUMP = prose(
+    "manuals/pumps.md",
+    "The Fjell 300 pump runs for 40 hours on one charge. The Fjell 300 weighs 12 kilograms.",
+    title=("Pumps",),
+)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How long does the Fjell 800 pump run on one charge?",
+        "How long does the Rondane pump run on one charge?",
+        "How many kilograms does the pump FX9 weigh?",
+    ],
+)
+def test_a_name_or_a_model_that_the_passage_lacks_is_not_answered_by_another(question: str) -> None:
+    assert answered(question, PUMP, bar=0.01).verdict is Verdict.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How long does the Fjell 300 pump run on one charge?",
+        "How long does the pump run on one charge on a Sunday?",
+        "Which weighs more, the Fjell or the Rondane?",
+    ],
+)
+def test_names_that_are_there_and_days_and_comparisons_veto_nothing(question: str) -> None:
+    assert answered(question, PUMP, bar=0.01).verdict is Verdict.FOUND

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from cape.answers.answer import Verdict
+from cape.answers.answering import answer_question
 from cape.answers.question import read_question
+from cape.answers.selection import WordsOnly
 from cape.answers.tables import cells_place, rows_for, stems_of_value
+from cape.answers.weights import BY_WORDS
 from cape.knowledge.documents import Cell, Place
 from tests.answers.passages import passages, table
 
@@ -74,6 +80,51 @@ def test_a_year_may_be_a_column() -> None:
 )
 def test_what_no_row_says_gets_no_cell(question: str) -> None:
     assert cells(question, REGIONS) == []
+
+
+QUARTERS = table(
+    "metrics/harbours.xlsx",
+    "Harbours",
+    ["Harbour", "Year", "Quarter", "Berths let", "Profit (kEUR)"],
+    ["Aveiro", "2022", "Q3", "31", "12"],
+    ["Aveiro", "2022", "Q4", "28", "9"],
+    ["Sopot", "2022", "Q3", "40", "17"],
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        (
+            "How much profit was left in Aveiro in the third quarter of 2022?",
+            "Aveiro, 2022, Q3 - Profit (kEUR): 12",
+        ),
+        ("How many berths did Aveiro let in the last quarter of 2022?", "Aveiro, 2022, Q4 - Berths let: 28"),
+    ],
+)
+def test_a_quarter_in_words_chooses_rows_and_not_the_column_quarter(question: str, found: str) -> None:
+    assert [text for text, _ in cells(question, QUARTERS)] == [found]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How much profit was left in Aveiro in the third quarter of 2023?",
+        "How much profit was left in Setubal in the third quarter of 2022?",
+        "How many berths were let in Setubal in Q3 2022?",
+        "How many berths were let in Aveiro in the second quarter of 2022?",
+    ],
+)
+def test_a_row_of_another_time_or_place_answers_nothing(question: str) -> None:
+    assert cells(question, QUARTERS) == []
+    answer = answer_question(question, passages(QUARTERS), WordsOnly(), weighing=replace(BY_WORDS, bar=0.01))
+    assert answer.verdict is Verdict.NOT_FOUND
+
+
+def test_a_year_in_a_cell_outweighs_the_one_in_the_name_of_the_file() -> None:
+    old = table("report-2024.xlsx", "Sheet", ["Town", "Year", "Visitors"], ["Aveiro", "2021", "900"])
+    assert cells("How many visitors came to Aveiro in 2024?", old) == []
+    assert cells("How many visitors came to Aveiro in 2021?", old) != []
 
 
 def test_several_rows_are_all_given() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from cape.answers.question import Question, Term
-from cape.answers.selection import Candidate, missing_times
+from cape.answers.selection import Candidate, missing_names, missing_times
 from cape.answers.weights import Weighing
 from cape.answers.words import best_likeness, words_of
 
@@ -104,7 +104,7 @@ def decide(
     evidence = evidence_of(question, best, candidates)
     confidence = probability(weighing, evidence)
     reasons = tuple(_reasons(question, best, evidence))
-    vetoed = bool(missing_times(question, best.passage.chunk))
+    vetoed = bool(_absent(question, best))
     return Decision(
         found=confidence >= weighing.bar and not vetoed,
         confidence=0.0 if vetoed else confidence,
@@ -114,13 +114,19 @@ def decide(
     )
 
 
+def _absent(question: Question, best: Candidate) -> frozenset[str]:
+    """The times and names of the question that what the best candidate stands in says nothing of."""
+    chunk = best.passage.chunk
+    return missing_times(question, chunk, best.unit) | missing_names(question, chunk, best.unit)
+
+
 def _reasons(question: Question, best: Candidate, evidence: Evidence) -> list[str]:
     chunk = best.passage.chunk
     inside = {word.stem for part in (*chunk.title_path, chunk.text) for word in words_of(part)}
     absent = [term.text for term in question.terms if best_likeness(term.stem, inside) < 0.6]
     found = []
-    if times := missing_times(question, best.passage.chunk):
-        found.append("the nearest passage says nothing of " + ", ".join(sorted(times)))
+    if told := _absent(question, best):
+        found.append("the nearest passage says nothing of " + ", ".join(sorted(told)))
     if absent:
         found.append("the nearest passage lacks " + ", ".join(f"`{word}`" for word in absent[:8]))
     if evidence.kind == 0.0:

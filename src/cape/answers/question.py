@@ -10,8 +10,9 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 
-from cape.answers.words import Word, is_number, is_stop, weight, words_of
+from cape.answers.words import Word, is_number, is_stop, listed, weight, words_of
 from cape.errors import InputError
 
 LONGEST_QUESTION = 2_000
@@ -54,7 +55,9 @@ class Question:
     """A question after reading. `text` is normalised; `was_cut` tells that only its beginning was read.
 
     `names` are stems of words that look like names (capitalised within the sentence, or with digits and
-    letters); `years` are as written, `quarters` like `Q1`; `numbers` are all others.
+    letters); `subjects` those of them that one thing has, as no month, quarter or abbreviation does, and the
+    numbers right after a name; `years` are as written, `quarters` like `Q1`;
+    `numbers` are all others.
     """
 
     text: str
@@ -62,6 +65,7 @@ class Question:
     terms: tuple[Term, ...]
     focus: tuple[str, ...]
     names: frozenset[str]
+    subjects: frozenset[str]
     years: frozenset[str]
     quarters: frozenset[str]
     numbers: frozenset[str]
@@ -83,12 +87,20 @@ _YEAR = re.compile(r"\b(1[0-9]{3}|20[0-9]{2})\b")
 _QUARTER = re.compile(
     r"\bq([1-4])\b|\b(first|second|third|fourth|1st|2nd|3rd|4th|last) quarter\b", re.IGNORECASE
 )
-_QUARTERS = {"first": "Q1", "second": "Q2", "third": "Q3", "fourth": "Q4", "last": "Q4"} | {
+QUARTERS = {"first": "Q1", "second": "Q2", "third": "Q3", "fourth": "Q4", "last": "Q4"} | {
     "1st": "Q1",
     "2nd": "Q2",
     "3rd": "Q3",
     "4th": "Q4",
 }
+"""The words before `quarter` that say which one."""
+_CALENDAR = listed(
+    """
+    january february march april may june july august september october november december monday tuesday
+    wednesday thursday friday saturday sunday
+    """
+)
+_ABBREVIATION = re.compile(r"[A-Z]{2,3}s?|[qQ][1-4]")
 _AGGREGATE = re.compile(
     r"\b(sum of|total of all|in total|altogether|average|mean of|median|combined|overall total|"
     r"across all|all (?:regions|quarters|months|countries)|how many (?:regions|quarters|rows|months|"
@@ -198,8 +210,9 @@ def read_question(text: str) -> Question:
         terms=_terms(words),
         focus=_focus(words),
         names=frozenset(word.stem for word in words[1:] if _looks_like_name(word)),
+        subjects=_subjects(words, years),
         years=years,
-        quarters=_quarters(cut),
+        quarters=quarters_in(cut),
         numbers=frozenset(word.text for word in words if is_number(word.text)) - years,
         is_comparison=bool(_COMPARISON.search(cut)),
         is_aggregate=bool(_AGGREGATE.search(cut)),
@@ -217,10 +230,30 @@ def _looks_like_name(word: Word) -> bool:
     return (word.is_capitalised and not is_number(word.text)) or mixed
 
 
-def _quarters(text: str) -> frozenset[str]:
+def _subjects(words: tuple[Word, ...], years: frozenset[str]) -> frozenset[str]:
+    """The names of single things, and the numbers that belong to them: the `400` of `Tarn 400`."""
+    numbers = {
+        number.stem
+        for name, number in pairwise(words)
+        if is_number(number.text)
+        and number.text not in years
+        and number.start == name.end + 1
+        and _names_one_thing(name)
+    }
+    return frozenset(numbers | {word.stem for word in words[1:] if _names_one_thing(word)})
+
+
+def _names_one_thing(word: Word) -> bool:
+    if word.text.casefold() in _CALENDAR or _ABBREVIATION.fullmatch(word.text):
+        return False
+    return _looks_like_name(word)
+
+
+def quarters_in(text: str) -> frozenset[str]:
+    """The quarters that a text names, as `Q1` to `Q4`."""
     found = set()
     for match in _QUARTER.finditer(text):
-        found.add(f"Q{match.group(1)}" if match.group(1) else _QUARTERS[match.group(2).casefold()])
+        found.add(f"Q{match.group(1)}" if match.group(1) else QUARTERS[match.group(2).casefold()])
     return frozenset(found)
 
 

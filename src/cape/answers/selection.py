@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cape.answers.mentions import mentions_of
-from cape.answers.question import Question
+from cape.answers.question import Question, quarters_in
 from cape.answers.sentences import Unit, units_of
-from cape.answers.weights import MISSING_KIND, MISSING_TIME, SCRAP, Weighing
+from cape.answers.weights import MISSING_KIND, MISSING_NAME, MISSING_TIME, SCRAP, Weighing
 from cape.answers.words import Word, best_likeness, pairs, words_of
 from cape.knowledge.documents import BlockKind, Chunk
 
@@ -247,7 +247,8 @@ def candidates_of(
                 features=features,
                 covered=covered,
                 score=weighed(question, features, weighing)
-                - (MISSING_TIME if missing_times(question, passage.chunk) else 0.0)
+                - (MISSING_TIME if missing_times(question, passage.chunk, units[number]) else 0.0)
+                - (MISSING_NAME if missing_names(question, passage.chunk, units[number]) else 0.0)
                 - (SCRAP if _is_scrap(units[number]) else 0.0),
             )
         )
@@ -294,18 +295,77 @@ def _is_scrap(unit: Unit) -> bool:
     return unit.kind is BlockKind.PARAGRAPH and len(words_of(unit.text)) < 4
 
 
-def missing_times(question: Question, chunk: Chunk) -> frozenset[str]:
+def missing_times(question: Question, chunk: Chunk, unit: Unit | None = None) -> frozenset[str]:
     """The years and quarters of the question that neither passage, headings nor file's name have.
 
-    A row's columns count, and a date in ISO form has its quarter.
+    Of a row its own cells and columns count, not its neighbours'. A date in ISO form has its quarter.
     """
     wanted = question.years | question.quarters
     if not wanted:
         return wanted
+    if unit is not None and unit.is_row:
+        return frozenset(one for one in wanted if one not in _times_of_row(chunk, unit))
     columns = [cell.column for part in chunk.parts for cell in part.cells]
-    text = " ".join([chunk.document, *chunk.title_path, chunk.text, *columns]).casefold()
-    quarters = {f"q{(int(month) + 2) // 3}" for month in re.findall(r"\b\d{4}-(\d{2})\b", text)}
-    return frozenset(one for one in wanted if one.casefold() not in text and one.casefold() not in quarters)
+    return wanted - _times_in(" ".join([chunk.document, *chunk.title_path, chunk.text, *columns]))
+
+
+_ISO_MONTH = re.compile(r"\b\d{4}-(\d{2})\b")
+_YEARS = re.compile(r"(?<!\d)(?:1\d|20)\d\d(?!\d)")
+_QUARTER_MARK = re.compile(r"(?<![a-z])q([1-4])(?!\d)", re.IGNORECASE)
+_A_TIME = re.compile(
+    r"^\W*(?:(?:q[1-4]|(?:fy ?)?(?:1\d|20)\d\d|\d{4}-\d{2}(?:-\d{2})?)[\s/,-]*){1,2}$", re.IGNORECASE
+)
+
+
+def _times_in(text: str) -> frozenset[str]:
+    """The years and quarters of a text, by number or by word."""
+    marked = {f"Q{number}" for number in _QUARTER_MARK.findall(text)}
+    dated = {f"Q{(int(month) + 2) // 3}" for month in _ISO_MONTH.findall(text)}
+    return frozenset({*_YEARS.findall(text), *marked, *dated, *quarters_in(text)})
+
+
+def _times_of_row(chunk: Chunk, unit: Unit) -> frozenset[str]:
+    """The times of a row; a cell that is a year outweighs a year in its headings, and so for quarters."""
+    own = _times_in(" ".join(f"{cell.column} {cell.text}" for cell in unit.cells))
+    said = _times_in(" ".join(cell.text for cell in unit.cells if _A_TIME.match(cell.text)))
+    around = _times_in(" ".join([chunk.document, *chunk.title_path, unit.heading, unit.table]))
+    has_year = any(one.isdigit() for one in said)
+    has_quarter = any(not one.isdigit() for one in said)
+    return own | {one for one in around if not (has_year if one.isdigit() else has_quarter)}
+
+
+def missing_names(question: Question, chunk: Chunk, unit: Unit | None = None) -> frozenset[str]:
+    """The question's names and model numbers that neither passage, headings nor file's name have.
+
+    Of a row its own cells and columns count, not its neighbours'. A comparison's names may stand apart; of
+    several names one is enough, but not of several numbers.
+    """
+    names = question.subjects
+    if not names or question.is_comparison:
+        return frozenset()
+    if unit is not None and unit.is_row:
+        text = " ".join([unit.text, unit.heading, unit.table, *(cell.column for cell in unit.cells)])
+    else:
+        text = chunk.text
+    name = re.sub(r"[_\W]+", " ", chunk.document)
+    around = " ".join([text, name, *chunk.title_path])
+    stems = {word.stem for word in words_of(around)} | {one.casefold() for one in _times_in(around)}
+    low = around.casefold()
+    absent = {one for one in names if best_likeness(one, stems) < 0.6 and not _occurs(one, low)}
+    codes = {one for one in absent if any(mark.isdigit() for mark in one)}
+    return frozenset(absent if absent == names else codes)
+
+
+def _occurs(name: str, text: str) -> bool:
+    """Whether a name stands in a text as a part of a longer word, as `eur` in `kEUR`; a number never does."""
+    if name[:1].isdigit():
+        return re.search(rf"(?<!\d){re.escape(name)}(?!\d)", text) is not None
+    return len(name) > 2 and name in text
+
+
+def missing_from_row(question: Question, chunk: Chunk, unit: Unit) -> frozenset[str]:
+    """The times and names of the question that a row is not about."""
+    return missing_times(question, chunk, unit) | missing_names(question, chunk, unit)
 
 
 def weighed(question: Question, features: Features, weighing: Weighing) -> float:

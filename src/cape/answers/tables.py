@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cape.answers.mentions import mentions_of
-from cape.answers.question import Asked, Question, Term
-from cape.answers.selection import Passage
+from cape.answers.question import QUARTERS, Asked, Question, Term
+from cape.answers.selection import Passage, missing_from_row
 from cape.answers.sentences import Unit, units_of
-from cape.answers.words import best_likeness, likeness, stem, words_of
+from cape.answers.words import best_likeness, likeness, stem, weight, words_of
 from cape.knowledge.documents import Cell, Place
 
 MOST_ROWS = 8
@@ -77,6 +77,7 @@ def rows_for(question: Question, passages: Sequence[Passage]) -> tuple[RowAnswer
 
     Of several tables the one whose rows cover the question best is taken, then the one ranked first.
     """
+    question = by_value(question)
     tables: dict[tuple[str, str, tuple[str, ...]], list[_Row]] = {}
     for row in _rows(passages):
         tables.setdefault(row.table, []).append(row)
@@ -86,6 +87,16 @@ def rows_for(question: Question, passages: Sequence[Passage]) -> tuple[RowAnswer
         if not best or max(one.coverage for one in found) > max(one.coverage for one in best) + 1e-9:
             best = found
     return best
+
+
+def by_value(question: Question) -> Question:
+    """The question with quarters as values: `the third quarter` is `Q3`, no column called `Quarter`."""
+    if not question.quarters:
+        return question
+    said = {stem(word) for word in ("quarter", *QUARTERS)} | {one.casefold() for one in question.quarters}
+    terms = [term for term in question.terms if term.stem not in said]
+    times = [Term(one.casefold(), one, weight(one)) for one in sorted(question.quarters)]
+    return replace(question, terms=(*terms, *times))
 
 
 def _rows(passages: Sequence[Passage]) -> list[_Row]:
@@ -169,7 +180,7 @@ def _answer(
     reached = columns | set(row.context) | set().union(*cells)
     covered = sum(term.weight * best_likeness(term.stem, reached) for term in question.terms)
     times = {one.casefold() for one in question.years | question.quarters}
-    if not times <= reached:
+    if not times <= reached or missing_from_row(question, row.passage.chunk, row.unit):
         return None
     return RowAnswer(
         passage=row.passage,
@@ -184,6 +195,7 @@ def _answer(
 
 def cells_in_row(question: Question, passage: Passage, rank: int, unit: Unit) -> RowAnswer | None:
     """Of a row that was chosen as a sentence is, the cells whose columns the question names; None: none."""
+    question = by_value(question)
     row = _Row(passage, rank, unit, _context(passage, unit))
     cells = [stems_of_value(cell.text) for cell in unit.cells]
     filters = [term for term in question.terms if _near(term.stem, frozenset().union(*cells))]

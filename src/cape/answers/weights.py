@@ -90,6 +90,9 @@ see, a place is not."""
 MISSING_TIME = 3.0
 """What a candidate loses, in log-odds, whose passage lacks a year or quarter that the question names."""
 
+MISSING_NAME = 1.0
+"""The same for a name or a model's number."""
+
 SCRAP = 1.0
 """What a sentence of less than four words loses, in log-odds."""
 
