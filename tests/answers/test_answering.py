@@ -241,3 +241,33 @@ def test_a_name_or_a_model_that_the_passage_lacks_is_not_answered_by_another(que
 )
 def test_names_that_are_there_and_days_and_comparisons_veto_nothing(question: str) -> None:
     assert answered(question, PUMP, bar=0.01).verdict is Verdict.FOUND
+
+
+LOANS = prose(
+    "library/loans.md",
+    "Owner: Piet Vandersloot, chief of the reading room. Last revised on 4 May 2021.",
+    "Maps are lent for three days.",
+    title=("Loans",),
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("Who owns the page on loans?", "Piet Vandersloot"),
+        ("Who is responsible for loans?", "Piet Vandersloot"),
+        ("When were the loans last revised?", "4 May 2021"),
+        ("Who is chief of the reading room?", "Piet Vandersloot"),
+    ],
+)
+def test_a_line_about_the_document_answers_what_its_field_says(question: str, found: str) -> None:
+    assert found in answered(question, LOANS, bar=0.0).text
+
+
+@pytest.mark.parametrize(
+    "question", ["Who is chief of the copying room?", "Who lends films?", "When do loans of films end?"]
+)
+def test_a_line_about_the_document_answers_nothing_else(question: str) -> None:
+    text = answered(question, LOANS, bar=0.01).text
+    assert "Vandersloot" not in text
+    assert "2021" not in text

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from cape.answers.question import Question, Term
-from cape.answers.selection import Candidate, missing_names, missing_times
+from cape.answers.selection import Candidate, is_unasked_field, missing_names, missing_times
 from cape.answers.weights import Weighing
 from cape.answers.words import best_likeness, words_of
 
@@ -104,7 +104,8 @@ def decide(
     evidence = evidence_of(question, best, candidates)
     confidence = probability(weighing, evidence)
     reasons = tuple(_reasons(question, best, evidence))
-    vetoed = bool(_absent(question, best))
+    about_itself = is_unasked_field(question, best.unit, best.features.coverage)
+    vetoed = about_itself or bool(_absent(question, best))
     return Decision(
         found=confidence >= weighing.bar and not vetoed,
         confidence=0.0 if vetoed else confidence,
@@ -129,6 +130,8 @@ def _reasons(question: Question, best: Candidate, evidence: Evidence) -> list[st
         found.append("the nearest passage says nothing of " + ", ".join(sorted(told)))
     if absent:
         found.append("the nearest passage lacks " + ", ".join(f"`{word}`" for word in absent[:8]))
+    if is_unasked_field(question, best.unit, best.features.coverage):
+        found.append("the nearest line tells of the document itself what the question does not ask for")
     if evidence.kind == 0.0:
         found.append(f"the nearest sentence has no answer of the kind asked for ({question.asked})")
     return found

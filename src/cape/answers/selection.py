@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from cape.answers.mentions import mentions_of
 from cape.answers.question import Question, quarters_in
 from cape.answers.sentences import Unit, units_of
-from cape.answers.weights import MISSING_KIND, MISSING_NAME, MISSING_TIME, SCRAP, Weighing
-from cape.answers.words import Word, best_likeness, pairs, words_of
+from cape.answers.weights import FIELD, MISSING_KIND, MISSING_NAME, MISSING_TIME, SCRAP, Weighing
+from cape.answers.words import Word, best_likeness, likeness, pairs, stem, words_of
 from cape.knowledge.documents import BlockKind, Chunk
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ def candidates_of(
                 score=weighed(question, features, weighing)
                 - (MISSING_TIME if missing_times(question, passage.chunk, units[number]) else 0.0)
                 - (MISSING_NAME if missing_names(question, passage.chunk, units[number]) else 0.0)
+                - (FIELD if is_unasked_field(question, units[number], features.coverage) else 0.0)
                 - (SCRAP if _is_scrap(units[number]) else 0.0),
             )
         )
@@ -293,6 +294,41 @@ SHORT_UNIT = 60
 def _is_scrap(unit: Unit) -> bool:
     """Whether a unit is too short to say something: `Policy.`; an item or a row may be."""
     return unit.kind is BlockKind.PARAGRAPH and len(words_of(unit.text)) < 4
+
+
+_FIELD = re.compile(
+    r"^\W*(?P<name>(?:document )?(?:owner|author|status|subtitle|title|subject|version|classification|"
+    r"category|tags?|keywords|audience|reviewers?|approvers?|approved by|contact|from|to|cc|"
+    r"date|sent)(?=\W*: )|"
+    r"valid (?:from|until|since)|last (?:revised|reviewed|changed|updated)|effective (?:from|since)|"
+    r"replaces the|chapter \d+ of)\b",
+    re.IGNORECASE,
+)
+_LONGEST_FIELD = 25
+_FIELD_WORDS = {
+    "owner": "own responsible accountable maintain belong",
+    "author": "write wrote written",
+    "approved": "approve approval sign",
+    "from": "send sent sender",
+    "to": "recipient receive addressed",
+    "valid": "apply applies force effect effective current",
+    "effective": "apply applies force valid",
+    "last": "revision review change update recent",
+    "replaces": "replace previous earlier old former",
+}
+
+
+def is_unasked_field(question: Question, unit: Unit, coverage: float) -> bool:
+    """Whether a unit is a line about its document, `Owner: ...`, and the question asks for no such thing.
+
+    A line that has all of the question's words is no such line.
+    """
+    match = _FIELD.match(unit.text)
+    if match is None or unit.is_row or coverage >= 0.95 or len(words_of(unit.text)) > _LONGEST_FIELD:
+        return False
+    name = match["name"].casefold()
+    asked = {stem(word) for word in f"{name} {_FIELD_WORDS.get(name.split()[0], '')}".split()}
+    return not any(likeness(term.stem, one) >= 0.8 for term in question.terms for one in asked)
 
 
 def missing_times(question: Question, chunk: Chunk, unit: Unit | None = None) -> frozenset[str]:

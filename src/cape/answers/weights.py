@@ -93,6 +93,9 @@ MISSING_TIME = 3.0
 MISSING_NAME = 1.0
 """The same for a name or a model's number."""
 
+FIELD = 2.0
+"""What a line about the document itself loses, `Owner: ...`, that the question does not ask for."""
+
 SCRAP = 1.0
 """What a sentence of less than four words loses, in log-odds."""
 
