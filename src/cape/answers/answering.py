@@ -19,6 +19,7 @@ from cape.answers.answer import (
 )
 from cape.answers.decision import Decision, contributions, decide
 from cape.answers.extent import Span, others_for, spans_for
+from cape.answers.issues import WholeDocument, newest
 from cape.answers.polarity import polarity_of
 from cape.answers.question import LONGEST_QUESTION, Asked, Question, read_question
 from cape.answers.selection import Candidate, Passage, Similarities, candidates_of
@@ -44,10 +45,6 @@ _CLAUSES = re.compile(
 _REFERS = re.compile(
     r"\b(?:it|they|them|its|their|this|that|these|those|he|she|his|her|one|there)\b", re.IGNORECASE
 )
-
-WholeDocument = Callable[[str], Sequence[Passage]]
-"""Gives the passages of a document that the asker may see, in reading order, up to a bound."""
-
 
 Search = Callable[[str], Sequence[Passage]]
 """Finds the passages for a part of a question, best first."""
@@ -112,7 +109,7 @@ def answer_question(
     read = list(passages[:READ_PASSAGES])
     clauses = [
         _answer_clause(read_question(clause), list(own[:READ_PASSAGES]), similarities, whole, weighing)
-        for clause, own in _passages_of(question, passages, search)
+        for clause, own in _passages_of(question, passages, search, whole)
     ]
     found = [clause for clause in clauses if clause.pieces]
     confidence = min((one.confidence for one in found), default=max(one.confidence for one in clauses))
@@ -132,39 +129,13 @@ def answer_question(
 
 
 def _passages_of(
-    question: Question, passages: Sequence[Passage], search: Search | None
+    question: Question, passages: Sequence[Passage], search: Search | None, whole: WholeDocument | None
 ) -> list[tuple[str, Sequence[Passage]]]:
     """The clauses of a question, each with the passages to read it from."""
     clauses = clauses_of(question.text)
     if len(clauses) == 1 or search is None:
-        return [(clause, newest(question, passages)) for clause in clauses]
-    return [(clause, newest(question, search(clause) or passages)) for clause in clauses]
-
-
-_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
-
-
-def newest(question: Question, passages: Sequence[Passage]) -> list[Passage]:
-    """The passages without those of an older issue: `Travel policy 2022` beside `Travel policy`, or `2024`.
-
-    A question that names a year, or documents whose titles differ in more than the year, keep all.
-    """
-    issues: dict[str, int] = {}
-    for one in passages:
-        name, year = _issue(one)
-        issues[name] = max(year, issues.get(name, 0))
-    if question.years:
-        return list(passages)
-    return [one for one in passages if _issue(one)[1] == issues[_issue(one)[0]]]
-
-
-def _issue(passage: Passage) -> tuple[str, int]:
-    """A document's title without its year, and the year; one without a year is newer than any."""
-    title = passage.chunk.title_path[0] if passage.chunk.title_path else passage.chunk.document
-    years = _YEAR.findall(title)
-    if len(years) != 1:
-        return title.casefold(), 9999
-    return " ".join(_YEAR.sub(" ", title).casefold().split()), int(years[0])
+        return [(clause, newest(question, passages, whole)) for clause in clauses]
+    return [(clause, newest(question, search(clause) or passages, whole)) for clause in clauses]
 
 
 def _notes(question: Question) -> tuple[str, ...]:
