@@ -127,6 +127,25 @@ def test_a_year_in_a_cell_outweighs_the_one_in_the_name_of_the_file() -> None:
     assert cells("How many visitors came to Aveiro in 2021?", old) != []
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("How many tickets did the Fram sell in 2021?", "Fram, 2021 - Tickets: 800"),
+        ("How many ticket refunds did the Fram have in 2021?", "Fram, 2021 - Ticket refunds (EUR): 50"),
+        ("What was the income of the Fram in 2021?", "Fram, 2021 - Turnover (kEUR): 90"),
+    ],
+)
+def test_the_column_that_is_named_best_is_meant(question: str, found: str) -> None:
+    ships = table(
+        "ships.xlsx",
+        "Ships",
+        ["Ship", "Year", "Ticket refunds (EUR)", "Tickets", "Turnover growth (%)", "Turnover (kEUR)"],
+        ["Fram", "2021", "50", "800", "3", "90"],
+        ["Maud", "2021", "60", "700", "2", "80"],
+    )
+    assert [text for text, _ in cells(question, ships)] == [found]
+
+
 def test_several_rows_are_all_given() -> None:
     assert cells("What was the revenue in the Nordics?", REGIONS) == [
         ("Nordics - Revenue (kEUR): 412", "Regions!C2"),

@@ -22,6 +22,7 @@ MOST_ROWS = 8
 
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})(?:-\d{2})?\b")
 _NUMERIC = re.compile(r"^[\s(+\-−–€$£~≈]*\d[\d.,\s\u202f']*\s*(?:%|[a-zA-Z€$£]{0,4})\)?\s*$")
+_UNIT = re.compile(r"\([^()]*\)")
 _SUMMING = re.compile(r"\b(?:total|sum|average|overall|all)\b", re.IGNORECASE)
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
@@ -206,14 +207,21 @@ def cells_in_row(question: Question, passage: Passage, rank: int, unit: Unit) ->
 
 
 def _named_columns(terms: Sequence[Term], cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The cells whose column the terms name best; empty when they name none."""
+    """The cells whose column the terms name best; empty when they name none.
 
-    def worth(cell: Cell) -> float:
-        stems = [word.stem for word in words_of(cell.column)]
-        return sum(term.weight * best_likeness(term.stem, stems) for term in terms)
+    Of columns that are named as well the one with the fewest other words is meant: `orders` names `Orders`
+    before `Order intake`. A unit in brackets is no word.
+    """
 
-    best = max((worth(cell) for cell in cells), default=0.0)
-    return tuple(cell for cell in cells if best > 0.0 and worth(cell) >= best - 1e-9)
+    def worth(cell: Cell) -> tuple[float, float]:
+        stems = [word.stem for word in words_of(_UNIT.sub(" ", cell.column))]
+        named = sum(term.weight * best_likeness(term.stem, stems) for term in terms)
+        fitting = sum(best_likeness(one, wanted) >= 0.6 for one in stems)
+        return round(named, 9), fitting / len(stems) if stems else 0.0
+
+    wanted = {term.stem for term in terms}
+    best = max((worth(cell) for cell in cells), default=(0.0, 0.0))
+    return tuple(cell for cell in cells if best[0] > 0.0 and worth(cell) == best)
 
 
 def _unnamed(question: Question, cells: Sequence[Cell]) -> tuple[Cell, ...]:
