@@ -15,6 +15,7 @@ from cape.answers.question import QUARTERS, Asked, Question, Term
 from cape.answers.selection import Passage, missing_from_row
 from cape.answers.sentences import Unit, units_of
 from cape.answers.words import best_likeness, likeness, stem, weight, words_of
+from cape.knowledge.addresses import column_number
 from cape.knowledge.documents import Cell, Place
 
 MOST_ROWS = 8
@@ -238,13 +239,6 @@ def _unnamed(question: Question, cells: Sequence[Cell]) -> tuple[Cell, ...]:
 _ADDRESS = re.compile(r"^([A-Z]+)(\d+)$")
 
 
-def _column_number(letters: str) -> int:
-    number = 0
-    for letter in letters:
-        number = 26 * number + ord(letter) - 64
-    return number
-
-
 def cells_place(cells: Sequence[Cell]) -> Place:
     """The place of some cells of one row: `B7`, or `B7:D7` from the first to the last.
 
@@ -254,7 +248,7 @@ def cells_place(cells: Sequence[Cell]) -> Place:
     addresses = [match for cell in cells if (match := _ADDRESS.match(cell.place.cells or ""))]
     if len(addresses) != len(cells) or len(cells) == 1:
         return first
-    ordered = sorted(addresses, key=lambda match: _column_number(match.group(1)))
+    ordered = sorted(addresses, key=lambda match: column_number(match.group(1)))
     spans = [cell.place.span for cell in cells if cell.place.span]
     span = (min(one[0] for one in spans), max(one[1] for one in spans)) if spans else None
     return replace(first, cells=f"{ordered[0].group()}:{ordered[-1].group()}", span=span)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cape.knowledge.addresses import column_letters, column_number
 from cape.knowledge.documents import Block, BlockKind, Cell, Chunk, ExtractedDocument, Part, Place
 
 CHUNKER_VERSION = 1
@@ -361,25 +362,10 @@ def covering(places: Iterable[Place]) -> Place:
 def _range_of(cells: Sequence[str]) -> str | None:
     """The range that covers addresses and ranges in A1 notation; None where one is neither."""
     corners = [_ADDRESS.match(corner) for address in cells for corner in address.split(":")]
-    found = [(_column_number(corner[1]), int(corner[2])) for corner in corners if corner]
+    found = [(column_number(corner[1]), int(corner[2])) for corner in corners if corner]
     if not found or len(found) != len(corners):
         return None
     left, right = min(column for column, _ in found), max(column for column, _ in found)
     top, bottom = min(row for _, row in found), max(row for _, row in found)
-    one, other = f"{_column_name(left)}{top}", f"{_column_name(right)}{bottom}"
+    one, other = f"{column_letters(left)}{top}", f"{column_letters(right)}{bottom}"
     return one if one == other else f"{one}:{other}"
-
-
-def _column_number(name: str) -> int:
-    number = 0
-    for letter in name:
-        number = number * 26 + ord(letter) - 64
-    return number
-
-
-def _column_name(number: int) -> str:
-    name = ""
-    while number:
-        number, letter = divmod(number - 1, 26)
-        name = chr(65 + letter) + name
-    return name

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cape.knowledge.addresses import column_letters, column_number
 from cape.knowledge.documents import BlockKind
-from cape.knowledge.extraction.assembly import column_letters, column_number
 from cape.knowledge.extraction.spreadsheet import shown
 from tests.knowledge.extraction.making import document, docx, paragraph, saved, table, texts, told, xlsx
 

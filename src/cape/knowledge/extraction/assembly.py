@@ -20,23 +20,6 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 _TRAILING = re.compile(r"[ \t]+(?=\n)|\s+\Z")
 
 
-def column_letters(index: int) -> str:
-    """The letters of a column in A1 notation, from 1: `A`, `Z`, `AA`."""
-    letters = ""
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
-
-
-def column_number(letters: str) -> int:
-    """A column's number from 1, the inverse of `column_letters`."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - 64
-    return number
-
-
 def readable_stem(path: str) -> str:
     """A file's name as a title: `q1_sales-report.pdf` is `q1 sales report`."""
     stem = PurePosixPath(path).stem

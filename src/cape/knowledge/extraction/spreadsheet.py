@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cape.knowledge.addresses import column_letters, column_number
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.archive import open_office, refuse_document_types
-from cape.knowledge.extraction.assembly import Assembly, column_letters, column_number
+from cape.knowledge.extraction.assembly import Assembly
 from cape.knowledge.extraction.limits import MIB, Limits
 from cape.knowledge.extraction.missing import load
 from cape.knowledge.extraction.reading import Unreadable

@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cape.knowledge.addresses import column_letters
 from cape.knowledge.documents import BlockKind
-from cape.knowledge.extraction.assembly import Assembly, column_letters
+from cape.knowledge.extraction.assembly import Assembly
 
 MOST_COLUMNS = 1024
 """Of a table; what stands further right is left out, with a note."""

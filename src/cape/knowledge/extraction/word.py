@@ -10,9 +10,10 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 
+from cape.knowledge.addresses import column_letters
 from cape.knowledge.documents import BlockKind
 from cape.knowledge.extraction.archive import member_xml, open_office
-from cape.knowledge.extraction.assembly import Assembly, column_letters
+from cape.knowledge.extraction.assembly import Assembly
 from cape.knowledge.extraction.limits import Limits
 from cape.knowledge.extraction.reading import Unreadable
 from cape.knowledge.extraction.tables import GridCell, head_rows, headings
