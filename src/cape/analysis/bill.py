@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cape.lock import Lock
+from cape.lock.queries import rows_for
 from cape.names import Digest, System
 from cape.sources.protocol import LockedPackage
 
@@ -59,7 +60,7 @@ def bill_of_materials(
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
 
-    rows = [package for package in lock.packages if system in package.systems]
+    rows = rows_for(lock, system)
     project = Component(name=name, type=ComponentType.APPLICATION, bom_ref="project")
     bom = Bom(serial_number=uuid.uuid5(_SPACE, f"{lock_digest} {system}"))
     bom.metadata.component = project

@@ -177,7 +177,7 @@ def _answer_clause(
 def _answered_by_rows(
     question: Question, rows: Sequence[RowAnswer], covered: float, candidates: tuple[Candidate, ...]
 ) -> _Clause:
-    pieces = tuple(_row_piece(row) for row in rows)
+    pieces = tuple(_piece(row, row.text) for row in rows)
     return _Clause(question=question, pieces=pieces, confidence=covered, candidates=candidates, decision=None)
 
 
@@ -202,23 +202,12 @@ def _with_tables(passages: Sequence[Passage], whole: WholeDocument | None) -> li
     return found
 
 
-def _row_piece(row: RowAnswer) -> _Piece:
-    chunk = row.passage.chunk
+def _piece(found: RowAnswer | Span, quote: str) -> _Piece:
+    chunk = found.passage.chunk
     return _Piece(
         document=chunk.document,
-        place=row.place,
-        quote=row.text,
-        chunk=chunk.digest,
-        title_path=chunk.title_path,
-    )
-
-
-def _span_piece(span: Span) -> _Piece:
-    chunk = span.passage.chunk
-    return _Piece(
-        document=chunk.document,
-        place=span.place,
-        quote=span.quote,
+        place=found.place,
+        quote=quote,
         chunk=chunk.digest,
         title_path=chunk.title_path,
     )
@@ -227,12 +216,12 @@ def _span_piece(span: Span) -> _Piece:
 def _sentence_pieces(question: Question, candidates: Sequence[Candidate]) -> tuple[_Piece, ...]:
     best = candidates[0]
     if best.unit.is_row and (row := cells_in_row(question, best.passage, best.rank, best.unit)):
-        return (_row_piece(row),)
+        return (_piece(row, row.text),)
     spans = list(spans_for(question, best, candidates))
     other = _second(question, best, candidates)
     for one in (other,) if other else others_for(best, candidates):
         spans += spans_for(replace_kind(question), one, candidates[:1])
-    return tuple(_span_piece(span) for span in spans)
+    return tuple(_piece(span, span.quote) for span in spans)
 
 
 def replace_kind(question: Question) -> Question:

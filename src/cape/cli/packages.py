@@ -217,15 +217,16 @@ def search(arguments: argparse.Namespace) -> int:
 
 def why(arguments: argparse.Namespace) -> int:
     """`cape why PACKAGE|FILE|LIBRARY`."""
-    from cape.operations.inspecting import NotInLock, files_of
+    from cape.operations.inspecting import NotInLock, files_of, locked
     from cape.operations.inspecting import why as chains_to
 
-    lock = _open_lock()
+    project = find_project(Path.cwd())
+    lock = locked(project)
     files: tuple[OwnedFile, ...] = ()
     try:
         chains = chains_to(lock, arguments.package)
     except NotInLock:
-        files = files_of(find_project(Path.cwd()), Workshop.open().store, arguments.package)
+        files = files_of(project, Workshop.open().store, arguments.package)
         if not files:
             raise
         owners = sorted({f"{file.source}:{file.package}" for file in files})

@@ -28,6 +28,7 @@ from cape.analysis.advisories import (
 from cape.analysis.bill import bill_of_materials, source_package
 from cape.errors import InputError
 from cape.lock import Lock, explain
+from cape.lock.queries import rows_for
 from cape.manifest import Manifest, read_manifest
 from cape.names import Digest, System
 from cape.operations.inspecting import locked
@@ -82,20 +83,24 @@ class Licensed:
 
 def licences(project: Project, system: System) -> tuple[Licensed, ...]:
     """The licence of each locked package of a system; the texts come from the project's environment."""
+    return _licensed(project, locked(project), system)
+
+
+def _licensed(project: Project, lock: Lock, system: System) -> tuple[Licensed, ...]:
     from cape.analysis.licences import licence_of
     from cape.environment.generations import current_generation
 
-    lock = locked(project)
     generation = current_generation(project.directory)
     place = generation.environment if generation else project.state / "none"
-    rows = [package for package in lock.packages if system in package.systems]
-    return tuple(Licensed(package=row, licence=licence_of(row, Path(place))) for row in rows)
+    return tuple(
+        Licensed(package=row, licence=licence_of(row, Path(place))) for row in rows_for(lock, system)
+    )
 
 
 def bill(project: Project, system: System) -> str:
     """The bill of materials of the project's lock, as CycloneDX in JSON. Raises `NotLocked`."""
     lock = locked(project)
-    known = {row.package.key: row.licence for row in licences(project, system) if row.licence}
+    known = {row.package.key: row.licence for row in _licensed(project, lock, system) if row.licence}
     name = read_manifest(project.manifest_path).name
     return bill_of_materials(lock, Digest.of_file(project.lock_path), name, system, known)
 
