@@ -30,6 +30,7 @@ format: dev ## Format the code
 
 bench: dev ## Measure what docs/benchmarks.md lists
 	@$(PY) benchmarks/run.py
+	@$(PY) benchmarks/knowledge.py
 
 acceptance: dev ## Run programs of system packages in their environments, on the host and without it
 	@$(PY) -m tests.acceptance --verify

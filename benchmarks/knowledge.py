@@ -300,6 +300,13 @@ def _times(
     return _median(spent), Spent(clock[at], processor[at])
 
 
+def _lock_model(project: Project) -> bool:
+    """Let the base have the locked MiniLM; whether it could be locked."""
+    project.manifest_path.write_text(project.manifest_path.read_text() + 'embedder = "embedder"\n')
+    command = [CAPE, "-C", project.directory, "-q", "lock"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
 def measure_embedder(workshop: Workshop) -> tuple[int, Spent] | None:
     """Chunks of the example's documents, and what indexing them with the locked MiniLM took.
 
@@ -311,9 +318,7 @@ def measure_embedder(workshop: Workshop) -> tuple[int, Spent] | None:
         shutil.copytree(
             ROOT / "examples" / "handbook" / "documents", project.directory / "documents" / "handbook"
         )
-        manifest = project.manifest_path.read_text() + 'embedder = "embedder"\n'
-        project.manifest_path.write_text(manifest)
-        if subprocess.run([CAPE, "-C", name, "-q", "lock"], check=False, capture_output=True).returncode:
+        if not _lock_model(project):
             return None
         base = find_base(read_manifest(project.manifest_path), "growth")
         lock = read_lock(project.lock_path)
@@ -333,9 +338,7 @@ def measure_asking(workshop: Workshop, chunks: int = 10_000) -> tuple[int, Spent
     """
     with tempfile.TemporaryDirectory(prefix="cape-growth-") as name:
         project = make_project(Path(name), chunks)
-        manifest = project.manifest_path.read_text() + 'embedder = "embedder"\n'
-        project.manifest_path.write_text(manifest)
-        if subprocess.run([CAPE, "-C", name, "-q", "lock"], check=False, capture_output=True).returncode:
+        if not _lock_model(project):
             return None
         base = find_base(read_manifest(project.manifest_path), "growth")
         lock = read_lock(project.lock_path)
