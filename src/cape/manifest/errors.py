@@ -58,6 +58,30 @@ class VariableCycle(ManifestError):
     slug = "manifest-variable-cycle"
 
 
+class IncludeMissing(ManifestError):
+    """An included directory that is not there, or has no manifest."""
+
+    slug = "include-missing"
+
+
+class IncludeCycle(ManifestError):
+    """Manifests that include each other in a ring."""
+
+    slug = "include-cycle"
+
+
+class IncludesDisagree(ManifestError):
+    """Included manifests that cannot hold together: other suites, no system in common."""
+
+    slug = "includes-disagree"
+
+
+class UnknownEnvironment(InputError):
+    """An environment that the manifest does not have."""
+
+    slug = "unknown-environment"
+
+
 class UnknownRequirement(InputError):
     """A name that the manifest does not ask for."""
 

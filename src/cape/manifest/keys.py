@@ -248,10 +248,79 @@ KEYS: tuple[Key, ...] = (
     Key(
         "include.environments.path",
         Kind.STRING,
-        "the directory of a manifest, relative to this one; required",
+        "the directory of a manifest, relative to this one, or to the root of the git repository",
         'path = "../base"',
     ),
+    Key(
+        "include.environments.git",
+        Kind.STRING,
+        "the address of a git repository that holds it",
+        'git = "ssh://git@git.internal/environments.git"',
+    ),
+    Key(
+        "include.environments.ref",
+        Kind.STRING,
+        "a branch, tag or commit of that repository; otherwise its default branch",
+        'ref = "main"',
+    ),
+    Key(
+        "include.environments.name",
+        Kind.STRING,
+        "what to call it; otherwise the last part of its path or address",
+        'name = "base"',
+    ),
+    Key(
+        "include.remove",
+        Kind.STRINGS,
+        "what not to take over from the included manifests",
+        'remove = ["packages.nodejs", "vars.DEBUG"]',
+    ),
+    Key(
+        "environments",
+        Kind.TABLE,
+        "other environments of this project, by name",
+        "[environments.test]",
+    ),
+    Key("environments.NAME", Kind.TABLE, "what one environment adds", "[environments.test]"),
+    Key(
+        "environments.NAME.inherit",
+        Kind.BOOLEAN,
+        "whether it lies over the default environment; otherwise yes",
+        "inherit = false",
+    ),
+    Key(
+        "environments.NAME.from",
+        Kind.STRINGS,
+        "other environments that it lies over, the later over the earlier",
+        'from = ["lint"]',
+    ),
+    Key(
+        "environments.NAME.remove",
+        Kind.STRINGS,
+        "what not to take over from them",
+        'remove = ["packages.postgresql"]',
+    ),
+    Key(
+        "environments.NAME.systems",
+        Kind.STRINGS,
+        "the systems of the manifest that it is wanted on; otherwise all",
+        'systems = ["x86_64-linux"]',
+    ),
+    Key(
+        "environments.NAME.expose", Kind.TABLE, "as `environment.expose`", 'expose = { hide = ["git-shell"] }'
+    ),
+    Key(
+        "environments.NAME.packages", Kind.TABLE, "as `[packages]`", 'packages = { pytest = { pypi = "*" } }'
+    ),
+    Key("environments.NAME.models", Kind.TABLE, "as `[models]`", "[environments.test.models]"),
+    Key("environments.NAME.vars", Kind.TABLE, "as `[vars]`", 'vars = { DEBUG = "1" }'),
+    Key("environments.NAME.hook", Kind.TABLE, "as `[hook]`", "[environments.test.hook]"),
+    Key("environments.NAME.profile", Kind.TABLE, "as `[profile]`", "[environments.test.profile]"),
+    Key("environments.NAME.services", Kind.TABLE, "as `[services]`", "[environments.test.services.db]"),
 )
+
+SHARED_TABLES = ("packages", "models", "vars", "hook", "profile", "services")
+"""Tables of the manifest that an environment has too, with the same keys."""
 
 
 def keys_below(parts: tuple[str, ...]) -> dict[str, Key]:

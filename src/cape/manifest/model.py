@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cape.names import System
+from cape.names import Digest, System
 from cape.sources.protocol import Requirement
 
 SCHEMA = 1
@@ -18,6 +18,13 @@ SCHEMA = 1
 
 DEFAULT_SOURCE = "debian"
 """The source of a package that names none."""
+
+
+DEFAULT_ENVIRONMENT = "default"
+"""The name of the environment that the manifest's own tables say."""
+
+ORIGINATING = ("packages", "models", "vars", "services", "knowledge", "hook", "profile")
+"""Tables whose keys a manifest above may replace, add to or remove."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +43,44 @@ class Hook:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Included:
+    """One manifest that another includes.
+
+    `name` is the chain of names that leads to it (`base/common`), `directory` where its files are, and
+    `expression` that directory as shell text sees it. `place` is equal for equal manifests. `url`, `ref`
+    and `commit` are those of a git include, and `commit` is then exact. `checkout` is the tree that must
+    not be left, None where there is none.
+    """
+
+    name: str
+    place: str
+    directory: Path
+    expression: str
+    digest: Digest
+    text: str = field(repr=False)
+    url: str | None = None
+    ref: str | None = None
+    commit: str | None = None
+    checkout: Path | None = None
+    is_git: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What `[environments.NAME]` says, over that environment's base.
+
+    `manifest` holds the tables that stand there, and nothing of the manifest around them. `inherit` says
+    whether the default environment lies below (None: not said), `based_on` which others do, `remove` what
+    of all that goes; `systems` is empty where all of the manifest's are meant.
+    """
+
+    manifest: Manifest
+    inherit: bool | None = None
+    based_on: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """What a user asks for.
 
@@ -44,6 +89,12 @@ class Manifest:
     as in the text. `profile` maps `common` or a shell's name to shell text. `services`, `knowledge` and
     `include` are checked, frozen copies of their tables: mappings and tuples. `debian` is the suite,
     None where the manifest names none.
+
+    `environments` are the parts of other environments; `environment` is the name of the one that this
+    value is (None: the default). Of a composed manifest `included` are all manifests that lie below, the
+    lowest first, and `overridden` sentences about what a higher one replaced or removed. `origins` maps
+    keys (`vars.PORT`, `services.db`, `hook.on-activate`) to the place, or places, that they come from.
+    `text` is always that of `path` alone.
     """
 
     path: Path
@@ -59,7 +110,12 @@ class Manifest:
     knowledge: Mapping[str, object] = field(default_factory=dict)
     include: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()
+    environments: Mapping[str, Part] = field(default_factory=dict)
     text: str = field(default="", repr=False)
+    environment: str | None = None
+    included: tuple[Included, ...] = field(default=(), repr=False)
+    overridden: tuple[str, ...] = field(default=(), repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def requirement(self, name: str) -> Requirement | None:
         """The requirement of that name, or None."""

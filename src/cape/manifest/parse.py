@@ -26,8 +26,17 @@ from cape.manifest.errors import (
     WrongManifestType,
     raise_all,
 )
-from cape.manifest.keys import KEYS, Key, KeyPath, Kind, keys_below
-from cape.manifest.model import DEFAULT_SOURCE, SCHEMA, Expose, Hook, Manifest
+from cape.manifest.keys import KEYS, SHARED_TABLES, Key, KeyPath, Kind, keys_below
+from cape.manifest.model import (
+    DEFAULT_ENVIRONMENT,
+    DEFAULT_SOURCE,
+    ORIGINATING,
+    SCHEMA,
+    Expose,
+    Hook,
+    Manifest,
+    Part,
+)
 from cape.manifest.naming import (
     PACKAGE_SOURCES,
     VARIABLE_NAME,
@@ -186,10 +195,11 @@ _MATCHES: Mapping[Kind, Callable[[Any], bool]] = {
 class _Reading:
     """One text being read: knows places, collects errors."""
 
-    def __init__(self, path: Path, places: Places) -> None:
+    def __init__(self, path: Path, places: Places, around: _Reading | None = None) -> None:
         self.path = path
         self.places = places
-        self.errors: list[tuple[int, ManifestError]] = []
+        self.errors: list[tuple[int, ManifestError]] = around.errors if around else []
+        self.is_part = around is not None
 
     # Errors.
 
@@ -232,7 +242,7 @@ class _Reading:
             elif not _MATCHES[key.kind](value):
                 self._wrong_type((*path, name), key, value)
             elif isinstance(value, dict):
-                self.check_shape(value, key.parts, (*path, name))
+                self.check_shape(value, shape_of(key), (*path, name))
             elif key.kind is Kind.TABLES:
                 for index, item in enumerate(value):
                     self.check_shape(item, key.parts, (*path, name, index))
@@ -280,7 +290,7 @@ class _Reading:
             path=self.path,
             schema=SCHEMA,
             name=self._name(environment),
-            systems=self._environment_systems(environment),
+            systems=self._own_systems(table, environment),
             debian=self._suite(environment),
             requirements=requirements,
             vars=MappingProxyType(self._variables(table.get("vars", {}))),
@@ -289,9 +299,63 @@ class _Reading:
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
             include=_frozen(table.get("include", {})),
-            expose=self._expose(environment.get("expose", {})),
+            expose=self._expose((table if self.is_part else environment).get("expose", {})),
+            environments=MappingProxyType(self._environments(table.get("environments", {}))),
             text=self.places.text,
+            origins=MappingProxyType(self._origins(table)),
         )
+
+    def _origins(self, table: Table) -> dict[str, str]:
+        """Where each thing stands that a manifest above may replace, add to or remove."""
+        paths: dict[str, KeyPath] = {
+            f"{section}.{name}": (section, name) for section in ORIGINATING for name in table.get(section, {})
+        }
+        for index, _ in enumerate(table.get("include", {}).get("environments", ())):
+            paths[f"include.{index}"] = ("include", "environments", index)
+        paths |= {
+            f"environment.{key}": ("environment", key)
+            for key in ("debian", "systems")
+            if key in table.get("environment", {})
+        }
+        for index, name in enumerate(table.get("include", {}).get("remove", ())):
+            paths[f"include.remove.{name}"] = ("include", "remove", index)
+        return {name: self.where(self.places.of_key(path)) for name, path in paths.items()}
+
+    def _environments(self, tables: Mapping[str, Table]) -> dict[str, Part]:
+        parts = {}
+        for name, table in tables.items():
+            path: KeyPath = ("environments", name)
+            if rule := file_name_rule(name):
+                self.bad_name(f"`{name}` is no name for an environment", path, rule)
+            elif name == DEFAULT_ENVIRONMENT:
+                self.bad_name(
+                    f"`{name}` is the environment of the manifest itself", path, "take another name"
+                )
+            for index, other in enumerate(table.get("from", ())):
+                self._known_environment(name, other, tables, (*path, "from", index))
+            self._removals(table.get("remove", ()), (*path, "remove"))
+            reading = _Reading(self.path, self.places.below(path), self)
+            parts[name] = Part(
+                manifest=reading.manifest(table),
+                inherit=table.get("inherit"),
+                based_on=tuple(table.get("from", ())),
+                remove=tuple(table.get("remove", ())),
+            )
+        return parts
+
+    def _known_environment(self, name: str, other: str, tables: Mapping[str, Table], path: KeyPath) -> None:
+        known = [one for one in tables if one != name]
+        if other not in known:
+            close = alike(other, known)
+            hint = f"did you mean `{close[0]}`?" if close else "name another table of `[environments]`"
+            self.bad_value(f"environment `{name}` builds on `{other}`, which is not there", path, hint)
+
+    def _removals(self, names: Iterable[str], path: KeyPath) -> None:
+        for index, name in enumerate(names):
+            section, _, rest = name.partition(".")
+            if section not in ORIGINATING or not rest:
+                hint = "for example `packages.nodejs`, `vars.DEBUG` or `hook.on-activate`"
+                self.bad_value(f"`{name}` is nothing that can be removed", (*path, index), hint)
 
     def _name(self, environment: Table) -> str:
         if "name" not in environment:
@@ -300,6 +364,11 @@ class _Reading:
         if rule := file_name_rule(name):
             self.bad_value(f"`{name}` is no name for an environment", ("environment", "name"), rule)
         return name
+
+    def _own_systems(self, table: Table, environment: Table) -> tuple[System, ...]:
+        if self.is_part:
+            return self._systems(table.get("systems", []), ("systems",))
+        return self._environment_systems(environment)
 
     def _environment_systems(self, environment: Table) -> tuple[System, ...]:
         path: KeyPath = ("environment", "systems")
@@ -535,7 +604,7 @@ class _Reading:
 
     def _known_name(self, fact: str, name: str, table: Table, section: str, path: KeyPath) -> None:
         """Check that a table of that name is in the section, or may come from an included manifest."""
-        if name in table.get(section, {}) or table.get("include", {}).get("environments"):
+        if name in table.get(section, {}) or table.get("include", {}).get("environments") or self.is_part:
             return
         close = alike(name, table.get(section, {}))
         hint = f"did you mean `{close[0]}`?" if close else f"name a table of `[{section}]`"
@@ -558,10 +627,22 @@ class _Reading:
                 self.bad_value(fact, (*path, "answer-from"), "a number from 0 to 100")
 
     def _include(self, include: Table) -> None:
-        for index, item in enumerate(include.get("environments", ())):
-            if not str(item.get("path", "")).strip():
-                at: KeyPath = ("include", "environments", index)
-                self.bad_value("an included environment has no `path`", at, 'for example `path = "../base"`')
+        from cape.manifest.include import faults_of
+
+        path: KeyPath = ("include", "environments")
+        for index, key, fact, hint in faults_of(include.get("environments", ())):
+            self.bad_value(fact, (*path, index, key) if key else (*path, index), hint)
+        self._removals(include.get("remove", ()), ("include", "remove"))
+
+
+def shape_of(key: Key) -> tuple[str, ...]:
+    """The pattern of the keys inside a table: an environment's tables have the keys of the manifest's."""
+    if key.parts[:2] == ("environments", "NAME") and len(key.parts) == 3:
+        if key.parts[2] in SHARED_TABLES:
+            return key.parts[2:]
+        if key.parts[2] == "expose":
+            return ("environment", "expose")
+    return key.parts
 
 
 def _frozen(value: Any) -> Any:

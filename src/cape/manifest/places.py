@@ -78,6 +78,13 @@ class Places:
         """Where the value of that path stands, or its key where the value has no place of its own."""
         return self.values.get(path, self.of_key(path))
 
+    def below(self, prefix: KeyPath) -> Places:
+        """The map of the table at that path, as if it were the root."""
+        depth = len(prefix)
+        keys = {path[depth:]: at for path, at in self.keys.items() if path[:depth] == prefix}
+        values = {path[depth:]: at for path, at in self.values.items() if path[:depth] == prefix}
+        return Places(self.text, keys, values, self.statements, self.duplicates, self.lines)
+
 
 def find_places(text: str) -> Places:
     """The map of a TOML text. Never raises: a broken text gives the map of its readable beginning."""
