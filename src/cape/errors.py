@@ -15,8 +15,18 @@ This module imports nothing of ours, and nothing that prints belongs here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Protocol
+
+
+class Explained(Protocol):
+    """What an error may have beside its sentence: a longer explanation."""
+
+    def lines(self) -> Sequence[str]:
+        """The explanation for people."""
+
+    def fields(self) -> Mapping[str, object]:
+        """The explanation for machines, as JSON values."""
 
 
 class CapeError(Exception):
@@ -25,6 +35,7 @@ class CapeError(Exception):
     `fact` says what was found, `where` names the place (`cape.toml:14:1`, a path, a registry), `hint`
     what to do now. Literals stand in backticks; a one-sentence fact has no full stop. `also` holds other
     errors that were found in the same place (all that is wrong with a manifest); this one is the first.
+    `explanation` is what a sentence cannot say; None for almost all errors.
     """
 
     slug: ClassVar[str] = "error"
@@ -36,6 +47,7 @@ class CapeError(Exception):
         self.where = where
         self.hint = hint
         self.also: tuple[CapeError, ...] = ()
+        self.explanation: Explained | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.fact}" if self.where else self.fact

@@ -29,6 +29,8 @@ def show_error(error: CapeError, *, as_json: bool = False) -> None:
     print(f"{paint('error', '1;31', sys.stderr)}: {error}", file=sys.stderr)
     for cause in error.causes():
         print(f"  {paint('caused by', '33', sys.stderr)}: {cause}", file=sys.stderr)
+    if error.explanation:
+        print(*error.explanation.lines(), sep="\n", file=sys.stderr)
     if error.hint:
         print(f"{paint('hint', '1;36', sys.stderr)}: {error.hint}", file=sys.stderr)
     for other in error.also:
@@ -45,6 +47,7 @@ def _error_fields(error: CapeError) -> dict[str, object]:
         "where": error.where,
         "hint": error.hint,
         "causes": list(error.causes()),
+        "explanation": error.explanation.fields() if error.explanation else None,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cape.environment.generations import heal
+from cape.errors import InputError
 from cape.lock import ALL, Lock, check_freshness, compare_locks, read_lock
 from cape.manifest import Manifest, read_manifest
 from cape.operations.project import Project, Workshop, project_files
@@ -48,7 +49,8 @@ def compute_lock(
     """The lock for a manifest, from the sources where something changed. Writes nothing of the project.
 
     With `as_of` the sources that are asked answer as they would have at that instant.
-    Raises what the sources raise, and `CannotWorkHere` for a new package of which nothing can work.
+    Raises what the sources raise, a conflict with its explanation, and `CannotWorkHere` for a new package
+    of which nothing can work.
     """
     reasons = reasons_to_lock(manifest, previous)
     if upgrade is not None:
@@ -58,20 +60,25 @@ def compute_lock(
         lock = previous
     else:
         from cape.lock import lock_manifest
+        from cape.operations.explaining import Overhearing, explain_refusal
         from cape.operations.judging import EarlyLook
 
         sources = workshop.sources(manifest.debian)
         if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
         look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
-        lock = lock_manifest(
-            manifest,
-            look.watching(sources),
-            previous,
-            upgrade=upgrade,
-            as_of=as_of,
-            progress=workshop.progress,
-        )
+        overheard = Overhearing(sources)
+        try:
+            lock = lock_manifest(
+                manifest,
+                look.watching(overheard),
+                previous,
+                upgrade=upgrade,
+                as_of=as_of,
+                progress=workshop.progress,
+            )
+        except InputError as error:
+            raise explain_refusal(error, overheard, manifest, workshop) from error.__cause__
         judgement = look.judgement()
         judgement.check()
         lock = replace(lock, notes=(*lock.notes, *judgement.sentences()))

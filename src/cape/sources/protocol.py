@@ -217,9 +217,18 @@ class UnknownPackage(InputError):
 
 
 class UnknownVersion(InputError):
-    """A source has the package, but no version that fits. The hint lists what there is."""
+    """A source has the package, but no version that fits. The hint lists what there is.
+
+    `reasons` are sentences on why those that would fit cannot be taken; empty where there are none.
+    """
 
     slug = "unknown-version"
+
+    def __init__(
+        self, fact: str, *, where: str | None = None, hint: str | None = None, reasons: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fact, where=where, hint=hint)
+        self.reasons = tuple(reasons)
 
 
 class NotRecorded(StateError):
@@ -229,9 +238,26 @@ class NotRecorded(StateError):
 
 
 class RequirementsConflict(InputError):
-    """Requirements that cannot hold together; the fact names them, the hint has the chain."""
+    """Requirements that cannot hold together; the fact names them.
+
+    `reasons` are the steps from them to the clash, a sentence each; the hint has them joined. `concerned`
+    are the requirements that the source's resolver names: neither all nor only those that take part.
+    """
 
     slug = "requirements-conflict"
+
+    def __init__(
+        self,
+        fact: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        reasons: Sequence[str] = (),
+        concerned: Sequence[Requirement] = (),
+    ) -> None:
+        super().__init__(fact, where=where, hint=hint or "; ".join(reasons) or None)
+        self.reasons = tuple(reasons)
+        self.concerned = tuple(concerned)
 
 
 class RegistryUnreachable(SourceError):
@@ -256,6 +282,16 @@ class ArtifactGone(SourceError):
     """A registry no longer serves an artifact of the lock."""
 
     slug = "artifact-gone"
+
+
+class Trying(Protocol):
+    """A source that can be asked cheaply whether requirements hold: see `versions`."""
+
+    def versions(self, requirements: Sequence[Requirement], context: ResolveContext) -> Mapping[str, str]:
+        """The versions that a resolution would lock, by package; the one of several that comes first.
+
+        Raises what `Source.resolve` raises. No artifact is brought for it.
+        """
 
 
 class Source(Protocol):

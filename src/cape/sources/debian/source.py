@@ -175,6 +175,11 @@ class DebianSource:
             notes=tuple(self._notes(requirements, context)),
         )
 
+    def versions(self, requirements: Sequence[Requirement], context: ResolveContext) -> Mapping[str, str]:
+        """See `Trying.versions`."""
+        rows = self.resolve(requirements, context).packages
+        return {row.name: row.version for row in reversed(rows)}
+
     def _check_nothing_goes_back(self, locked: Sequence[Snapshot]) -> None:
         """Raise the failure of a mirror that may alone have updates or fixes that the lock has."""
         without = self._indices.without()
@@ -239,7 +244,7 @@ class DebianSource:
         try:
             return wanted, resolve(pool, wanted)
         except Unsolvable as error:
-            raise _conflict(error, system) from None
+            raise _conflict(error, system, requirements) from None
 
     def _wanted(self, requirement: Requirement, pool: Pool, system: System) -> Wanted:
         """The versions that may answer a requirement, the preferred one first."""
@@ -442,7 +447,7 @@ def _no_version(
     )
 
 
-def _conflict(error: Exception, system: System) -> RequirementsConflict:
+def _conflict(error: Exception, system: System, requirements: Sequence[Requirement]) -> RequirementsConflict:
     from cape.sources.debian.conflicts import Unsolvable
 
     assert isinstance(error, Unsolvable)
@@ -452,7 +457,8 @@ def _conflict(error: Exception, system: System) -> RequirementsConflict:
     return RequirementsConflict(
         f"{named} cannot be installed{' together' if len(asked) > 1 else ''} on `{system}`",
         where=where or None,
-        hint="; ".join(error.chain) or None,
+        reasons=error.chain,
+        concerned=[each for each in requirements if any(each.name == one.reason for one in asked)],
     )
 
 

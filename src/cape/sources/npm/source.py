@@ -125,6 +125,23 @@ class NpmSource:
             packages=tuple(sorted(rows, key=lambda row: row.key)), roots=roots, notes=tuple(notes)
         )
 
+    def versions(self, requirements: Sequence[Requirement], context: ResolveContext) -> Mapping[str, str]:
+        """See `Trying.versions`."""
+        for requirement in requirements:
+            _check(requirement)
+        found: dict[str, str] = {}
+        others = [requirement for requirement in requirements if requirement.package != "node"]
+        for requirement in requirements:
+            if requirement.package == "node":
+                found["node"] = self._node_release(requirement, context)[0]
+        if others:
+            if context.as_of:
+                self._check_times(others, context.as_of)
+            tree = self._tree(others, context)
+            for path in self._needed(tree, others, context):
+                found.setdefault(tree.positions[path].name, tree.positions[path].version)
+        return found
+
     def locate(
         self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
     ) -> Mapping[Digest, Sequence[str]]:
@@ -147,12 +164,7 @@ class NpmSource:
         self, requirements: Sequence[Requirement], context: ResolveContext, notes: list[str]
     ) -> list[LockedPackage]:
         tree = self._tree(requirements, context)
-        systems_of: dict[str, list[System]] = {}
-        for system in context.systems:
-            roots = [r.package for r in requirements if not r.systems or system in r.systems]
-            for path in tree.needed(roots, system):
-                _check_position(tree.positions[path], system)
-                systems_of.setdefault(path, []).append(system)
+        systems_of = self._needed(tree, requirements, context)
         wanted = [tree.positions[path] for path in sorted(systems_of) if not tree.positions[path].is_bundled]
         measured = self._measure([self._published(position) for position in wanted], context)
         scripted = sorted({position.name for position in wanted if position.has_scripts})
@@ -164,6 +176,18 @@ class NpmSource:
             _row(position, tree, systems_of, digest, size_bytes, asked)
             for position, (digest, size_bytes) in zip(wanted, measured, strict=True)
         ]
+
+    def _needed(
+        self, tree: PackageTree, requirements: Sequence[Requirement], context: ResolveContext
+    ) -> dict[str, list[System]]:
+        """The positions of a tree that are needed, with the systems that need them, nearest the top first."""
+        systems_of: dict[str, list[System]] = {}
+        for system in context.systems:
+            roots = [r.package for r in requirements if not r.systems or system in r.systems]
+            for path in tree.needed(roots, system):
+                _check_position(tree.positions[path], system)
+                systems_of.setdefault(path, []).append(system)
+        return systems_of
 
     def _tree(self, requirements: Sequence[Requirement], context: ResolveContext) -> PackageTree:
         """npm's answer; versions of `kept` rows stay where they fit."""
@@ -213,8 +237,10 @@ class NpmSource:
             _log.debug("no names like `%s`: %s", requirement.package, error)
         return UnknownPackage(requirement, nearest=near)
 
-    def _node_rows(self, requirement: Requirement, context: ResolveContext) -> list[LockedPackage]:
-        """One row per system for node itself, all of one version."""
+    def _node_release(
+        self, requirement: Requirement, context: ResolveContext
+    ) -> tuple[str, dict[System, Mapping[str, Any]]]:
+        """The release of node that answers on all systems, and what the registry says for each of them."""
         systems = [s for s in context.systems if not requirement.systems or s in requirement.systems]
         answers = {s: self._releases(_NODE_PACKAGES[s], context.as_of) or {} for s in systems}
         common = [
@@ -228,12 +254,18 @@ class NpmSource:
                 where=requirement.where,
                 hint=_newest_hint(dict.fromkeys(common)),
             )
+        return str(version), answers
+
+    def _node_rows(self, requirement: Requirement, context: ResolveContext) -> list[LockedPackage]:
+        """One row per system for node itself, all of one version."""
+        version, answers = self._node_release(requirement, context)
+        systems = list(answers)
         published = [
-            _published_release(_NODE_PACKAGES[system], str(version), answers[system]) for system in systems
+            _published_release(_NODE_PACKAGES[system], version, answers[system]) for system in systems
         ]
         measured = self._measure(published, context)
         return [
-            _node_row(system, str(version), file, digest, size_bytes)
+            _node_row(system, version, file, digest, size_bytes)
             for system, file, (digest, size_bytes) in zip(systems, published, measured, strict=True)
         ]
 

@@ -211,7 +211,30 @@ def _conflict(text: str, requirements: Sequence[Requirement]) -> RequirementsCon
         f"these requirements cannot hold together: {said}",
         where=_places(concerned),
         hint="; ".join(dict.fromkeys(chain))[:900] or None,
+        reasons=reasons_of(lines),
+        concerned=named,
     )
+
+
+_FOUND = re.compile(r"Found: ((?:@[^/\s]+/)?[^@\s]+)@(\S+)")
+_PEER = re.compile(
+    r'(?P<optional>peerOptional|peer) (?P<base>(?:@[^/\s]+/)?[^@\s]+)@"(?P<range>[^"]*)" '
+    r"from (?P<name>(?:@[^/\s]+/)?[^@\s]+)@(?P<version>\S+)"
+)
+
+
+def reasons_of(lines: Sequence[str]) -> tuple[str, ...]:
+    """What npm's report of a conflict rests on, a sentence each."""
+    found: dict[str, None] = {}
+    for line in lines:
+        if match := _FOUND.match(line):
+            found[f"`{match[1]}` would be {match[2]}"] = None
+        elif match := _PEER.search(line):
+            needs = "accepts only" if match["optional"] == "peerOptional" else "needs"
+            found[
+                f"`{match['name']}` {match['version']} {needs} `{match['base']}` `{match['range']}` beside it"
+            ] = None
+    return tuple(found)
 
 
 def _not_here(text: str, requirements: Sequence[Requirement]) -> CapeError:

@@ -83,6 +83,23 @@ class PypiSource:
         roots = {requirement.name: (_canonical(requirement.package),) for requirement in requirements}
         return Resolution(packages=tuple(sorted(_merged(rows), key=lambda row: row.key)), roots=roots)
 
+    def versions(self, requirements: Sequence[Requirement], context: ResolveContext) -> Mapping[str, str]:
+        """See `Trying.versions`."""
+        lines = [requirement_line(requirement) for requirement in requirements]
+        found: dict[str, str] = {}
+        for target, platforms in _targets(context, requirements) if requirements else ():
+            try:
+                text = self.uv.compile_pylock(lines, target, kept=_kept_versions(context.kept))
+            except UvFailure as failure:
+                raise self._explained(failure, requirements, context)  # noqa: B904 - it has its cause
+            for package in read_pylock(text):
+                here = [one for one in platforms if holds(package.marker, one)]
+                for platform in here:
+                    _chosen(package, platform, requirements)
+                if here:
+                    found.setdefault(package.name, package.version)
+        return found
+
     def locate(
         self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
     ) -> Mapping[Digest, Sequence[str]]:

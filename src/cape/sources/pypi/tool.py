@@ -322,13 +322,18 @@ def _version_error(text: str, requirements: Sequence[Requirement], _: IndexChoic
     if len(required) != 1 or " depends on " in text:
         return None
     wanted = _requirement_of(required.pop(), requirements)
-    available = re.search(r"[Oo]nly (.+?) (?:is|are) available", text)
-    none_fits = available or re.search(r"there (?:is|are) no versions? of", text)
+    available = re.search(r"[Oo]nly (?!the following )(.+?) (?:is|are) available", text)
+    unusable = re.search(r"no usable wheels|no wheels with a matching", text)
+    none_fits = available or unusable or re.search(r"there (?:is|are) no versions? of", text)
     if wanted is None or not none_fits:
         return None
     hint = f"there is {_ticked(available.group(1))}" if available else None
+    with_wheel = " and has a wheel that fits" if unusable else ""
     return UnknownVersion(
-        f"no version of `{wanted.package}` fits `{wanted.constraint}`", where=wanted.where, hint=hint
+        f"no version of `{wanted.package}` fits `{wanted.constraint}`{with_wheel}",
+        where=wanted.where,
+        hint=hint,
+        reasons=reasons_of(text) if unusable else (),
     )
 
 
@@ -349,7 +354,48 @@ def _conflict(text: str, requirements: Sequence[Requirement]) -> RequirementsCon
         f"these requirements cannot hold together: {said}",
         where=", ".join(dict.fromkeys(places)) or None,
         hint=_short(chain, 900),
+        reasons=reasons_of(text),
+        concerned=names,
     )
+
+
+_PREMISE = re.compile(
+    r",? and (?:because )?(?=you require|only |all (?:of|versions)|any of|there (?:is|are)|the requested"
+    r"|\S+ (?:depends? on|ha(?:s|ve) no|was|were|is|are|requires?|cannot)|\S+ and \S+ depend on)"
+)
+_KNOWN_ALREADY = re.compile(r"you require |the requested Python|we can conclude|your requirements")
+_SENTENCES = (
+    (re.compile(r"all versions of (\S+) depend on (.+)"), r"every version of `\1` needs `\2`"),
+    (re.compile(r"(\S+?)==(\S+) depends on Python(\S+)"), r"`\1` \2 needs Python \3"),
+    (re.compile(r"(\S+) depends? on Python(\S+)"), r"`\1` needs Python \2"),
+    (re.compile(r"(\S+?)==(\S+) depends on (.+)"), r"`\1` \2 needs `\3`"),
+    (re.compile(r"(\S+) depends? on (.+)"), r"`\1` needs `\2`"),
+    (re.compile(r"(\S+?)==(\S+) has no usable wheels"), r"`\1` \2 has no wheel that fits"),
+    (re.compile(r"(\S+) ha(?:s|ve) no usable wheels"), r"`\1` has no wheel that fits"),
+    (re.compile(r"there (?:is|are) no versions? of (\S+)"), r"there is no version `\1`"),
+    (re.compile(r"only (\S+) is available"), r"`\1` is the only one there is"),
+    (re.compile(r"only the following versions of (\S+) are available: (.+)"), r"of `\1` there is \2"),
+)
+
+
+def reasons_of(text: str) -> tuple[str, ...]:
+    """What uv's proof rests on, a sentence each, without what it concludes from it and what was asked."""
+    proof = text.split(" hint: ")[0]
+    found: dict[str, None] = {}
+    for step in re.split(r"\b[Bb]ecause ", proof)[1:]:
+        premises = re.split(r",? we can conclude that|\. And$", step)[0]
+        for premise in _PREMISE.split(premises):
+            premise = premise.strip(" .,")
+            if premise and not _KNOWN_ALREADY.match(premise):
+                found[_sentence(premise)] = None
+    return tuple(found)
+
+
+def _sentence(premise: str) -> str:
+    for pattern, words in _SENTENCES:
+        if match := pattern.fullmatch(premise):
+            return match.expand(words)
+    return _short(premise, 300)
 
 
 def _norm(name: str) -> str:
