@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,8 @@ import pytest
 from cape.environment.merging import FileConflict
 from cape.environment.objects import WorkerDied, make_objects, plan_keys
 from cape.environment.realisation import read_environment, realise
-from cape.errors import DiskFull
+from cape.errors import CapeError, DiskFull, StateError
+from cape.names import Digest
 from cape.sources.protocol import LockedPackage
 from cape.store import ArtifactDamaged, Store
 from tests.environment.builders import make, package, plan, relocate, unpack
@@ -328,3 +332,64 @@ def test_the_redirecting_library_comes_from_an_object_of_its_own(tmp_path: Path)
     assert not os.path.samefile(placed, library), "a new build of cape does not reach into environments"
     assert library.stat().st_mode & 0o777 == 0o644
     assert len(json.loads((environment.path / "environment.json").read_text())["objects"]) == 2
+
+
+class Trickle:
+    """Artifacts that come one after another, each after the object before it was made."""
+
+    def __init__(self, store: Store, packages: Sequence[LockedPackage], *, failure: CapeError | None = None):
+        self.connection, self._bell = multiprocessing.Pipe(duplex=False)
+        self.expected = frozenset(one.artifact.digest for one in packages)
+        self.objects_seen: list[int] = []
+        self._store = store
+        self._packages = packages
+        self._failure = failure
+        self._hidden = {one.artifact.digest: store.artifacts.path(one.artifact.digest) for one in packages}
+        for path in self._hidden.values():
+            path.rename(path.with_suffix(".hidden"))
+
+    def start(self) -> None:
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        for count, one in enumerate(self._packages, 1):
+            path = self._hidden[one.artifact.digest]
+            path.with_suffix(".hidden").rename(path)
+            self._bell.send(one.artifact.digest)
+            deadline = time.monotonic() + 20
+            while len(list(self._store.objects.all())) < count and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.objects_seen.append(len(list(self._store.objects.all())))
+        self._bell.send(self._failure)
+
+    def take(self) -> Digest | None:
+        news = self.connection.recv()
+        if isinstance(news, CapeError):
+            raise news
+        assert news is None or isinstance(news, Digest)
+        return news
+
+    def stop(self) -> None:
+        pass
+
+
+def test_objects_are_made_while_other_artifacts_are_still_on_their_way(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    packages = [package(store, f"p{n}", {f"root/f{n}": "x"}) for n in range(4)]
+    arriving = Trickle(store, packages)
+    made = plan(*packages)
+    objects = make_objects(made, unpack=unpack, relocate=relocate, store=store, workers=2, arriving=arriving)
+    assert arriving.objects_seen == [1, 2, 3, 4], "each was finished before the next came"
+    assert [one.key for one in objects] == list(plan_keys(made, store))
+
+
+def test_what_came_before_a_download_failed_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    packages = [package(store, f"p{n}", {f"root/f{n}": "x"}) for n in range(3)]
+    arriving = Trickle(store, packages[:2], failure=StateError("the registry went away"))
+    with pytest.raises(StateError, match="the registry went away"):
+        make_objects(
+            plan(*packages), unpack=unpack, relocate=relocate, store=store, workers=2, arriving=arriving
+        )
+    assert {one.facts["package"]["name"] for one in store.objects} >= {"p0", "p1"}
+    assert os.listdir(tmp_path / "leases") == []

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cape.environment.plan import EnvironmentPlan, object_key
 from cape.errors import CapeError, StateError
@@ -33,6 +33,28 @@ Relocate = Callable[[Path, System, Path | None], Mapping[str, Any]]
 """Edits a tree for a loader's path (None: the libc object's own tree), and gives the facts as JSON."""
 
 
+class Arriving(Protocol):
+    """Artifacts on their way into the store, while objects are made of those that came.
+
+    `start` is called once, when the worker processes are there: it may start threads.
+    """
+
+    expected: frozenset[Digest]
+    """Those that are not in the store yet."""
+
+    connection: Connection
+    """Readable when `take` has something to tell."""
+
+    def start(self) -> None:
+        """Let them come."""
+
+    def take(self) -> Digest | None:
+        """The next that came; None when no more does. Raises what bringing them raised."""
+
+    def stop(self) -> None:
+        """Let no more come; called whatever happened."""
+
+
 class WorkerDied(StateError):
     """A worker process ended without a word."""
 
@@ -46,6 +68,7 @@ _IDLE_S = 0.05
 class _Task:
     package: LockedPackage
     key: Digest
+    is_libc: bool = False
 
 
 def relocate(tree: Path, system: System, loader: Path | None) -> Mapping[str, Any]:
@@ -63,26 +86,26 @@ def make_objects(
     relocate: Relocate = relocate,
     workers: int = 2,
     progress: Progress = NO_PROGRESS,
+    arriving: Arriving | None = None,
 ) -> tuple[StoreObject, ...]:
     """The objects of all packages of a plan, in its order; those that are missing are made.
 
-    The artifacts must be in the store. What was made stays if a later package fails; whatever ends this
-    process, no half object is left under its name.
-    Raises what `unpack` raises, `ArtifactDamaged`, `DiskFull`, `WorkerDied`.
+    The artifacts must be in the store, or be `arriving`. What was made stays if a later package fails;
+    whatever ends this process, no half object is left under its name.
+    Raises what `unpack` and `arriving` raise, `ArtifactDamaged`, `DiskFull`, `WorkerDied`.
     """
     store.announce()
     maker = _Maker(plan.system, unpack, relocate, store, _loader_path(plan, store))
-    libc = _make_libc(plan, maker)
-    tasks = [_Task(package=package, key=_key(plan, package, libc, store)) for package in plan.packages]
+    tasks = _tasks(plan, store)
     missing = {task.key: task for task in tasks if store.objects.get(task.key) is None}
     if missing:
-        ordered = sorted(missing.values(), key=lambda task: -task.package.artifact.size_bytes)
-        progress.start("unpacking", len(ordered))
-        try:
-            _make_all(ordered, maker, min(workers, len(ordered)), progress)
-        finally:
-            progress.finish()
+        _make_all(list(missing.values()), maker, min(workers, len(missing)), progress, arriving)
     return tuple(_made(store, task) for task in tasks)
+
+
+def _tasks(plan: EnvironmentPlan, store: Store) -> list[_Task]:
+    keys = zip(plan.packages, plan_keys(plan, store), strict=True)
+    return [_Task(package=package, key=key, is_libc=package == plan.libc) for package, key in keys]
 
 
 def plan_keys(plan: EnvironmentPlan, store: Store) -> tuple[Digest, ...]:
@@ -123,14 +146,6 @@ def _loader_path(plan: EnvironmentPlan, store: Store) -> Path | None:
     return store.objects.root / key.hex / "tree" / loader_path(plan.system)
 
 
-def _make_libc(plan: EnvironmentPlan, maker: _Maker) -> Digest | None:
-    key = _libc_key(plan, maker.store)
-    if key is not None and plan.libc is not None and maker.store.objects.get(key) is None:
-        with Batch(maker.store.objects) as batch:
-            maker.make(batch, _Task(package=plan.libc, key=key), is_libc=True, wait=True)
-    return key
-
-
 def _made(store: Store, task: _Task) -> StoreObject:
     found = store.objects.get(task.key)
     if found is None:
@@ -154,11 +169,11 @@ class _Maker:
         self._relocate = relocate
         self._loader = loader
 
-    def make(self, batch: Batch, task: _Task, *, is_libc: bool = False, wait: bool) -> bool:
+    def make(self, batch: Batch, task: _Task, *, wait: bool) -> bool:
         """Make an object, to be committed with its batch; False: another process is at it."""
 
         def build(tree: Path) -> Mapping[str, Any]:
-            return self._build(task.package, tree, None if is_libc else self._loader)
+            return self._build(task.package, tree, None if task.is_libc else self._loader)
 
         return batch.prepare(task.key, build, wait=wait)
 
@@ -188,45 +203,110 @@ class _Maker:
             )
 
 
-def _make_all(tasks: Sequence[_Task], maker: _Maker, workers: int, progress: Progress) -> None:
-    if workers < 2:
-        with Batch(maker.store.objects) as batch:
-            for task in tasks:
-                maker.make(batch, task, wait=True)
-                progress.advance()
-        return
-    crew = [_Worker(maker) for _ in range(workers)]
+def _make_all(
+    tasks: Sequence[_Task], maker: _Maker, workers: int, progress: Progress, arriving: Arriving | None
+) -> None:
+    crew = [_Worker(maker) for _ in range(workers)]  # forked before `arriving` has threads
     try:
-        _share_out(tasks, crew, progress)
+        _Sharing(tasks, crew, progress, arriving).run()
     finally:
         for worker in crew:
             worker.end()
 
 
-def _share_out(tasks: Sequence[_Task], crew: Sequence[_Worker], progress: Progress) -> None:
-    """Give out the tasks one by one; those that another process is at come again, last and to wait for."""
-    from multiprocessing.connection import wait
+class _Sharing:
+    """Gives tasks to workers one by one, the largest of those whose artifacts came first.
 
-    waiting = [(task, False) for task in reversed(tasks)]
-    idle = list(crew)
-    busy: dict[Any, tuple[_Worker, _Task]] = {}
-    while waiting or busy:
-        while waiting and idle:
-            task, patient = waiting.pop()
-            worker = idle.pop()
-            worker.give(task, patient)
-            busy[worker.connection] = (worker, task)
-        for connection in wait(list(busy)):
-            worker, task = busy.pop(connection)
-            if worker.result(task):
-                progress.advance()
+    A task that another process is at comes again, last and to wait for. When artifacts stop coming for a
+    failure, what is begun is finished, and the failure raised then.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[_Task],
+        crew: Sequence[_Worker],
+        progress: Progress,
+        arriving: Arriving | None,
+    ) -> None:
+        expected = arriving.expected if arriving else frozenset()
+        self._coming: dict[Digest, list[_Task]] = {}
+        self._ready: list[_Task] = []
+        for task in tasks:
+            digest = task.package.artifact.digest
+            (self._coming.setdefault(digest, []) if digest in expected else self._ready).append(task)
+        self._others: list[_Task] = []
+        self._crew = crew
+        self._idle = list(crew)
+        self._busy: dict[Any, tuple[_Worker, _Task]] = {}
+        self._progress = progress
+        self._arriving = arriving
+        self._failure: CapeError | None = None
+
+    def run(self) -> None:
+        """Make everything. Raises what a worker or `arriving` raised."""
+        try:
+            if self._arriving:
+                self._arriving.start()
             else:
-                waiting.insert(0, (task, True))
-            idle.append(worker)
-    for worker in crew:
-        worker.give(None, False)
-    for worker in crew:
-        worker.result(None)
+                self._show()
+            while self._ready or self._others or self._busy or self._arriving:
+                self._give()
+                self._listen()
+        finally:
+            self._progress.finish()
+            if self._arriving:
+                self._arriving.stop()
+        for worker in self._crew:
+            worker.give(None, False)
+        for worker in self._crew:
+            worker.result(None)
+        if self._failure:
+            raise self._failure
+
+    def _show(self) -> None:
+        self._progress.start("unpacking", len(self._ready) + len(self._others) + len(self._busy))
+
+    def _give(self) -> None:
+        while self._idle and (self._ready or self._others):
+            patient = not self._ready
+            self._ready.sort(key=lambda task: task.package.artifact.size_bytes)
+            task = self._others.pop() if patient else self._ready.pop()
+            worker = self._idle.pop()
+            worker.give(task, patient)
+            self._busy[worker.connection] = (worker, task)
+
+    def _listen(self) -> None:
+        from multiprocessing.connection import wait
+
+        news = [self._arriving.connection] if self._arriving else []
+        for connection in wait([*self._busy, *news]):
+            if connection in self._busy:
+                self._hear(*self._busy.pop(connection))
+            else:
+                self._receive()
+
+    def _hear(self, worker: _Worker, task: _Task) -> None:
+        if not worker.result(task):
+            self._others.insert(0, task)
+        elif self._arriving is None:
+            self._progress.advance()
+        self._idle.append(worker)
+
+    def _receive(self) -> None:
+        assert self._arriving is not None
+        try:
+            came = self._arriving.take()
+        except CapeError as error:
+            came, self._failure = None, error
+            self._ready, self._others, self._coming = [], [], {}
+        if came is not None:
+            self._ready += self._coming.pop(came, [])
+            return
+        self._ready += [task for tasks in self._coming.values() for task in tasks]
+        self._coming = {}
+        self._arriving.stop()
+        self._arriving = None
+        self._show()
 
 
 class _Worker:

@@ -6,9 +6,12 @@ The store itself, the artifact directories of this machine (or of `--from`), the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 from cape.errors import CapeError, StateError
 from cape.names import Digest
@@ -55,25 +58,96 @@ def fetch(
     With `only_from` no registry is asked. What was brought stays if a later artifact fails.
     Raises `ArtifactsMissing`, `ArtifactGone`, `RegistryUnreachable`, `IntegrityError`.
     """
-    lacking = missing(packages, workshop)
-    directories = [only_from] if only_from else None
-    still = [package for package in lacking if not _found_near(package, workshop, directories)]
-    found = len(lacking) - len(still)
-    if not still:
-        return Fetched(found=found)
-    if only_from is not None:
-        _check_undamaged(still, only_from, workshop)
-        raise ArtifactsMissing(
-            f"{len(still)} artifacts of the lock are not there, the first is `{still[0].name}` "
-            f"{still[0].version} ({still[0].artifact.digest})",
-            where=str(only_from),
-            hint="write the directory again: `cape vendor DIR` on a machine that has them",
+    coming = Coming(packages, workshop, sources, snapshots=snapshots, only_from=only_from)
+    coming.bring()
+    return coming.fetched
+
+
+class Coming:
+    """Artifacts of packages on their way into the store.
+
+    What is near is in the store when this is made; `expected` are those that a registry must give, all at
+    once by `bring`, or by a thread, as `cape.environment.objects.make_objects` wants it of `arriving`.
+    Raises `ArtifactsMissing`, `ArtifactGone`.
+    """
+
+    def __init__(
+        self,
+        packages: Sequence[LockedPackage],
+        workshop: Workshop,
+        sources: Mapping[str, Source],
+        *,
+        snapshots: Sequence[Snapshot] = (),
+        only_from: Path | None = None,
+    ) -> None:
+        lacking = missing(packages, workshop)
+        directories = [only_from] if only_from else None
+        still = [package for package in lacking if not _found_near(package, workshop, directories)]
+        if still and only_from is not None:
+            _check_undamaged(still, only_from, workshop)
+            raise _not_there(still, only_from)
+        self._transfer = _Transfer(still, workshop, sources, snapshots)
+        self.expected = frozenset(package.artifact.digest for package in still)
+        self.fetched = Fetched(
+            found=len(lacking) - len(still),
+            downloaded=len(still),
+            downloaded_bytes=sum(package.artifact.size_bytes for package in still),
         )
-    _download(still, workshop, sources, snapshots)
-    return Fetched(
-        found=found,
-        downloaded=len(still),
-        downloaded_bytes=sum(package.artifact.size_bytes for package in still),
+        from multiprocessing import Pipe
+
+        self.connection, self._bell = Pipe(duplex=False)
+        self._news: SimpleQueue[Digest | BaseException | None] = SimpleQueue()
+        self._telling = Lock()
+        self._stopped = False
+
+    def bring(self) -> None:
+        """Bring them all, and return when they are there. Raises what `fetch` does."""
+        self._transfer.run(lambda digest: None)
+
+    def start(self) -> None:
+        """Let a thread bring them."""
+        Thread(target=self._work, daemon=True).start()
+
+    def take(self) -> Digest | None:
+        """The next that came; None when no more does. Raises what `fetch` does."""
+        self.connection.recv_bytes()
+        news = self._news.get()
+        if isinstance(news, BaseException):
+            raise news
+        return news
+
+    def stop(self) -> None:
+        """Let the thread end with the artifacts that it is at."""
+        self._stopped = True
+
+    def _work(self) -> None:
+        try:
+            self._transfer.run(self._arrived)
+            self._tell(None)
+        except BaseException as error:  # noqa: BLE001 - who takes raises it
+            self._tell(error)
+
+    def _arrived(self, digest: Digest) -> None:
+        if self._stopped:
+            raise _Unwanted
+        self._tell(digest)
+
+    def _tell(self, news: Digest | BaseException | None) -> None:
+        with self._telling:
+            self._news.put(news)
+            self._bell.send_bytes(b"!")
+
+
+class _Unwanted(Exception):
+    """Nobody waits for what is being brought."""
+
+
+def _not_there(lacking: Sequence[LockedPackage], place: Path) -> ArtifactsMissing:
+    return ArtifactsMissing(
+        f"{len(lacking)} artifacts of the lock are not there, the first is `{lacking[0].name}` "
+        f"{lacking[0].version} ({lacking[0].artifact.digest})",
+        where=str(place),
+        hint="write the directory again: `cape vendor DIR` on a machine that has them",
     )
 
 
@@ -145,34 +219,45 @@ def _found_near(package: LockedPackage, workshop: Workshop, directories: list[Pa
     return artifacts.find_elsewhere(artifact.digest, size_bytes=artifact.size_bytes, places=directories)
 
 
-def _download(
-    packages: Sequence[LockedPackage],
-    workshop: Workshop,
-    sources: Mapping[str, Source],
-    snapshots: Sequence[Snapshot],
-) -> None:
-    from cape.sources.download import Download, download_all
+class _Transfer:
+    """The transfer of artifacts from registries, with every place known. Raises `ArtifactGone`."""
 
-    urls = _locations(packages, sources, snapshots)
-    for package in packages:
-        if not urls.get(package.artifact.digest):
-            raise _gone(package, sources[package.source], snapshots)
-    downloads = [
-        Download(
-            digest=package.artifact.digest,
-            size_bytes=package.artifact.size_bytes,
-            name=f"{package.name} {package.version}",
-            urls=tuple(urls[package.artifact.digest]),
-        )
-        for package in packages
-    ]
-    try:
-        download_all(downloads, workshop.store.artifacts, progress=workshop.progress)
-    except ArtifactGone as error:
+    def __init__(
+        self,
+        packages: Sequence[LockedPackage],
+        workshop: Workshop,
+        sources: Mapping[str, Source],
+        snapshots: Sequence[Snapshot],
+    ) -> None:
+        self._packages = packages
+        self._workshop = workshop
+        self._urls = _locations(packages, sources, snapshots)
+        self._gone = partial(_gone, sources=sources, snapshots=snapshots)
         for package in packages:
-            if f"`{package.name} {package.version}`" in error.fact:
-                raise _gone(package, sources[package.source], snapshots) from error
-        raise
+            if not self._urls.get(package.artifact.digest):
+                raise self._gone(package)
+
+    def run(self, arrived: Callable[[Digest], None]) -> None:
+        """Bring all. Raises what `download_all` does."""
+        from cape.sources.download import Download, download_all
+
+        downloads = [
+            Download(
+                digest=package.artifact.digest,
+                size_bytes=package.artifact.size_bytes,
+                name=f"{package.name} {package.version}",
+                urls=tuple(self._urls[package.artifact.digest]),
+            )
+            for package in self._packages
+        ]
+        workshop = self._workshop
+        try:
+            download_all(downloads, workshop.store.artifacts, progress=workshop.progress, arrived=arrived)
+        except ArtifactGone as error:
+            for package in self._packages:
+                if f"`{package.name} {package.version}`" in error.fact:
+                    raise self._gone(package) from error
+            raise
 
 
 def _locations(
@@ -188,11 +273,13 @@ def _locations(
     return urls
 
 
-def _gone(package: LockedPackage, source: Source, snapshots: Sequence[Snapshot]) -> ArtifactGone:
+def _gone(
+    package: LockedPackage, sources: Mapping[str, Source], snapshots: Sequence[Snapshot]
+) -> ArtifactGone:
     """The error for an artifact that no registry serves: since when, what replaced it, and the ways out."""
     dates = [snapshot.date for snapshot in snapshots if snapshot.registry == package.artifact.registry]
     since = f"; the lock is of the archive's state of {max(dates)[:10]}" if dates else ""
-    successor = _successor(package, source)
+    successor = _successor(package, sources[package.source])
     now = f"; it has `{successor}` now" if successor else ""
     ways = [
         "`cape upgrade` takes what replaced it, as far as the manifest allows",

@@ -22,7 +22,7 @@ from cape.errors import IntegrityError, StateError
 from cape.lock import ALL, Lock, read_lock, render_lock
 from cape.manifest import Manifest, read_manifest
 from cape.names import Digest, System
-from cape.operations.fetching import Fetched, fetch, missing
+from cape.operations.fetching import Coming, Fetched, missing
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import LockedPackage, Source
@@ -185,13 +185,16 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
 
     sources = workshop.sources(lock.suite)
     lacking = _without_objects(plan, workshop.store)
-    fetched = fetch(lacking, workshop, sources, snapshots=lock.snapshots, only_from=only_from)
+    coming = Coming(lacking, workshop, sources, snapshots=lock.snapshots, only_from=only_from)
 
     def unpack(package: LockedPackage, artifact: Path, into: Path) -> None:
         with _naming(package):
             sources[package.source].unpack(package, artifact, into)
 
-    objects = make_objects(plan, unpack=unpack, store=workshop.store, progress=workshop.progress)
+    arriving = coming if coming.expected else None
+    objects = make_objects(
+        plan, unpack=unpack, store=workshop.store, progress=workshop.progress, arriving=arriving
+    )
     unpacked = _unpacked(plan, objects, workshop)
     judgement = judge_objects(lock, plan.system, unpacked)
     judgement.check()
@@ -207,7 +210,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     return Elsewhere(
         system=plan.system,
         environment=environment,
-        fetched=fetched,
+        fetched=coming.fetched,
         objects_made=len(lacking),
         notes=(*notes, *unfinished),
     )

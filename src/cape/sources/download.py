@@ -100,11 +100,13 @@ def download_all(
     connections: int = 6,
     progress: Progress = NO_PROGRESS,
     patience: Patience | None = None,
+    arrived: Callable[[Digest], None] = lambda digest: None,
 ) -> None:
     """Bring every artifact that `artifacts` does not have.
 
-    The URLs of an artifact are asked in order; an unfinished file is resumed, also by a later process,
-    and two processes never write to the same one. Artifacts that no URL serves are all named in one
+    `arrived` is called for each that came, from any thread; what it raises stops the rest. The URLs of an
+    artifact are asked in order; an unfinished file is resumed, also by a later process, and two processes
+    never write to the same one. Artifacts that no URL serves are all named in one
     error, after the others came; any other failure stops the rest, which can be resumed.
 
     Raises:
@@ -118,7 +120,8 @@ def download_all(
         return
     progress.start("downloading", sum(item.size_bytes for item in wanted.values()), unit="B")
     try:
-        _Crew(artifacts, progress, patience or usual_patience()).bring(list(wanted.values()), connections)
+        crew = _Crew(artifacts, progress, patience or usual_patience(), arrived)
+        crew.bring(list(wanted.values()), connections)
     finally:
         progress.finish()
 
@@ -252,7 +255,14 @@ class _Stopped(Exception):
 class _Crew:
     """Threads that do tasks; the caller's thread only waits, so that Ctrl-C reaches it at once."""
 
-    def __init__(self, artifacts: ArtifactLookup, progress: Progress, patience: Patience) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactLookup,
+        progress: Progress,
+        patience: Patience,
+        arrived: Callable[[Digest], None] = lambda digest: None,
+    ) -> None:
+        self.arrived = arrived
         self.artifacts = artifacts
         self.progress = progress
         self.patience = patience
@@ -330,6 +340,7 @@ class _Transfer:
             try:
                 self._from(url)
                 self._report(self.item.size_bytes)
+                self.crew.arrived(self.item.digest)
                 return
             except FileNotServed as error:
                 _log.debug("%s", error)
