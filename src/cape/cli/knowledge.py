@@ -43,10 +43,10 @@ def _opened(arguments: argparse.Namespace) -> tuple[Project, Lock | None, Worksh
 
 def _chosen(project: Project, name: str | None) -> list[KnowledgeBase]:
     """The base of that name, or all of the manifest's."""
-    from cape.manifest import read_manifest
+    from cape.operations.including import project_manifest
     from cape.operations.knowledge import UnknownKnowledge, bases_of, find_base
 
-    manifest = read_manifest(project.manifest_path)
+    manifest = project_manifest(project)
     if name is None and len(bases_of(manifest)) > 1:
         return list(bases_of(manifest).values())
     try:
@@ -58,10 +58,10 @@ def _chosen(project: Project, name: str | None) -> list[KnowledgeBase]:
 
 
 def _one(project: Project, name: str | None) -> KnowledgeBase:
-    from cape.manifest import read_manifest
+    from cape.operations.including import project_manifest
     from cape.operations.knowledge import find_base
 
-    return find_base(read_manifest(project.manifest_path), name)
+    return find_base(project_manifest(project), name)
 
 
 def index(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cape.lock.changes import Change, LockChanges, compare_locks
+    from cape.lock.environments import seed_for
     from cape.lock.errors import (
         BadLock,
         LockNotWritable,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         UnknownUpgrade,
     )
     from cape.lock.files import read_lock, write_lock
-    from cape.lock.freshness import check_freshness
+    from cape.lock.freshness import check_freshness, locked_include, wanted_digest
     from cape.lock.keeping import ALL
     from cape.lock.knowledge import (
         LockedDocument,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
         with_knowledge,
     )
     from cape.lock.making import lock_manifest
-    from cape.lock.model import Lock
-    from cape.lock.queries import artifacts_of, explain, identity, roots_for, rows_for
+    from cape.lock.model import Lock, LockedInclude
+    from cape.lock.queries import all_packages, artifacts_of, explain, identity, roots_for, rows_for
     from cape.lock.text import FORMAT, parse_lock, render_lock
     from cape.lock.wanted import IMPLICIT, wanted_requirements
 
@@ -50,11 +51,13 @@ __all__ = [
     "LockTooNew",
     "LockUnreadable",
     "LockedDocument",
+    "LockedInclude",
     "LockedKnowledge",
     "NoSourceOnSystem",
     "NoSuite",
     "SourceMissing",
     "UnknownUpgrade",
+    "all_packages",
     "artifacts_of",
     "check_freshness",
     "compare_locks",
@@ -63,11 +66,14 @@ __all__ = [
     "identity",
     "knowledge_line",
     "lock_manifest",
+    "locked_include",
     "parse_lock",
     "read_lock",
     "render_lock",
     "roots_for",
     "rows_for",
+    "seed_for",
+    "wanted_digest",
     "wanted_requirements",
     "with_knowledge",
     "write_lock",
@@ -86,7 +92,8 @@ _HOMES = {
         "UnknownUpgrade",
     ),
     "files": ("read_lock", "write_lock"),
-    "freshness": ("check_freshness",),
+    "environments": ("seed_for",),
+    "freshness": ("check_freshness", "locked_include", "wanted_digest"),
     "keeping": ("ALL",),
     "knowledge": (
         "LockedDocument",
@@ -96,8 +103,8 @@ _HOMES = {
         "with_knowledge",
     ),
     "making": ("lock_manifest",),
-    "model": ("Lock",),
-    "queries": ("artifacts_of", "explain", "identity", "roots_for", "rows_for"),
+    "model": ("Lock", "LockedInclude"),
+    "queries": ("all_packages", "artifacts_of", "explain", "identity", "roots_for", "rows_for"),
     "text": ("FORMAT", "parse_lock", "render_lock"),
     "wanted": ("IMPLICIT", "wanted_requirements"),
 }

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from cape.lock.model import Lock
+from cape.lock.queries import all_packages
 from cape.sources.protocol import LockedPackage
 
 
@@ -87,7 +88,7 @@ def _kind(change: Change, same_artifacts: bool) -> str | None:
 
 def _by_package(lock: Lock | None) -> dict[tuple[str, str], list[LockedPackage]]:
     found: dict[tuple[str, str], list[LockedPackage]] = defaultdict(list)
-    for package in lock.packages if lock else ():
+    for package in all_packages(lock) if lock else ():
         found[package.source, package.name].append(package)
     return found
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cape.lock.model import Lock
+from cape.lock.model import Lock, LockedInclude
 from cape.lock.wanted import wanted_requirements
-from cape.manifest.model import Expose, Manifest
-from cape.names import System
+from cape.manifest.model import Expose, Included, Manifest
+from cape.names import Digest, System
 from cape.sources.protocol import Requirement
 
 
@@ -21,7 +21,52 @@ def check_freshness(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
     Where a requirement stands in the manifest plays no part. A lock that `needs_relock` is not judged
     by this.
     """
-    return tuple(_differences(manifest, lock))
+    return (
+        *_differences(manifest, lock),
+        *_include_differences(manifest, lock),
+        *_environment_differences(manifest, lock),
+    )
+
+
+def _include_differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
+    """What differs between the manifests that are included and those that were."""
+    wanted = {include.name: include for include in manifest.included}
+    locked = {include.name: include for include in lock.includes}
+    for name in sorted(wanted.keys() | locked.keys()):
+        if name not in locked:
+            yield f"include `{name}` is in the manifest and not locked"
+        elif name not in wanted:
+            yield f"include `{name}` is locked and no longer in the manifest"
+        elif locked_include(wanted[name]) != locked[name]:
+            yield f"include `{name}` is not what was locked"
+
+
+def locked_include(included: Included) -> LockedInclude:
+    """The row of an included manifest."""
+    return LockedInclude(
+        name=included.name,
+        digest=included.digest,
+        commit=included.commit if included.is_git else None,
+        wanted=wanted_digest(included) if included.is_git else None,
+    )
+
+
+def wanted_digest(included: Included) -> Digest:
+    """What a manifest asks of git: address, reference and path."""
+    return Digest.of_lines([str(included.url), included.ref or "", included.path])
+
+
+def _environment_differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
+    from cape.manifest.merge import environment_of
+
+    for name in sorted(manifest.environments.keys() | lock.environments.keys()):
+        if name not in lock.environments:
+            yield f"environment `{name}` is in the manifest and not locked"
+        elif name not in manifest.environments:
+            yield f"environment `{name}` is locked and no longer in the manifest"
+        else:
+            for difference in _differences(environment_of(manifest, name), lock.environments[name]):
+                yield f"environment `{name}`: {difference}"
 
 
 def _differences(manifest: Manifest, lock: Lock) -> Iterator[str]:

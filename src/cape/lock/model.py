@@ -11,11 +11,25 @@ from operator import attrgetter
 
 from cape.lock.knowledge import LockedDocument, LockedKnowledge
 from cape.manifest.model import Expose
-from cape.names import System
+from cape.names import Digest, System
 from cape.sources.protocol import LockedPackage, Requirement, Snapshot
 
 IMPLICIT_OPTION = "implicit"
 """The option that marks a requirement which cape adds; its value names the source that it is for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedInclude:
+    """A manifest that was included: its chain of names, and the digest of its text.
+
+    Of a git include `commit` is the exact one, and `wanted` a digest of address, reference and path: so
+    the lock repeats no address, and still tells when the manifest asks for something else.
+    """
+
+    name: str
+    digest: Digest
+    commit: str | None = None
+    wanted: Digest | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +46,9 @@ class Lock:
 
     `knowledge` and `documents` say what indices were made from; no environment depends on them.
     `unsettled_knowledge` names the bases that both sides of a merge changed: their rows are left out.
+
+    `includes` are the manifests that were included. `environments` are the locks of the manifest's other
+    environments, by name: each is whole, and has neither includes nor knowledge nor environments.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -43,6 +60,8 @@ class Lock:
     expose: Expose = field(default_factory=Expose)
     knowledge: tuple[LockedKnowledge, ...] = ()
     documents: tuple[LockedDocument, ...] = ()
+    includes: tuple[LockedInclude, ...] = ()
+    environments: Mapping[str, Lock] = field(default_factory=dict)
     needs_relock: bool = False
     unsettled: frozenset[str] = frozenset()
     unsettled_knowledge: frozenset[str] = frozenset()
@@ -57,6 +76,8 @@ class Lock:
             "knowledge": tuple(sorted(self.knowledge, key=attrgetter("name"))),
             "documents": tuple(sorted(self.documents, key=attrgetter("base", "path"))),
             "roots": {name: tuple(sorted(self.roots[name])) for name in sorted(self.roots)},
+            "includes": tuple(sorted(self.includes, key=attrgetter("name"))),
+            "environments": {name: self.environments[name] for name in sorted(self.environments)},
             "expose": Expose(
                 add=tuple(sorted(set(self.expose.add))), hide=tuple(sorted(set(self.expose.hide)))
             ),

@@ -49,9 +49,17 @@ def identity(lock: Lock, system: System, *, layout_version: int) -> Digest:
     return Digest.of_lines(lines)
 
 
+def all_packages(lock: Lock) -> tuple[LockedPackage, ...]:
+    """The rows of all environments, each once, the default environment's first."""
+    if not lock.environments:
+        return lock.packages
+    found = [package for one in (lock, *lock.environments.values()) for package in one.packages]
+    return tuple({(*package.key, package.systems): package for package in reversed(found)}.values())[::-1]
+
+
 def artifacts_of(lock: Lock) -> tuple[LockedPackage, ...]:
     """One row for each artifact of the lock, for all systems, sorted by digest."""
-    single = {package.artifact.digest: package for package in lock.packages}
+    single = {package.artifact.digest: package for package in all_packages(lock)}
     return tuple(single[digest] for digest in sorted(single))
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cape.lock.model import IMPLICIT_OPTION
-from cape.manifest.model import Expose
+from cape.lock.model import IMPLICIT_OPTION, LockedInclude
+from cape.manifest.model import DEFAULT_ENVIRONMENT, Expose
 from cape.names import Digest, System
 from cape.sources.protocol import Artifact, LockedPackage, Requirement, Snapshot
 
@@ -19,6 +19,7 @@ Row = dict[str, Any]
 
 _SYSTEMS = {str(system): system for system in System}
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -90,6 +91,34 @@ def environment_line(systems: Iterable[System], suite: str | None) -> str:
 def expose_line(expose: Expose) -> str:
     """The row of changes to which programs are on PATH."""
     return _encode({"row": "expose", "add": sorted(set(expose.add)), "hide": sorted(set(expose.hide))})
+
+
+def include_line(include: LockedInclude) -> str:
+    """The row of an included manifest."""
+    row: Row = {"row": "include", "name": include.name, "sha256": include.digest.hex}
+    if include.commit is not None and include.wanted is not None:
+        row |= {"commit": include.commit, "wanted": include.wanted.hex}
+    return _encode(row)
+
+
+def with_environments(line: str, names: Iterable[str]) -> str:
+    """A row that says which environments it holds for; rows of the default one alone do not say it."""
+    listed = sorted(names)
+    if listed == [DEFAULT_ENVIRONMENT]:
+        return line
+    row = json.loads(line)
+    return _encode({"row": row.pop("row"), "environments": listed, **row})
+
+
+def environments_of(row: Row) -> tuple[str, ...]:
+    """Which environments a row holds for; that is taken out of it. Raises `BadRow`."""
+    if "environments" not in row:
+        return (DEFAULT_ENVIRONMENT,)
+    names = _texts(row, "environments")
+    del row["environments"]
+    if not names or len(set(names)) != len(names):
+        raise BadRow("`environments` is no list of names")
+    return names
 
 
 def resolution_line(source: str, requirements: Iterable[Requirement]) -> str:
@@ -173,6 +202,21 @@ def expose_of(row: Row) -> Expose:
     return Expose(add=_texts(row, "add"), hide=_texts(row, "hide"))
 
 
+def include_of(row: Row) -> LockedInclude:
+    """The included manifest of a row. Raises `BadRow`."""
+    _check_keys(row, frozenset({"row", "name", "sha256"}), frozenset({"commit", "wanted"}))
+    if ("commit" in row) != ("wanted" in row):
+        raise BadRow("`commit` and `wanted` stand together")
+    if "commit" in row and not _COMMIT.match(row["commit"]):
+        raise BadRow("`commit` is no commit of git")
+    return LockedInclude(
+        name=row["name"],
+        digest=_digest(row["sha256"]),
+        commit=row.get("commit"),
+        wanted=_digest(row["wanted"]) if "wanted" in row else None,
+    )
+
+
 def resolution_of(row: Row) -> str:
     """The source of a resolution's row. Raises `BadRow`."""
     _check_keys(row, frozenset({"row", "source", "requirements"}), frozenset())
@@ -247,6 +291,7 @@ def _text_map(row: Row, key: str) -> Mapping[str, str]:
 READERS: Mapping[str, Callable[[Row], Any]] = {
     "environment": environment_of,
     "expose": expose_of,
+    "include": include_of,
     "package": package_of,
     "requirement": requirement_of,
     "resolution": resolution_of,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from cape.lock.knowledge import (
     knowledge_of,
     settled,
 )
-from cape.lock.model import Lock
+from cape.lock.model import Lock, LockedInclude
 from cape.lock.rows import BadRow, Row
-from cape.manifest.model import Expose
+from cape.manifest.model import DEFAULT_ENVIRONMENT, Expose
 from cape.names import System
 from cape.sources.protocol import LockedPackage, Requirement, Snapshot
 
@@ -54,6 +54,18 @@ def _header() -> str:
 
 
 def _lines(lock: Lock) -> list[str]:
+    """The rows of a lock and of its environments: a row that several have stands once, and names them."""
+    lines = [*_own_lines(lock), *(rows.include_line(include) for include in lock.includes)]
+    if not lock.environments:
+        return lines
+    holders: dict[str, list[str]] = {line: [DEFAULT_ENVIRONMENT] for line in lines}
+    for name, one in lock.environments.items():
+        for line in _own_lines(one):
+            holders.setdefault(line, []).append(name)
+    return [rows.with_environments(line, names) for line, names in holders.items()]
+
+
+def _own_lines(lock: Lock) -> list[str]:
     lines = [rows.environment_line(lock.systems, lock.suite)]
     if lock.expose.add or lock.expose.hide:
         lines.append(rows.expose_line(lock.expose))
@@ -74,13 +86,22 @@ def parse_lock(text: str, *, path: Path) -> Lock:
     """
     numbered, marked = _rows_of_both_sides(text)
     numbered = _without_header(numbered, path)
-    gathered = _Gathered(tidy=not marked and _is_sorted(numbered))
+    tidy = not marked and _is_sorted(numbered)
+    by_environment = {DEFAULT_ENVIRONMENT: _Gathered(tidy=tidy)}
     for (number, _), row in zip(numbered, _decoded(numbered, path), strict=True):
         try:
-            gathered.take(row)
+            for name in rows.environments_of(row) if type(row) is dict else (DEFAULT_ENVIRONMENT,):
+                by_environment.setdefault(name, _Gathered(tidy=tidy)).take(row)
         except (BadRow, BadKnowledgeRow) as error:
             raise BadLock(str(error), where=f"{path}:{number}", hint=_ADVICE) from None
-    return gathered.lock()
+    return _whole({name: gathered.lock() for name, gathered in by_environment.items()})
+
+
+def _whole(locks: dict[str, Lock]) -> Lock:
+    """The default environment's lock with the others in it; it needs relocking if one of them does."""
+    default = locks.pop(DEFAULT_ENVIRONMENT)
+    unsettled = any(lock.needs_relock for lock in locks.values())
+    return replace(default, environments=locks, needs_relock=default.needs_relock or unsettled)
 
 
 # -- lines --------------------------------------------------------------------------------------------
@@ -174,6 +195,7 @@ class _Gathered:
     unsettled: set[str] = field(default_factory=set)
     knowledge: list[LockedKnowledge] = field(default_factory=list)
     documents: list[LockedDocument] = field(default_factory=list)
+    includes: dict[str, list[LockedInclude]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, row: Any) -> None:
         """Sort one row in. Raises `BadRow`."""
@@ -196,6 +218,8 @@ class _Gathered:
             _add(self.exposes, value)
         elif kind == "requirement":
             _add(self.requirements[value[0].name], value)
+        elif kind == "include":
+            _add(self.includes[value.name], value)
         elif kind == "snapshot":
             _add(self.snapshots[value.source, value.registry, value.name], value)
         else:
@@ -224,7 +248,11 @@ class _Gathered:
             knowledge=tuple(knowledge),
             documents=tuple(documents),
             unsettled_knowledge=doubled,
-            needs_relock=not self.tidy or bool(self.unsettled) or len(self.exposes) > 1,
+            includes=tuple(found[0] for found in self.includes.values() if len(found) == 1),
+            needs_relock=not self.tidy
+            or bool(self.unsettled)
+            or len(self.exposes) > 1
+            or any(len(found) > 1 for found in self.includes.values()),
             unsettled=frozenset(self.unsettled),
         )
 
@@ -239,7 +267,9 @@ class _Gathered:
                     contradicted.add((package.source, package.name, package.placement))
                     self.unsettled.add(package.source)
         if self.tidy and not contradicted:
-            return self.packages
+            if len(set(map(_package_key, self.packages))) == len(self.packages):
+                return self.packages
+            self.tidy = False  # Two branches gave one row different environments.
         single = dict.fromkeys(rows.package_line(package) for package in self.packages)
         by_line = {rows.package_line(package): package for package in self.packages}
         return [
@@ -291,6 +321,10 @@ class _Gathered:
             expected = json.loads(rows.resolution_line(source, locked))
             if not locked or self.resolutions.get(source) != [expected]:
                 self.unsettled.add(source)
+
+
+def _package_key(package: LockedPackage) -> tuple[object, ...]:
+    return (package.source, package.name, package.placement, package.version, package.systems)
 
 
 def _add(found: list[Any], value: Any) -> None:

@@ -27,24 +27,41 @@ Value = str | bool | int | Sequence[str]
 _SECTIONS = ("packages", "models")
 
 
-def add_requirements(text: str, requirements: Sequence[Requirement | PackageArgument]) -> str:
+def add_requirements(
+    text: str, requirements: Sequence[Requirement | PackageArgument], *, environment: str | None = None
+) -> str:
     """The text with these requirements in it, new ones after the last of their table.
+
+    With `environment`, in the tables of `[environments.NAME]`.
 
     A requirement that is there already, from the same source, gets the new constraint and options; the
     constraint `*` and no options change nothing of it. Raises `NameTaken` when the name is taken by
     a package of another source, and `ManifestSyntax` when the text is no TOML.
     """
     for added in requirements:
-        text = _add(text, added.requirement() if isinstance(added, PackageArgument) else added)
+        requirement = added.requirement() if isinstance(added, PackageArgument) else added
+        text = _add(text, requirement, _around(environment))
     return text
 
 
-def remove_requirements(text: str, names: Sequence[str]) -> str:
+def _around(environment: str | None) -> tuple[str, ...]:
+    """The path of the table that holds an environment's tables."""
+    return ("environments", environment) if environment else ()
+
+
+def _at(table: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    for part in path:
+        table = table.get(part, {})
+    return table
+
+
+def remove_requirements(text: str, names: Sequence[str], *, environment: str | None = None) -> str:
     """The text without the requirements of these names; comments on lines of their own stay.
 
     Raises `UnknownRequirement` for a name that neither packages nor models have, before anything is removed.
     """
-    table = _load(text)
+    around = _around(environment)
+    table = _at(_load(text), around)
     known = [name for section in _SECTIONS for name in table.get(section, {})]
     for name in names:
         if name not in known:
@@ -53,7 +70,7 @@ def remove_requirements(text: str, names: Sequence[str]) -> str:
             raise UnknownRequirement(f"the manifest has no package `{name}`", hint=hint)
     for name in dict.fromkeys(names):
         section = next(section for section in _SECTIONS if name in table.get(section, {}))
-        text = _remove(text, (section, name))
+        text = _remove(text, (*around, section, name))
     return text
 
 
@@ -81,14 +98,16 @@ def _checked(text: str, expected: dict[str, Any]) -> str:
 # -- requirements -------------------------------------------------------------------------------------
 
 
-def _add(text: str, requirement: Requirement) -> str:
+def _add(text: str, requirement: Requirement, around: tuple[str, ...]) -> str:
     section = "models" if requirement.source == "model" else "packages"
-    table = _load(text)
+    table = _at(_load(text), around)
     present = table.get(section, {}).get(requirement.name)
     if present is None:
         new = _requirement_text(requirement)
-        text = _insert(find_places(text), (section,), requirement.name, new)
-        assert requirement.name in _load(text)[section], "the requirement was put outside its table"
+        text = _insert(find_places(text), (*around, section), requirement.name, new)
+        assert requirement.name in _at(_load(text), around)[section], (
+            "the requirement was put outside its table"
+        )
         return text
     source = _source_of(present)
     if source != requirement.source and section == "packages":
@@ -97,7 +116,7 @@ def _add(text: str, requirement: Requirement) -> str:
             hint=f"give the other a key of its own: `{requirement.source}-{requirement.name} = "
             f'{{ {requirement.source} = "{requirement.constraint}", name = "{requirement.package}" }}`',
         )
-    return _change(text, (section, requirement.name), present, requirement)
+    return _change(text, (*around, section, requirement.name), present, requirement)
 
 
 def _source_of(present: str | dict[str, Any]) -> str:

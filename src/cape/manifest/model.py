@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cape.names import Digest, System
+from cape.names import Age, Digest, System
 from cape.sources.protocol import Requirement
 
 SCHEMA = 1
@@ -47,9 +47,9 @@ class Included:
     """One manifest that another includes.
 
     `name` is the chain of names that leads to it (`base/common`), `directory` where its files are, and
-    `expression` that directory as shell text sees it. `place` is equal for equal manifests. `url`, `ref`
-    and `commit` are those of a git include, and `commit` is then exact. `checkout` is the tree that must
-    not be left, None where there is none.
+    `expression` that directory as shell text sees it. `place` is equal for equal manifests. `path`
+    is the row's own. `url`, `ref` and `commit` are those of a git include (`is_git`). `checkout` is the tree
+    that must not be left, None where there is none.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Included:
     expression: str
     digest: Digest
     text: str = field(repr=False)
+    path: str = "."
     url: str | None = None
     ref: str | None = None
     commit: str | None = None
@@ -110,6 +111,7 @@ class Manifest:
     knowledge: Mapping[str, object] = field(default_factory=dict)
     include: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()
+    minimum_age: Age | None = None
     environments: Mapping[str, Part] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     environment: str | None = None

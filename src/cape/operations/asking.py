@@ -69,9 +69,9 @@ def open_named(project: Project, name: str | None, workshop: Workshop) -> Iterat
     Raises what `find_base` and `open_for_asking` raise.
     """
     from cape.lock import read_lock
-    from cape.manifest import read_manifest
+    from cape.operations.including import project_manifest
 
-    base = find_base(read_manifest(project.manifest_path), name)
+    base = find_base(project_manifest(project), name)
     lock = read_lock(project.lock_path)
     with open_for_asking(project, base, lock, workshop) as askable:
         yield askable

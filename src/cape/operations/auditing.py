@@ -29,8 +29,9 @@ from cape.analysis.bill import bill_of_materials, source_package
 from cape.errors import InputError
 from cape.lock import Lock, explain
 from cape.lock.queries import rows_for
-from cape.manifest import Manifest, read_manifest
+from cape.manifest import Manifest
 from cape.names import Digest, System
+from cape.operations.including import project_manifest
 from cape.operations.inspecting import locked
 from cape.operations.project import Project
 from cape.sources.protocol import LockedPackage
@@ -101,7 +102,7 @@ def bill(project: Project, system: System) -> str:
     """The bill of materials of the project's lock, as CycloneDX in JSON. Raises `NotLocked`."""
     lock = locked(project)
     known = {row.package.key: row.licence for row in _licensed(project, lock, system) if row.licence}
-    name = read_manifest(project.manifest_path).name
+    name = project_manifest(project).name
     return bill_of_materials(lock, Digest.of_file(project.lock_path), name, system, known)
 
 
@@ -127,7 +128,7 @@ def audit(project: Project, place: str, *, systems: Sequence[System]) -> Audit:
             where=place,
             hint="it wants files in OSV's format (`*.json`)",
         )
-    holes = _grouped(found, lock, read_manifest(project.manifest_path))
+    holes = _grouped(found, lock, project_manifest(project))
     rows = {package.key for packages in wanted.values() for package, _ in packages}
     return Audit(holes=holes, packages=len(rows), advisories=count, unreadable=tuple(unreadable))
 

@@ -6,23 +6,32 @@ new environment is made, and the switch to it comes last.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cape.environment.generations import heal
+from cape.errors import InputError
 from cape.lock import ALL, read_lock
 from cape.manifest import (
     Manifest,
     PackageArgument,
     UnknownRequirement,
     add_requirements,
+    environment_of,
     parse_manifest,
-    read_manifest,
     remove_requirements,
 )
+from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock
 from cape.operations.project import Project, Workshop
 from cape.operations.syncing import SyncResult, prepare, publish
+
+
+class ComesFromInclude(InputError):
+    """A package to remove that an included manifest brings."""
+
+    slug = "comes-from-include"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +51,16 @@ def install(
     argv: Sequence[str],
     as_of: str | None = None,
     dry_run: bool = False,
+    environment: str | None = None,
 ) -> EditResult:
-    """Add packages to the manifest (or change their constraint), lock, and make a generation."""
+    """Add packages to the manifest (or change their constraint), lock, and make a generation.
+
+    With `environment`, to the tables of that environment. Raises `UnknownEnvironment`.
+    """
     heal(project.directory)
-    manifest = read_manifest(project.manifest_path)
-    text = add_requirements(manifest.text, packages)
+    manifest = project_manifest(project, store=workshop.store)
+    environment_of(manifest, environment)
+    text = add_requirements(manifest.text, packages, environment=environment)
     return _apply(project, workshop, manifest, text, argv=argv, as_of=as_of, dry_run=dry_run)
 
 
@@ -57,12 +71,19 @@ def uninstall(
     *,
     argv: Sequence[str],
     dry_run: bool = False,
+    environment: str | None = None,
 ) -> EditResult:
-    """Remove packages from the manifest: all of them, or none. Raises `UnknownRequirement`."""
+    """Remove packages from the manifest: all of them, or none.
+
+    Raises `UnknownRequirement`, `ComesFromInclude`, `UnknownEnvironment`.
+    """
     heal(project.directory)
-    manifest = read_manifest(project.manifest_path)
-    keys = [_key_of(manifest, name) for name in names]
-    text = remove_requirements(manifest.text, keys)
+    manifest = project_manifest(project, store=workshop.store)
+    one = environment_of(manifest, environment)
+    keys = [_key_of(one, name) for name in names]
+    own = parse_manifest(manifest.text, path=project.manifest_path)
+    _check_own(own.environments[environment].manifest if environment else own, one, keys)
+    text = remove_requirements(manifest.text, keys, environment=environment)
     return _apply(project, workshop, manifest, text, argv=argv, dry_run=dry_run)
 
 
@@ -77,11 +98,46 @@ def upgrade(
 ) -> EditResult:
     """Let the named packages move within their constraints; all, when none is named."""
     heal(project.directory)
-    manifest = read_manifest(project.manifest_path)
-    free = frozenset(_key_of(manifest, name) for name in names) if names else ALL
+    asked = frozenset(names) if names else ALL
+    manifest = project_manifest(project, store=workshop.store, upgrade=asked)
+    free = frozenset(_free_name(manifest, name) for name in names) if names else ALL
     return _apply(
         project, workshop, manifest, manifest.text, argv=argv, as_of=as_of, dry_run=dry_run, free=free
     )
+
+
+def _free_name(manifest: Manifest, name: str) -> str:
+    """What may move: an include, or a package of one of the environments."""
+    if any(included.name == name for included in manifest.included):
+        return name
+    for other in manifest.environments:
+        with contextlib.suppress(UnknownRequirement):
+            return _key_of(environment_of(manifest, other), name)
+    return _key_of(manifest, name)
+
+
+def _check_own(own: Manifest, whole: Manifest, keys: Sequence[str]) -> None:
+    """What is to be removed stands in the manifest itself. Raises `ComesFromInclude`."""
+    for key in keys:
+        requirement = whole.requirement(key)
+        if requirement is None or own.requirement(key) is not None:
+            continue
+        section = "models" if requirement.source == "model" else "packages"
+        place = requirement.where or ""
+        include = next(
+            (one for one in reversed(whole.included) if place.startswith(f"{one.directory}/cape.toml:")), None
+        )
+        if include is None:
+            raise UnknownRequirement(
+                f"`{key}` is not in this environment's own tables",
+                where=place,
+                hint=f'leave it out with `remove = ["{section}.{key}"]` there, or uninstall it without `-e`',
+            )
+        raise ComesFromInclude(
+            f"`{key}` comes from the include `{include.name}`, not from this manifest",
+            where=place,
+            hint=f'leave it out with `remove = ["{section}.{key}"]` in `[include]`',
+        )
 
 
 def _key_of(manifest: Manifest, name: str) -> str:
@@ -105,6 +161,8 @@ def _key_of(manifest: Manifest, name: str) -> str:
 
 def _as_placed(edited: Manifest, manifest: Manifest) -> Manifest:
     """The edited manifest with the places of the file as it is: none for what the file does not hold."""
+    if edited.text == manifest.text:
+        return edited
     places = {requirement.name: requirement.where for requirement in manifest.requirements}
     return replace(
         edited,
@@ -124,7 +182,9 @@ def _apply(
     free: frozenset[str] | None = None,
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
-    edited = _as_placed(parse_manifest(text, path=project.manifest_path), manifest)
+    edited = _as_placed(
+        project_manifest(project, text=text, store=workshop.store, upgrade=free or frozenset()), manifest
+    )
     previous = read_lock(project.lock_path)
     locked = compute_lock(edited, previous, workshop, upgrade=free, as_of=as_of, dry_run=dry_run)
     if dry_run:

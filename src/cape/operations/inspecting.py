@@ -185,10 +185,10 @@ def outdated(project: Project, workshop: Workshop) -> tuple[Outdated, ...]:
     Raises `NotLocked`, and what the sources raise.
     """
     from cape.lock import ALL
-    from cape.manifest import read_manifest
+    from cape.operations.including import project_manifest
     from cape.operations.locking import compute_lock
 
-    manifest = read_manifest(project.manifest_path)
+    manifest = project_manifest(project)
     lock = locked(project)
     allowed = compute_lock(manifest, lock, workshop, upgrade=ALL, dry_run=True).lock
     rows = []

@@ -167,9 +167,9 @@ _MARKERS = frozenset({"<<<<<<<", "|||||||", "=======", ">>>>>>>"})
 
 
 def _known_bases(project: Project) -> tuple[str, ...]:
-    from cape.manifest import read_manifest
+    from cape.operations.including import project_manifest
 
-    return tuple(read_manifest(project.manifest_path).knowledge)
+    return tuple(project_manifest(project).knowledge)
 
 
 def _replace(project: Project, text: str) -> None:

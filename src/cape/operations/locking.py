@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cape.environment.generations import heal
 from cape.errors import InputError
 from cape.lock import ALL, Lock, check_freshness, compare_locks, read_lock
-from cape.manifest import Manifest, read_manifest
+from cape.manifest import Manifest
+from cape.operations.including import project_manifest
 from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import Source
 
@@ -59,31 +61,51 @@ def compute_lock(
     if previous is not None and not reasons:
         lock = previous
     else:
-        from cape.lock import lock_manifest
-        from cape.operations.explaining import Overhearing, explain_refusal
-        from cape.operations.judging import EarlyLook
+        from cape.operations.composing import lock_all
 
         sources = workshop.sources(manifest.debian)
         if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
-        look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
-        overheard = Overhearing(sources)
-        try:
-            lock = lock_manifest(
-                manifest,
-                look.watching(overheard),
-                previous,
-                upgrade=upgrade,
-                as_of=as_of,
-                progress=workshop.progress,
-            )
-        except InputError as error:
-            raise explain_refusal(error, overheard, manifest, workshop) from error.__cause__
-        judgement = look.judgement()
-        judgement.check()
-        lock = replace(lock, notes=(*lock.notes, *judgement.sentences()))
+
+        def lock_one(one: Manifest, start: Lock | None, free: frozenset[str] | None) -> Lock:
+            return _lock_one(one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=dry_run)
+
+        lock = lock_all(manifest, previous, upgrade, lock_one)
     changes = compare_locks(previous, lock)
     return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
+
+
+def _lock_one(
+    manifest: Manifest,
+    previous: Lock | None,
+    workshop: Workshop,
+    sources: Mapping[str, Source],
+    *,
+    upgrade: frozenset[str] | None,
+    as_of: str | None,
+    dry_run: bool,
+) -> Lock:
+    """The lock of one environment, with notes about what will not work of its packages."""
+    from cape.lock import lock_manifest
+    from cape.operations.explaining import Overhearing, explain_refusal
+    from cape.operations.judging import EarlyLook
+
+    look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
+    overheard = Overhearing(sources)
+    try:
+        lock = lock_manifest(
+            manifest,
+            look.watching(overheard),
+            previous,
+            upgrade=upgrade,
+            as_of=as_of,
+            progress=workshop.progress,
+        )
+    except InputError as error:
+        raise explain_refusal(error, overheard, manifest, workshop) from error.__cause__
+    judgement = look.judgement()
+    judgement.check()
+    return replace(lock, notes=(*lock.notes, *judgement.sentences()))
 
 
 def _ask_anew(debian: Source) -> None:
@@ -103,9 +125,9 @@ def lock_project(
     `compute_lock` raises: `LibraryMissing`, `InterpreterMissing`, as far as the store has the packages.
     """
     heal(project.directory)
-    manifest = read_manifest(project.manifest_path)
-    previous = read_lock(project.lock_path)
     upgrade = ALL if as_of else None
+    manifest = project_manifest(project, store=workshop.store, upgrade=upgrade or frozenset())
+    previous = read_lock(project.lock_path)
     result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if result.reasons:
         result = _with_closure_checked(result, workshop)
@@ -126,6 +148,6 @@ def _with_closure_checked(result: LockResult, workshop: Workshop) -> LockResult:
 
 
 def check_lock(project: Project) -> tuple[str, ...]:
-    """Why the lock does not answer the manifest; empty when it does. Reads two files, no network."""
-    manifest = read_manifest(project.manifest_path)
-    return reasons_to_lock(manifest, read_lock(project.lock_path))
+    """Why the lock does not answer the manifest; empty when it does. Reads files; of the network at most a
+    git include that is locked and not in the store."""
+    return reasons_to_lock(project_manifest(project), read_lock(project.lock_path))

@@ -20,9 +20,10 @@ from cape.environment.realisation import RealisedEnvironment, read_environment, 
 from cape.environment.relocation import TreeFacts
 from cape.errors import IntegrityError, StateError
 from cape.lock import ALL, Lock, read_lock, render_lock
-from cape.manifest import Manifest, read_manifest
+from cape.manifest import Manifest
 from cape.names import Digest, System
 from cape.operations.fetching import Coming, Fetched, missing
+from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import LockedPackage, Source
@@ -154,13 +155,13 @@ def sync_elsewhere(
 def foresee_elsewhere(project: Project, workshop: Workshop, *, system: System) -> SyncResult:
     """What `sync_elsewhere` would do. Raises `LockOutOfDate`, `SystemNotLocked`."""
     lock = _fresh_lock(project)
-    locked = compute_lock(read_manifest(project.manifest_path), lock, workshop)
+    locked = compute_lock(project_manifest(project), lock, workshop)
     return _foresee(locked, workshop, _plan_elsewhere(lock, system))
 
 
 def _fresh_lock(project: Project) -> Lock:
     lock = read_lock(project.lock_path)
-    _require_fresh(read_manifest(project.manifest_path), lock, project)
+    _require_fresh(project_manifest(project), lock, project)
     assert lock is not None
     return lock
 
@@ -353,7 +354,8 @@ def sync_project(
     `as_of` everything is locked anew, as the registries were at that instant.
     """
     heal(project.directory)
-    manifest = read_manifest(project.manifest_path)
+    free = frozenset({"*"}) if as_of else frozenset()
+    manifest = project_manifest(project, store=workshop.store, upgrade=free)
     previous = read_lock(project.lock_path)
     if must_be_locked or only_from is not None:
         _require_fresh(manifest, previous, project)

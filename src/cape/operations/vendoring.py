@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import StateError
-from cape.lock import Lock
+from cape.lock import Lock, all_packages
 from cape.names import Digest
 from cape.operations.fetching import Fetched, fetch
 from cape.operations.project import Workshop
@@ -38,10 +38,11 @@ def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     Files that are there with the right bytes stay. Raises what `fetch` raises, and
     `DestinationNotWritable`.
     """
+    packages = all_packages(lock)
     sources = workshop.sources(lock.suite)
     workshop.store.announce()
-    fetched = fetch(lock.packages, workshop, sources, snapshots=lock.snapshots)
-    unique: dict[str, Artifact] = {package.artifact.digest.hex: package.artifact for package in lock.packages}
+    fetched = fetch(packages, workshop, sources, snapshots=lock.snapshots)
+    unique: dict[str, Artifact] = {package.artifact.digest.hex: package.artifact for package in packages}
     try:
         written = sum(_write(artifact, destination, workshop) for artifact in unique.values())
     except OSError as error:
