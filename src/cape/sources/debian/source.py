@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cape.configuration import Configuration
 from cape.errors import SourceError
@@ -43,6 +43,9 @@ from cape.sources.protocol import (
     UnknownPackage,
     UnknownVersion,
 )
+
+if TYPE_CHECKING:
+    from cape.sources.debian.files import FileNames
 
 ARCHITECTURES = {System.X86_64_LINUX: "amd64", System.AARCH64_LINUX: "arm64"}
 """What Debian calls the systems that it has packages for."""
@@ -139,14 +142,21 @@ class DebianSource:
         return _description(found, pool) if found else None
 
     def packages_with(self, name: str, system: System) -> tuple[str, ...]:
-        """Packages that have a library, or a program, of exactly that file name, sorted.
+        """Packages that have a library, or a program, of exactly that file name, sorted."""
+        return self.file_names(system).owners(name)
 
-        The archive's list of all files is read for it, which takes seconds: ask it for an error only.
+    def file_names(self, system: System) -> FileNames:
+        """The names of the suite's libraries, programs and typelibs.
+
+        The archive's list of all files is read for it when that was not done yet, which takes seconds.
         """
-        from cape.sources.debian.files import packages_with
+        from cape.sources.debian.files import file_names
 
-        archives = self._indices.archives()
-        return packages_with(name, archives, ARCHITECTURES.get(system, self._home()))
+        return file_names(self._indices.archives(), ARCHITECTURES.get(system, self._home()))
+
+    def named(self, package: str, system: System) -> DebianPackage | None:
+        """The candidate of exactly that name for a system; None when the suite has none."""
+        return self._pool(ARCHITECTURES.get(system, self._home())).candidate(package)
 
     def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
         """The packages for all requirements on every system that Debian has packages for.
