@@ -27,9 +27,11 @@ from cape.store.leases import holder_name, is_alive
 
 if TYPE_CHECKING:
     from cape.environment.realisation import RealisedEnvironment
+    from cape.manifest import Included
     from cape.store import Store
 
 RECORD = "generation.json"
+ATTACHED_RECORD = "attached.json"
 _FILES = ("cape.toml", "cape.lock")
 
 
@@ -55,8 +57,10 @@ class GenerationRecordUnreadable(StateError):
 class Generation:
     """One numbered environment of a project.
 
-    `environment` is its directory in the store, `argv` the command that made it, `previous` the
-    generation that was current before it (None for the first), `created_s` seconds since 1970.
+    `environment` is its directory in the store, `argv` the command that made it, `user` who gave that,
+    `previous` the generation that was current before it (None for the first), `created_s` seconds since
+    1970. `changes` are what was added, removed and changed since that one, a line each (None: a record of
+    an older cape, which does not say).
     """
 
     number: GenerationId
@@ -67,6 +71,13 @@ class Generation:
     created_s: float
     argv: tuple[str, ...]
     previous: GenerationId | None
+    user: str | None = None
+    changes: tuple[str, ...] | None = None
+
+    @property
+    def attached(self) -> dict[str, Path]:
+        """The other environments that this generation has, by name: their directories in the store."""
+        return attached_to(self.directory)
 
     @property
     def directory(self) -> Path:
@@ -104,8 +115,14 @@ def new_generation(
     lock_text: str,
     manifest_text: str,
     argv: Sequence[str] = (),
+    included: Sequence[Included] = (),
+    attached: Mapping[str, RealisedEnvironment] | None = None,
+    changes: Sequence[str] | None = None,
 ) -> Generation:
     """Make a generation and switch to it; `cape.toml` and `cape.lock` then hold the texts given.
+
+    `included` are the manifests that `manifest_text` includes, `attached` the environments of other names,
+    `changes` lines that say what is new in it.
 
     If the current generation already is exactly that, it is sealed anew and given back. Until the switch
     nothing that a reader looks at has changed; a switch that is cut off is finished by `heal`.
@@ -117,12 +134,18 @@ def new_generation(
     prepare_project(project)
     heal(project)
     present = current_generation(project)
-    if present and _is_same(present, environment, lock_text, manifest_text):
-        return _switch(project, present.number)
     store = Store(environment.path.parent.parent)
     store.announce()
-    store.projects.register(project, [environment.path.name, *_registered(store, project)])
-    number, written = _write(project, environment, lock_text, manifest_text, argv, present)
+    others = attached or {}
+    reached = [one.path.name for one in (environment, *others.values())]
+    if present and _is_same(present, environment, lock_text, manifest_text, included):
+        for name, one in others.items():
+            attach_environment(project, present, name, one)
+        return _switch(project, present.number)
+    store.projects.register(project, [*reached, *_registered(store, project)])
+    texts = _Texts(manifest=manifest_text, lock=lock_text, included=tuple(included))
+    story = {"argv": list(argv), "user": _user(), "changes": None if changes is None else list(changes)}
+    number, written = _write(project, environment, texts, story, others, present)
     try:
         return _switch(project, number, written=written)
     finally:
@@ -133,20 +156,49 @@ def _registered(store: Store, project: Path) -> tuple[str, ...]:
     return next((one.environments for one in store.projects.all() if one.directory == project), ())
 
 
-def _is_same(present: Generation, environment: RealisedEnvironment, lock: str, manifest: str) -> bool:
+def _is_same(
+    present: Generation,
+    environment: RealisedEnvironment,
+    lock: str,
+    manifest: str,
+    included: Sequence[Included],
+) -> bool:
+    from cape.environment.kept import same_included
+
     same_place = present.environment == environment.path and present.content == environment.content
-    return same_place and present.manifest_text == manifest and present.lock_text == lock
+    same_texts = present.manifest_text == manifest and present.lock_text == lock
+    return same_place and same_texts and same_included(present.directory, included)
+
+
+def _user() -> str | None:
+    """The name of this process's user; None where the machine does not know it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Texts:
+    """What a generation keeps of the files that it was made from."""
+
+    manifest: str
+    lock: str
+    included: tuple[Included, ...]
 
 
 def _write(
     project: Path,
     environment: RealisedEnvironment,
-    lock_text: str,
-    manifest_text: str,
-    argv: Sequence[str],
+    texts: _Texts,
+    story: Mapping[str, object],
+    attached: Mapping[str, RealisedEnvironment],
     present: Generation | None,
 ) -> tuple[GenerationId, Path]:
     """Write a generation beside; the next free number, which it will have, and where it is."""
+    from cape.environment.kept import keep_included
     from cape.environment.sealing import seal_scripts
 
     generations = project / ".cape" / "generations"
@@ -162,18 +214,66 @@ def _write(
             "identity": environment.identity.hex,
             "content": environment.content.hex,
             "created_s": round(time.time(), 3),
-            "argv": list(argv),
             "previous": present.number if present else None,
+            **story,
         }
-        (temporary / "cape.toml").write_text(manifest_text, encoding="utf-8")
-        (temporary / "cape.lock").write_text(lock_text, encoding="utf-8")
-        seal_scripts(project, temporary, directory_of(project, number), environment.path)
+        (temporary / "cape.toml").write_text(texts.manifest, encoding="utf-8")
+        (temporary / "cape.lock").write_text(texts.lock, encoding="utf-8")
+        keep_included(temporary, texts.included)
+        final = directory_of(project, number)
+        seal_scripts(project, temporary, final, environment.path)
+        for name, one in attached.items():
+            _write_attached(project, temporary, final, name, one)
         write_atomically(temporary / RECORD, json.dumps(record, indent=1).encode() + b"\n")
         _sync_files(temporary)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return GenerationId(number), temporary
+
+
+def attach_environment(
+    project: Path, target: Generation, name: str, environment: RealisedEnvironment
+) -> None:
+    """Give a generation another environment of its lock: made when it is first asked for.
+
+    The caller holds the project. Raises `UnknownEnvironment`, `InputError` for one that cannot be activated.
+    """
+    from cape.store import Store
+
+    store = Store(environment.path.parent.parent)
+    store.announce()
+    store.projects.register(project, [environment.path.name, *_registered(store, project)])
+    _write_attached(project, target.directory, target.directory, name, environment)
+
+
+def _write_attached(
+    project: Path, directory: Path, final: Path, name: str, environment: RealisedEnvironment
+) -> None:
+    """The record goes last: without it the environment is not there."""
+    from cape.environment.sealing import ATTACHED, seal_scripts
+
+    place = directory / ATTACHED / name
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    seal_scripts(project, directory, final, environment.path, name=name)
+    record = {
+        "schema_version": 1,
+        "environment": str(environment.path),
+        "identity": environment.identity.hex,
+        "content": environment.content.hex,
+    }
+    write_atomically(place / ATTACHED_RECORD, json.dumps(record, indent=1).encode() + b"\n")
+
+
+def attached_to(directory: Path) -> dict[str, Path]:
+    """The other environments of a generation; records that cannot be read are passed over."""
+    from cape.environment.sealing import ATTACHED
+
+    found: dict[str, Path] = {}
+    for record in sorted((directory / ATTACHED).glob(f"*/{ATTACHED_RECORD}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found[record.parent.name] = Path(json.loads(record.read_bytes())["environment"])
+    return found
 
 
 def _sync_files(directory: Path) -> None:
@@ -247,6 +347,8 @@ def _parse(project: Path, number: int, record: dict[str, Any]) -> Generation:
         created_s=float(record["created_s"]),
         argv=tuple(record["argv"]),
         previous=None if previous is None else GenerationId(previous),
+        user=record.get("user"),
+        changes=None if record.get("changes") is None else tuple(record["changes"]),
     )
 
 
@@ -458,7 +560,7 @@ def _digest_of(file: Path) -> str | None:
 def _bytes_of(file: Path) -> bytes | None:
     try:
         return file.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -482,13 +584,19 @@ def seal(project: Path, target: Generation) -> None:
 
     project = Path(os.path.realpath(project))
     seal_scripts(project, target.directory, target.directory, target.environment)
+    for name, environment in target.attached.items():
+        seal_scripts(project, target.directory, target.directory, environment, name=name)
     seal_stamps(project, target.directory)
 
 
 def is_up_to_date(project: Path, target: Generation) -> bool:
-    """Whether manifest and lock hold, byte for byte, what the generation was made from."""
+    """Whether manifest, lock and included manifests hold, byte for byte, what it was made from."""
+    from cape.environment.kept import live_files
+
+    files = [(project / name, target.directory / name) for name in _FILES]
     return (target.environment / "environment.json").exists() and all(
-        _digest_of(project / name) == _digest_of(target.directory / name) for name in _FILES
+        _digest_of(file) == _digest_of(kept)
+        for file, kept in (*files, *live_files(Path(os.path.realpath(project)), target.directory))
     )
 
 

@@ -21,31 +21,47 @@ RACY = "racy.stamp"
 _RACY_NS = 2_000_000_000
 
 
-def seal_scripts(project: Path, directory: Path, final: Path, environment: Path) -> None:
+ATTACHED = "environments"
+"""The directory of a generation that holds its other environments, by name."""
+
+
+def seal_scripts(
+    project: Path, directory: Path, final: Path, environment: Path, *, name: str | None = None
+) -> None:
     """Write the scripts of the generation in `directory`, which will be (or is) at `final`.
 
-    Files that hold the right text already are left alone. Raises `InputError` for a manifest that cannot
-    be activated.
+    With `name`, those of that environment of it, in a directory of its own. Files that hold the right
+    text already are left alone. Raises `InputError` for a manifest that cannot be activated.
     """
-    activation = read_activation(project, directory, environment)
-    stamps = [(project / name, final / f"{name}.stamp") for name in STAMPED]
+    activation = read_activation(project, directory, environment, name=name)
+    stamps = [(file, final / stamp) for file, _, stamp in _stamped_files(project, directory)]
+    below = Path(ATTACHED, name) if name else Path()
+    scripts = final / below
     texts = {
         "activation.json": json.dumps(recorded(activation), indent=1) + "\n",
         "activate.bash": render_bash(activation),
-        "bashrc": render_bashrc(final / "activate.bash"),
-        "run.sh": render_run(activation, final, stamps),
+        "bashrc": render_bashrc(scripts / "activate.bash"),
+        "run.sh": render_run(activation, final, stamps, scripts=scripts),
     }
-    for name, text in texts.items():
-        _write(directory / name, text)
+    for file, text in texts.items():
+        _write(directory / below / file, text)
 
 
-def read_activation(project: Path, directory: Path, environment: Path) -> Activation:
+def read_activation(
+    project: Path, directory: Path, environment: Path, *, name: str | None = None
+) -> Activation:
     """The activation that the manifest kept in a generation's directory says."""
-    from cape.manifest import parse_manifest
+    from cape.environment.kept import kept_manifest
 
-    text = (directory / "cape.toml").read_text(encoding="utf-8")
-    manifest = parse_manifest(text, path=project / "cape.toml")
-    return activation_of(manifest, environment, project)
+    return activation_of(kept_manifest(project, directory, environment=name), environment, project)
+
+
+def _stamped_files(project: Path, directory: Path) -> list[tuple[Path, Path, str]]:
+    """Each file that may change, the copy that the generation keeps, and the name of its stamp."""
+    from cape.environment.kept import live_files
+
+    files = [(project / name, directory / name, f"{name}.stamp") for name in STAMPED]
+    return files + [(file, kept, f"{kept.name}.stamp") for file, kept in live_files(project, directory)]
 
 
 def _write(file: Path, text: str) -> None:
@@ -60,7 +76,8 @@ def _write(file: Path, text: str) -> None:
 
 def seal_stamps(project: Path, directory: Path) -> None:
     """Give each stamp its file's time, if the file holds what the generation does; else remove it."""
-    times = [_stamped(project / name, directory / name, directory / f"{name}.stamp") for name in STAMPED]
+    files = _stamped_files(project, directory)
+    times = [_stamped(file, kept, directory / stamp) for file, kept, stamp in files]
     _mark_racy(directory / RACY, [time_ns for time_ns in times if time_ns is not None])
 
 
@@ -69,7 +86,7 @@ def _stamped(file: Path, kept: Path, stamp: Path) -> int | None:
     try:
         time_ns = file.stat().st_mtime_ns
         same = file.read_bytes() == kept.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         same = False
     if not same:
         stamp.unlink(missing_ok=True)

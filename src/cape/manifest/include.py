@@ -120,15 +120,17 @@ def _git_faults(item: Mapping[str, Any]) -> Iterator[tuple[str | None, str, str 
         yield "ref", f"`{ref}` is no branch, tag or commit", 'for example `ref = "main"`'
 
 
-def layers_of(root: Manifest, opener: Opener) -> tuple[Layer, ...]:
-    """The manifests of a composition, the lowest first and the root last; each place once.
+def layers_of(root: Manifest, opener: Opener) -> tuple[tuple[Layer, ...], tuple[Included, ...]]:
+    """The manifests of a composition, the lowest first and the root last, each place once; and all includes
+    that were opened, in their order, one place under each name that leads to it.
 
     One that is included twice lies below all that include it, so what one of these changed stays changed.
     Raises `IncludeCycle`, the errors of included manifests, and what the opener raises.
     """
     found: dict[str, Layer] = {}
-    below = _descend(root, None, opener, found, ())
-    return (*found.values(), Layer(manifest=root, included=None, below=below))
+    opened: list[Included] = []
+    below = _descend(root, None, opener, found, opened, ())
+    return (*found.values(), Layer(manifest=root, included=None, below=below)), tuple(opened)
 
 
 def _descend(
@@ -136,6 +138,7 @@ def _descend(
     above: Included | None,
     opener: Opener,
     found: dict[str, Layer],
+    opened: list[Included],
     trail: tuple[tuple[str, str], ...],
 ) -> frozenset[str]:
     below: set[str] = set()
@@ -144,9 +147,10 @@ def _descend(
         name = f"{above.name}/{wanted.name}" if above else wanted.name
         included = opener.open(wanted, name, above, manifest)
         _refuse_ring(included, wanted, trail)
+        opened.append(included)
         if included.place not in found:
             inner = _parsed(included)
-            deeper = _descend(inner, included, opener, found, (*trail, (included.place, wanted.name)))
+            deeper = _descend(inner, included, opener, found, opened, (*trail, (included.place, wanted.name)))
             found[included.place] = Layer(manifest=inner, included=included, below=deeper)
         below |= {included.place, *found[included.place].below}
     return frozenset(below)

@@ -42,7 +42,7 @@ def compose(root: Manifest, opener: Opener) -> Manifest:
             for name, one in root.environments.items()
         }
         return replace(_placed(root, None), environments=MappingProxyType(parts))
-    layers = layers_of(root, opener)
+    layers, opened = layers_of(root, opener)
     merging = _Merging()
     for layer in layers:
         owner = layer.included.place if layer.included else ""
@@ -58,7 +58,7 @@ def compose(root: Manifest, opener: Opener) -> Manifest:
         systems=_systems(root, layers),
         debian=_suite(layers),
         environments=MappingProxyType(_parts(layers)),
-        included=tuple(layer.included for layer in layers if layer.included),
+        included=opened,
     )
 
 

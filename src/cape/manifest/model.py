@@ -92,8 +92,8 @@ class Manifest:
     None where the manifest names none.
 
     `environments` are the parts of other environments; `environment` is the name of the one that this
-    value is (None: the default). Of a composed manifest `included` are all manifests that lie below, the
-    lowest first, and `overridden` sentences about what a higher one replaced or removed. `origins` maps
+    value is (None: the default). Of a composed manifest `included` are all manifests that lie below,
+    under each name that leads to them, and `overridden` sentences about what a higher one replaced or removed. `origins` maps
     keys (`vars.PORT`, `services.db`, `hook.on-activate`) to the place, or places, that they come from.
     `text` is always that of `path` alone.
     """

@@ -111,8 +111,11 @@ def _is_remembered(project: KnownProject, now: float) -> bool:
 def generations_reach(project: Path, *, without: Collection[Path] = ()) -> set[str]:
     """The names in `environments/` that the generations of a project reach, but for those of `without`."""
     reached: set[str] = set()
-    for record in (project / ".cape" / "generations").glob("*/generation.json"):
-        if record.parent in without:
+    generations = project / ".cape" / "generations"
+    records = [(one, one.parent) for one in generations.glob("*/generation.json")]
+    records += [(one, one.parents[2]) for one in generations.glob("*/environments/*/attached.json")]
+    for record, generation in records:
+        if generation in without:
             continue
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             reached.add(os.path.basename(json.loads(record.read_bytes())["environment"]))

@@ -60,15 +60,22 @@ esac
 exec "$@\""""
 
 
-def render_run(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
-    """The sealed script of a generation. `stamps` are files and the stamps that carry their times."""
+def render_run(
+    activation: Activation,
+    generation: Path,
+    stamps: Sequence[tuple[Path, Path]],
+    *,
+    scripts: Path | None = None,
+) -> str:
+    """The sealed script of a generation. `stamps` are files and the stamps that carry their times, and
+    `scripts` is where the other scripts are, if not in the generation's own directory."""
     return (
         _HEAD
         + _SAME
         + "\n".join(
             [
                 _freshness(activation, generation, stamps),
-                _modes(activation, generation),
+                _modes(activation, scripts or generation),
                 _clean(),
                 *_hook_before(activation),
                 *(_operation(operation) for operation in activation.operations),
@@ -98,8 +105,14 @@ def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[
             f"[ ! {one} -ot {other} ]",
         ]
     racy, first = quoted(str(generation / "racy.stamp")), quoted(str(stamps[0][1]))
-    same = f"cape_same {quoted(str(stamps[0][0]))} {quoted(str(generation / stamps[0][0].name))}"
-    tests.append(f"{{ [ ! -e {racy} ] || [ {racy} -nt {first} ] || [ {racy} -ot {first} ] || {same}; }}")
+    same = " && ".join(
+        f"cape_same {quoted(str(file))} {quoted(str(stamp).removesuffix('.stamp'))}"
+        for file, stamp in stamps
+        if file.name != "cape.lock"
+    )
+    tests.append(
+        f"{{ [ ! -e {racy} ] || [ {racy} -nt {first} ] || [ {racy} -ot {first} ] || {{ {same}; }}; }}"
+    )
     return " &&\n    ".join(tests) + " || return 0"
 
 
