@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType
@@ -34,6 +35,43 @@ class UnsupportedMachine(StateError):
     """This machine is none of the systems that cape realises environments on."""
 
     slug = "unsupported-machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How old something is, as people write it: `7 days`, `12 hours`, `2 weeks`."""
+
+    text: str
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Age:
+        """The age that a text says. Raises `ValueError`.
+
+        >>> Age.parse("7 days").seconds, Age.parse("0 days").seconds
+        (604800, 0)
+        """
+        found = re.fullmatch(r"\s*(\d{1,5})\s*(hour|day|week)s?\s*", text)
+        if found is None:
+            raise ValueError(f"not an age: {text!r}")
+        return cls(text.strip(), int(found[1]) * {"hour": 3600, "day": 86400, "week": 604800}[found[2]])
+
+    def before(self, instant: str) -> str:
+        """The instant that lies by this age before another, both as `2026-01-16T00:00:00Z`."""
+        return _instant(datetime.fromisoformat(instant) - timedelta(seconds=self.seconds))
+
+    def after(self, instant: str) -> str:
+        """The instant at which what came at another is of this age."""
+        return _instant(datetime.fromisoformat(instant) + timedelta(seconds=self.seconds))
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def this_hour() -> str:
+    """When this hour began, in UTC: ages are counted back from it, so that equal questions stay equal."""
+    return _instant(datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
 
 
 @dataclass(frozen=True, slots=True, order=True)

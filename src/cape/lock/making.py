@@ -153,6 +153,7 @@ def _resolve(
         suite=work.manifest.debian,
         snapshots=_snapshots_of(work.previous, source),
         as_of=work.as_of,
+        minimum_age=work.manifest.minimum_age,
         progress=work.progress,
     )
     work.progress.start(f"locking {source} packages", 0)

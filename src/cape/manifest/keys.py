@@ -64,6 +64,13 @@ KEYS: tuple[Key, ...] = (
         "environment.expose.add", Kind.STRINGS, "programs of other packages to put on PATH", 'add = ["perl"]'
     ),
     Key("environment.expose.hide", Kind.STRINGS, "programs to keep off PATH", 'hide = ["git-shell"]'),
+    Key(
+        "environment.minimum-age",
+        Kind.STRING,
+        "how long a release must have been there before it is chosen, in hours, days or weeks; holds for "
+        "Python packages, npm packages and models, not for Debian's",
+        'minimum-age = "7 days"',
+    ),
     Key("packages", Kind.TABLE, "the packages, by the names that the project calls them", "[packages]"),
     Key(
         "packages.NAME",
@@ -119,6 +126,12 @@ KEYS: tuple[Key, ...] = (
         "installs a Debian package of which nothing can work in an environment; with `debian` only",
         'sudo = { debian = "*", force = true }',
     ),
+    Key(
+        "packages.NAME.minimum-age",
+        Kind.STRING,
+        "the minimum age of this package's releases; otherwise the environment's; with `pypi` and `npm`",
+        'requests = { pypi = "*", minimum-age = "0 days" }',
+    ),
     Key("models", Kind.TABLE, "model files, by the names that the project calls them", "[models]"),
     Key(
         "models.NAME",
@@ -147,6 +160,12 @@ KEYS: tuple[Key, ...] = (
     Key("models.NAME.file", Kind.STRING, "a pattern that just one file matches; required", 'file = "*.gguf"'),
     Key(
         "models.NAME.systems", Kind.STRINGS, "the systems that it is wanted on", 'systems = ["x86_64-linux"]'
+    ),
+    Key(
+        "models.NAME.minimum-age",
+        Kind.STRING,
+        "the minimum age of its releases; otherwise that of the environment",
+        'minimum-age = "0 days"',
     ),
     Key(
         "models.NAME.tokenizer",

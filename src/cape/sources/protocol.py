@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from cape.errors import InputError, SourceError, StateError
-from cape.names import Digest, System
+from cape.names import Age, Digest, System, this_hour
+
+MINIMUM_AGE = "minimum-age"
+"""The option of a requirement that says how old its package's releases must be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +141,9 @@ class ResolveContext:
     `platforms` has one entry per system to lock for. `suite` is the manifest's Debian suite.
 
     With `as_of`, an instant such as `2026-01-16T00:00:00Z`, only what the registries had before it is
-    there. `progress` hears of the stages of long work, one after another; it takes no part in equality.
+    there. With `minimum_age`, of what is not kept only what was there for so long at `now` (`as_of`, where
+    that is given) may be chosen; a requirement's option `minimum-age` takes its place for its package.
+    `progress` hears of the stages of long work, one after another; it takes no part in equality.
     """
 
     systems: tuple[System, ...]
@@ -147,7 +152,19 @@ class ResolveContext:
     suite: str | None = None
     snapshots: tuple[Snapshot, ...] = ()
     as_of: str | None = None
+    minimum_age: Age | None = None
+    now: str = field(default_factory=this_hour)
     progress: Progress = field(default=NO_PROGRESS, compare=False, repr=False)
+
+    def age_of(self, requirement: Requirement | None = None) -> Age | None:
+        """How old releases of a requirement's package must be; without one, those of all others."""
+        own = requirement.options.get(MINIMUM_AGE) if requirement else None
+        return Age.parse(own) if own else self.minimum_age
+
+    def latest(self, requirement: Requirement | None = None) -> str | None:
+        """The instant before which a release must have come; None where any may be chosen."""
+        age = self.age_of(requirement)
+        return age.before(self.as_of or self.now) if age and age.seconds else self.as_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

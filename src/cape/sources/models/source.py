@@ -16,6 +16,7 @@ from cape.errors import InputError
 from cape.names import Digest
 from cape.sources.download import Download, disk_errors, download_all
 from cape.sources.protocol import (
+    MINIMUM_AGE,
     ArtifactLookup,
     Candidate,
     LockedPackage,
@@ -226,7 +227,12 @@ def _wish(model: Requirement, wheel: Requirement, pattern: str | None, part: str
             hint=f'`{key} = "*.onnx"`, for example',
         )
     plain = Requirement(
-        source="pypi", name=wheel.name, package=wheel.package, constraint=wheel.constraint, where=model.where
+        source="pypi",
+        name=wheel.name,
+        package=wheel.package,
+        constraint=wheel.constraint,
+        options={MINIMUM_AGE: model.options[MINIMUM_AGE]} if MINIMUM_AGE in model.options else {},
+        where=model.where,
     )
     return _Wish(model=model, wheel=plain, pattern=pattern, part=part)
 

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from cape.sources.download import (
     shown_url,
 )
 from cape.sources.npm import semver
+from cape.sources.npm.ages import Ages, aged_registry, too_young
 from cape.sources.npm.bootstrap import npm_from_python_index, npm_from_registry
 from cape.sources.npm.registry import read_settings, with_slash
-from cape.sources.npm.tool import NotForSystem, Npm, NpmFailure, explain
+from cape.sources.npm.tool import NotForSystem, Npm, NpmFailure, explain, missing_of
 from cape.sources.npm.tree import PackageTree, Position
 from cape.sources.npm.unpacking import unpack_tarball
 from cape.sources.protocol import (
@@ -80,6 +82,7 @@ class NpmSource:
         self.artifacts = artifacts
         self.settings = read_settings(configuration)
         self._found_npm: Npm | None = None
+        self._documents: dict[str, Mapping[str, Any] | None] = {}
         for place, authorisation in self.settings.authorisations().items():
             for scheme in ("https:", "http:"):
                 offer_credentials(scheme + place, authorisation)
@@ -200,13 +203,17 @@ class NpmSource:
         seeds = [seed_lock(context.kept)] if context.kept else []
         for seed in (*seeds, {}):
             try:
-                return PackageTree.read(self._lock_text(described, seed, context))
+                return PackageTree.read(self._lock_text(described, seed, requirements, context))
             except NpmFailure as error:
                 failure = error
         raise self._explained(failure, requirements, context)
 
     def _lock_text(
-        self, described: Mapping[str, object], seed: Mapping[str, object], context: ResolveContext
+        self,
+        described: Mapping[str, object],
+        seed: Mapping[str, object],
+        requirements: Sequence[Requirement],
+        context: ResolveContext,
     ) -> str:
         npm = self._npm(context.progress)
         context.progress.start("locking npm packages", 0)
@@ -214,7 +221,10 @@ class NpmSource:
             (place / "package.json").write_text(json.dumps(described), encoding="utf-8")
             if seed:
                 (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
-            return npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
+            if (ages := Ages.of(requirements, context)) is None:
+                return npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
+            with aged_registry(ages, self._document) as registry:
+                return npm.lock(place, None, registry, place, before=context.as_of)
 
     def _explained(
         self, failure: NpmFailure, requirements: Sequence[Requirement], context: ResolveContext
@@ -226,7 +236,44 @@ class NpmSource:
         if isinstance(error, UnknownVersion):
             wanted = next(r for r in requirements if f"`{r.package}`" in error.fact)
             error.hint = _newest_hint(self._releases(wanted.package, context.as_of) or {})
+            return self._too_young(wanted, wanted.package, context) or error
+        if isinstance(error, RequirementsConflict) and (missing := missing_of(failure)):
+            needed = Requirement(source=self.name, name=missing[0], package=missing[0], constraint=missing[1])
+            if young := self._too_young(needed, needed.package, context):
+                error.reasons = (error.fact, *young.reasons)
         return error
+
+    def _too_young(
+        self, requirement: Requirement, package: str, context: ResolveContext
+    ) -> UnknownVersion | None:
+        """The error for a requirement that only releases fit which are not old enough; else None."""
+        age = context.age_of(requirement)
+        if age is None or not age.seconds:
+            return None
+        found = too_young(requirement, self._document(package), context)
+        if found is None:
+            return None
+        version, came = found
+        return UnknownVersion(
+            f"no version of `{requirement.package}` that fits `{requirement.constraint}` is {age.text} old",
+            where=requirement.where,
+            hint=f'`minimum-age = "0 days"` at `{requirement.name}` lets younger ones of it in',
+            reasons=(
+                f"`{requirement.package}` {version} came at {came}; it will be {age.text} old at "
+                f"{age.after(came)}",
+            ),
+        )
+
+    def _document(self, package: str) -> Mapping[str, Any] | None:
+        """All that the registry says of a package, asked once; None when it has no such package."""
+        if package not in self._documents:
+            registry = self.settings.registry_for(package, self.registry)
+            try:
+                found = self._json(registry + quote(package, safe="@")) if _NAME.match(package) else None
+            except FileNotServed:
+                found = None
+            self._documents[package] = found if isinstance(found, dict) else None
+        return self._documents[package]
 
     def _unknown(self, requirement: Requirement) -> UnknownPackage:
         near: tuple[str, ...] = ()
@@ -242,19 +289,31 @@ class NpmSource:
     ) -> tuple[str, dict[System, Mapping[str, Any]]]:
         """The release of node that answers on all systems, and what the registry says for each of them."""
         systems = [s for s in context.systems if not requirement.systems or s in requirement.systems]
-        answers = {s: self._releases(_NODE_PACKAGES[s], context.as_of) or {} for s in systems}
+        answers = {s: self._node_answers(_NODE_PACKAGES[s], requirement, context) for s in systems}
         common = [
             version for version in answers[systems[0]] if all(version in answers[s] for s in systems)
         ] if systems else []  # fmt: skip
         kept = [row.version for row in context.kept if row.source == self.name and row.name == "node"]
         version = _chosen_release([v for v in kept if v in common], common, requirement)
         if systems and version is None:
+            if young := self._too_young(requirement, _NODE_PACKAGES[systems[0]], context):
+                raise young
             raise UnknownVersion(
                 f"no version of `node` fits `{requirement.constraint}` on all of {_ticked(systems)}",
                 where=requirement.where,
                 hint=_newest_hint(dict.fromkeys(common)),
             )
         return str(version), answers
+
+    def _node_answers(
+        self, package: str, requirement: Requirement, context: ResolveContext
+    ) -> Mapping[str, Any]:
+        """The releases of node for one system that may be chosen."""
+        ages = Ages.of([replace(requirement, package=package)], context)
+        if ages is None:
+            return self._releases(package, context.as_of) or {}
+        ages = replace(ages, kept={package: ages.kept.get("node", frozenset())})
+        return ages.allowed(package, self._document(package) or {})
 
     def _node_rows(self, requirement: Requirement, context: ResolveContext) -> list[LockedPackage]:
         """One row per system for node itself, all of one version."""

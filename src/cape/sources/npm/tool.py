@@ -65,21 +65,29 @@ class Npm:
         return text if done.returncode == 0 and text.startswith(("http://", "https://")) else None
 
     def lock(
-        self, place: Path, settings: NpmSettings, registry: str, cache: Path, *, before: str | None = None
+        self,
+        place: Path,
+        settings: NpmSettings | None,
+        registry: str,
+        cache: Path,
+        *,
+        before: str | None = None,
     ) -> str:
         """Resolve the `package.json` in `place`; the text of the `package-lock.json` it gives.
 
-        With `before`, an instant, only versions that came until then are there. Raises `NpmFailure`.
+        With `before`, an instant, only versions that came until then are there. Without settings, nothing
+        but `registry` is asked, and what it says of files is left as it is. Raises `NpmFailure`.
         """
         npmrc = place / "npmrc"
         npmrc.touch(mode=0o600)
-        npmrc.write_text(settings.npmrc(), encoding="utf-8")
+        npmrc.write_text(settings.npmrc() if settings else "", encoding="utf-8")
         options = {
             "userconfig": str(npmrc),
             "globalconfig": str(place / "no-npmrc"),
             "registry": registry,
             "cache": str(cache / "npm-cache"),
             **FETCHING,
+            **({} if settings else {"replace-registry-host": "never", "noproxy": "127.0.0.1"}),
             **({"before": before} if before else {}),
         }
         flags = (
@@ -187,9 +195,25 @@ def _not_found(text: str, requirements: Sequence[Requirement], registry: str) ->
     return RegistryUnreachable("the npm registry does not have what npm asks for (404)", where=registry)
 
 
+def missing_of(failure: NpmFailure) -> tuple[str, str] | None:
+    """Package and range of which npm found no version, if that is what it failed at."""
+    return _missing(failure.text)
+
+
+def _missing(text: str) -> tuple[str, str] | None:
+    found = re.search(
+        r"No matching version found for ((?:@[^/\s]+/)?[^@\s]+)@(.+?)(?: with a date before .*?)?\.?$",
+        text,
+        re.MULTILINE,
+    )
+    if found:
+        return found[1], found[2].rstrip(".")
+    empty = re.search(r"No versions available for ((?:@[^/\s]+/)?[^@\s]+)", text)
+    return (empty[1], "*") if empty else None
+
+
 def _no_version(text: str, requirements: Sequence[Requirement]) -> CapeError:
-    found = re.search(r"No matching version found for ((?:@[^/\s]+/)?[^@\s]+)@(.+?)\.?$", text, re.MULTILINE)
-    package, constraint = (found[1], found[2].rstrip(".")) if found else ("", "")
+    package, constraint = _missing(text) or ("", "")
     wanted = _requirement_of(package, requirements)
     if wanted and (wanted.constraint == constraint or not constraint):
         return UnknownVersion(f"no version of `{package}` fits `{wanted.constraint}`", where=wanted.where)

@@ -31,7 +31,7 @@ from cape.sources.protocol import (
     UnknownVersion,
 )
 from cape.sources.pypi.index import IndexChoice, choose_index
-from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, marker_of, no_wheel
+from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, explain_age, marker_of, no_wheel
 from cape.sources.pypi.unpacking import unpack_wheel
 from cape.sources.pypi.wheels import PylockPackage, Wheel, best_wheel, holds, minor, read_pylock
 from cape.sources.tools import BadConstraint
@@ -89,10 +89,10 @@ class PypiSource:
         found: dict[str, str] = {}
         for target, platforms in _targets(context, requirements) if requirements else ():
             try:
-                text = self.uv.compile_pylock(lines, target, kept=_kept_versions(context.kept))
+                pylock, _ = self._compiled(lines, requirements, target, context)
             except UvFailure as failure:
                 raise self._explained(failure, requirements, context)  # noqa: B904 - it has its cause
-            for package in read_pylock(text):
+            for package in pylock:
                 here = [one for one in platforms if holds(package.marker, one)]
                 for platform in here:
                     _chosen(package, platform, requirements)
@@ -139,8 +139,7 @@ class PypiSource:
         deep: bool = True,
     ) -> list[LockedPackage]:
         try:
-            kept = _kept_versions(context.kept)
-            pylock = read_pylock(self.uv.compile_pylock(lines, target, kept=kept, deep=deep))
+            pylock, target = self._compiled(lines, requirements, target, context, deep=deep)
             pins = [f"{package.name}=={package.version}" for package in pylock]
             reasons = read_reasons(self.uv.compile_reasons(lines, target, pins)) if deep else {}
         except UvFailure as failure:
@@ -157,11 +156,30 @@ class PypiSource:
             for package, platform, wheel in chosen
         ]
 
+    def _compiled(
+        self,
+        lines: Sequence[str],
+        requirements: Sequence[Requirement],
+        target: Target,
+        context: ResolveContext,
+        *,
+        deep: bool = True,
+    ) -> tuple[list[PylockPackage], Target]:
+        """What uv chooses of what is old enough, and the target that says what that is."""
+        from cape.sources.pypi.ages import compiled_with_age
+
+        kept = _kept_versions(context.kept)
+
+        def compile_for(asked: Target) -> list[PylockPackage]:
+            return list(read_pylock(self.uv.compile_pylock(lines, asked, kept=kept, deep=deep)))
+
+        return compiled_with_age(compile_for, target, requirements, context, kept)
+
     def _explained(
         self, failure: UvFailure, requirements: Sequence[Requirement], context: ResolveContext
     ) -> CapeError:
         """The error for uv's; an unknown package gets the names like it that this machine has met."""
-        error = explain(failure, requirements, self.index)
+        error = explain_age(failure, requirements, context) or explain(failure, requirements, self.index)
         if isinstance(error, UnknownPackage):
             met = {row.name for row in context.kept if row.source == self.name}
             met |= {project_of(url) for url in self._known_urls().values()}

@@ -23,6 +23,7 @@ from cape.sources.protocol import (
     RegistryUnreachable,
     Requirement,
     RequirementsConflict,
+    ResolveContext,
     UnknownPackage,
     UnknownVersion,
 )
@@ -50,12 +51,14 @@ class NoWheel(InputError):
 class Target:
     """What to resolve for: one Python version, the systems that have it, and the index's state.
 
-    With `as_of`, an instant, only files that came before it are there.
+    With `as_of`, an instant, only files that came before it are there. `own` are packages with an instant
+    of their own, or with none.
     """
 
     python: str
     systems: tuple[System, ...]
     as_of: str | None = None
+    own: tuple[tuple[str, str | None], ...] = ()
 
 
 class UvFailure(Exception):
@@ -125,6 +128,11 @@ class Uv:
             *("--universal", "--python-version", target.python, "--only-binary", ":all:"),
             *("--python", sys.executable, "--no-python-downloads", "--cache-dir", str(self.cache / "uv")),
             *(("--exclude-newer", target.as_of) if target.as_of else ()),
+            *(
+                word
+                for name, instant in target.own
+                for word in ("--exclude-newer-package", f"{name}={instant or 'false'}")
+            ),
             *options,
         ]
         done = subprocess.run(
@@ -275,7 +283,8 @@ def _later_error(text: str, requirements: Sequence[Requirement], index: IndexCho
         return NotRecorded(
             f"the Python index does not tell when the files of `{found['name']}` came to it",
             where=index.origin,
-            hint="`--as-of` needs an index with upload times; `cape config pypi.index URL` names another",
+            hint="`--as-of` and `minimum-age` need an index with upload times; `cape config pypi.index URL` "
+            "names another",
         )
     wanted = _requirement_of(found["name"], requirements)
     if wanted is None or " depends on " in text or " depend on " in text:
@@ -289,7 +298,36 @@ def _later_error(text: str, requirements: Sequence[Requirement], index: IndexCho
 
 
 def _later(found: re.Match[str]) -> str:
-    return f"`{found['name']}` {found['version']} came at {found['came']}"
+    return f"`{found['name']}` {found['version']} came at {_whole_seconds(found['came'])}"
+
+
+def _whole_seconds(instant: str) -> str:
+    return re.sub(r"\.\d+(?=Z|\+|$)", "", instant)
+
+
+def explain_age(
+    failure: UvFailure, requirements: Sequence[Requirement], context: ResolveContext
+) -> CapeError | None:
+    """The error for releases that are too young, where that is what stands in the way; else None."""
+    found = _LATER.search(failure.text)
+    if found is None or not found["came"]:
+        return None
+    wanted = _requirement_of(found["name"], requirements)
+    age, came = context.age_of(wanted), _whole_seconds(found["came"])
+    if age is None or not age.seconds or (context.as_of and came >= context.as_of):
+        return None
+    until = f"{_later(found)}; it will be {age.text} old at {age.after(came)}"
+    if wanted is None or " depends on " in failure.text or " depend on " in failure.text:
+        conflict = _conflict(failure.text, requirements)
+        conflict.reasons = (until, *conflict.reasons)
+        conflict.hint = f"{until}; {conflict.hint}"
+        return conflict
+    return UnknownVersion(
+        f"no version of `{wanted.package}` that fits `{wanted.constraint}` is {age.text} old",
+        where=wanted.where,
+        hint=f'`minimum-age = "0 days"` at `{wanted.name}` lets younger ones of it in',
+        reasons=(until,),
+    )
 
 
 def _wheel_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
