@@ -25,7 +25,7 @@ from cape.manifest import (
 from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock
 from cape.operations.project import Project, Workshop
-from cape.operations.syncing import SyncResult, prepare, publish
+from cape.operations.syncing import SyncResult, environments_in_use, prepare, publish
 
 
 class ComesFromInclude(InputError):
@@ -161,8 +161,6 @@ def _key_of(manifest: Manifest, name: str) -> str:
 
 def _as_placed(edited: Manifest, manifest: Manifest) -> Manifest:
     """The edited manifest with the places of the file as it is: none for what the file does not hold."""
-    if edited.text == manifest.text:
-        return edited
     places = {requirement.name: requirement.where for requirement in manifest.requirements}
     return replace(
         edited,
@@ -182,13 +180,13 @@ def _apply(
     free: frozenset[str] | None = None,
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
-    edited = _as_placed(
-        project_manifest(project, text=text, store=workshop.store, upgrade=free or frozenset()), manifest
-    )
+    edited = manifest
+    if text != manifest.text:
+        edited = _as_placed(project_manifest(project, text=text, store=workshop.store), manifest)
     previous = read_lock(project.lock_path)
     locked = compute_lock(edited, previous, workshop, upgrade=free, as_of=as_of, dry_run=dry_run)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)
-    prepared = prepare(workshop, locked)
+    prepared = prepare(workshop, locked, environments=environments_in_use(project, edited))
     synced = publish(project, prepared, argv=argv)
     return EditResult(locked=locked, synced=synced, text=text)

@@ -25,10 +25,13 @@ class Inside:
     variables: Mapping[str, str]
 
 
-def ready_generation(project: Project, workshop: Workshop, *, argv: Sequence[str]) -> Generation:
+def ready_generation(
+    project: Project, workshop: Workshop, *, argv: Sequence[str], environment: str | None = None
+) -> Generation:
     """The generation that answers manifest and lock: the current one sealed anew, or a new one.
 
-    Files whose times moved but whose bytes did not cost no sync.
+    Files whose times moved but whose bytes did not cost no sync. With `environment` it has that one too.
+    Raises `UnknownEnvironment`.
     """
     from cape.operations.syncing import sync_project
 
@@ -36,17 +39,44 @@ def ready_generation(project: Project, workshop: Workshop, *, argv: Sequence[str
         heal(project.directory)
         current = current_generation(project.directory)
         if current is not None and is_up_to_date(project.directory, current):
+            if environment is not None:
+                _attach(project, workshop, current, environment)
             seal(project.directory, current)
             return current
-        sync_project(project, workshop, argv=argv)
+        sync_project(project, workshop, argv=argv, environment=environment)
         made = current_generation(project.directory)
     assert made is not None
     return made
 
 
-def inside(generation: Generation, command: Sequence[str], *, pure: bool) -> Inside:
+def _attach(project: Project, workshop: Workshop, current: Generation, environment: str) -> None:
+    """Make another environment of the current generation, if it has not got it. Locks nothing."""
+    from cape.environment.generations import attach_environment
+    from cape.environment.kept import kept_manifest
+    from cape.lock import parse_lock
+    from cape.operations.syncing import make_environment
+
+    kept_manifest(current.project, current.directory, environment=environment)
+    there = current.attached.get(environment)
+    if there is not None and (there / "environment.json").exists():
+        return
+    lock = parse_lock(current.lock_text, path=project.lock_path)
+    made = make_environment(lock, environment, workshop)
+    attach_environment(current.project, current, environment, made.environment)
+
+
+def scripts_of(generation: Generation, environment: str | None) -> Path:
+    """Where the sealed scripts of one environment of a generation are."""
+    from cape.environment.sealing import ATTACHED
+
+    return generation.directory / ATTACHED / environment if environment else generation.directory
+
+
+def inside(
+    generation: Generation, command: Sequence[str], *, pure: bool, environment: str | None = None
+) -> Inside:
     """The process that runs a command inside a generation: its sealed script, under `sh`."""
-    script = generation.directory / "run.sh"
+    script = scripts_of(generation, environment) / "run.sh"
     mode = "pure" if pure else "run"
     starter = 'cape_mode=$1 cape_project=$2 cape_script=$3; shift 3; . "$cape_script"; exit 70'
     words = ("/bin/sh", "-c", starter, "cape", mode, str(generation.project), str(script), *command)

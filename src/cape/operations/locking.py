@@ -126,7 +126,7 @@ def lock_project(
     """
     heal(project.directory)
     upgrade = ALL if as_of else None
-    manifest = project_manifest(project, store=workshop.store, upgrade=upgrade or frozenset())
+    manifest = project_manifest(project, store=workshop.store)
     previous = read_lock(project.lock_path)
     result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if result.reasons:

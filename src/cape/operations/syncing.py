@@ -20,12 +20,14 @@ from cape.environment.realisation import RealisedEnvironment, read_environment, 
 from cape.environment.relocation import TreeFacts
 from cape.errors import IntegrityError, StateError
 from cape.lock import ALL, Lock, read_lock, render_lock
-from cape.manifest import Manifest
+from cape.manifest import Manifest, environment_of
 from cape.names import Digest, System
+from cape.operations.composing import lock_of
 from cape.operations.fetching import Coming, Fetched, missing
 from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
+from cape.operations.remembering import changes_since
 from cape.sources.protocol import LockedPackage, Source
 from cape.store import Store, StoreObject
 
@@ -54,6 +56,7 @@ class Prepared:
     fetched: Fetched
     objects_made: int
     notes: tuple[str, ...]
+    attached: Mapping[str, RealisedEnvironment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,19 +127,61 @@ def current_digests(lock: Lock, store: Store) -> Digests:
     )
 
 
-def prepare(workshop: Workshop, locked: LockResult, *, only_from: Path | None = None) -> Prepared:
+def environments_in_use(project: Project, manifest: Manifest, *more: str | None) -> tuple[str, ...]:
+    """The other environments that a new generation is to have: those of the current one, and `more`."""
+    current = current_generation(project.directory)
+    names = {*(current.attached if current else ()), *more} & manifest.environments.keys()
+    return tuple(sorted(names))
+
+
+def prepare(
+    workshop: Workshop,
+    locked: LockResult,
+    *,
+    only_from: Path | None = None,
+    environments: Sequence[str] = (),
+) -> Prepared:
     """Make the environment of a lock for this machine: fetch, unpack and relocate, check, link.
 
+    `environments` are other environments of the lock to make too; one that is not for this machine's system
+    is left out, with a note.
     Raises what fetching, unpacking and the store raise, `SystemNotLocked`, `LibraryMissing`.
     """
     made = _make(plan_for(locked.lock, System.current()), locked.lock, workshop, only_from=only_from)
+    attached: dict[str, Elsewhere] = {}
+    notes = [*made.notes]
+    for name in environments:
+        try:
+            attached[name] = make_environment(locked.lock, name, workshop, only_from=only_from)
+            notes += attached[name].notes
+        except SystemNotLocked as error:
+            notes.append(error.fact)
+    fetched = [made.fetched, *(one.fetched for one in attached.values())]
     return Prepared(
         locked=locked,
         environment=made.environment,
-        fetched=made.fetched,
-        objects_made=made.objects_made,
-        notes=made.notes,
+        fetched=Fetched(
+            found=sum(one.found for one in fetched),
+            downloaded=sum(one.downloaded for one in fetched),
+            downloaded_bytes=sum(one.downloaded_bytes for one in fetched),
+        ),
+        objects_made=made.objects_made + sum(one.objects_made for one in attached.values()),
+        notes=tuple(notes),
+        attached={name: one.environment for name, one in attached.items()},
     )
+
+
+def make_environment(
+    lock: Lock, name: str, workshop: Workshop, *, only_from: Path | None = None
+) -> Elsewhere:
+    """One of the other environments of a lock, in the store. Raises what `prepare` raises."""
+    one = lock_of(lock, name)
+    if System.current() not in one.systems:
+        raise SystemNotLocked(
+            f"environment `{name}` is not for `{System.current()}`",
+            hint=f"see `systems` in `[environments.{name}]`",
+        )
+    return _make(plan_for(one, System.current()), one, workshop, only_from=only_from)
 
 
 def sync_elsewhere(
@@ -323,6 +368,9 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
             lock_text=render_lock(locked.lock),
             manifest_text=locked.manifest.text,
             argv=argv,
+            included=locked.manifest.included,
+            attached=prepared.attached,
+            changes=changes_since(current, locked.manifest, locked.lock),
         )
     return SyncResult(
         locked=locked,
@@ -347,23 +395,28 @@ def sync_project(
     only_from: Path | None = None,
     as_of: str | None = None,
     dry_run: bool = False,
+    environment: str | None = None,
 ) -> SyncResult:
     """Bring the project's environment up to date with its manifest and lock. The caller holds the project.
 
     With `must_be_locked` or `only_from` a lock that is out of date is an error, `LockOutOfDate`. With
-    `as_of` everything is locked anew, as the registries were at that instant.
+    `as_of` everything is locked anew, as the registries were at that instant. With `environment` that one is
+    made beside the default one; those that the current generation has are made anew. Raises
+    `UnknownEnvironment`.
     """
     heal(project.directory)
-    free = frozenset({"*"}) if as_of else frozenset()
-    manifest = project_manifest(project, store=workshop.store, upgrade=free)
+    manifest = project_manifest(project, store=workshop.store)
+    environment_of(manifest, environment)
     previous = read_lock(project.lock_path)
     if must_be_locked or only_from is not None:
         _require_fresh(manifest, previous, project)
     upgrade = ALL if as_of else None
     locked = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if dry_run:
-        return _foresee(locked, workshop, plan_for(locked.lock, System.current()))
-    prepared = prepare(workshop, locked, only_from=only_from)
+        one = lock_of(locked.lock, environment)
+        return _foresee(locked, workshop, plan_for(one, System.current()))
+    names = environments_in_use(project, locked.manifest, environment)
+    prepared = prepare(workshop, locked, only_from=only_from, environments=names)
     return publish(project, prepared, argv=argv)
 
 
