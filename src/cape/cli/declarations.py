@@ -58,6 +58,11 @@ AS_OF = Argument(
     help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
 )
 SYSTEM = Argument(flags=("--system",), value="SYSTEM", help="a system of the lock; otherwise this machine's")
+ENVIRONMENT = Argument(
+    flags=("-e", "--environment"),
+    value="NAME",
+    help="an environment of `[environments]`; otherwise the manifest's own, `default`",
+)
 BASE = Argument(
     flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
 )
@@ -108,7 +113,7 @@ COMMANDS: tuple[Command, ...] = (
             "package; `pypi:NAME` and `npm:NAME` come from there."
         ),
         handler="packages:install",
-        arguments=(PACKAGES, AS_OF, DRY_RUN, JSON),
+        arguments=(PACKAGES, ENVIRONMENT, AS_OF, DRY_RUN, JSON),
         examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",),
     ),
     Command(
@@ -116,7 +121,7 @@ COMMANDS: tuple[Command, ...] = (
         summary="remove packages from the manifest, lock and sync",
         description="Removes packages from `cape.toml`, locks, and makes a new generation: all or none.",
         handler="packages:uninstall",
-        arguments=(PACKAGES, DRY_RUN, JSON),
+        arguments=(PACKAGES, ENVIRONMENT, DRY_RUN, JSON),
         examples=("cape uninstall ripgrep",),
     ),
     Command(
@@ -195,6 +200,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete=("x86_64-linux", "aarch64-linux", "aarch64-darwin", "x86_64-darwin"),
                 help="make the environment of SYSTEM beside the project, and print its path",
             ),
+            ENVIRONMENT,
             AS_OF,
             DRY_RUN,
             JSON,
@@ -223,9 +229,10 @@ COMMANDS: tuple[Command, ...] = (
                 help="every program of the closure and nothing of the machine on PATH; variables that lead "
                 "programs to the machine's files are dropped",
             ),
+            ENVIRONMENT,
             Argument(flags=("command",), nargs="...", help="the command, after `--`"),
         ),
-        examples=("cape run -- python3 app.py", "cape run --pure -- sh"),
+        examples=("cape run -- python3 app.py", "cape run --pure -- sh", "cape run -e test -- pytest"),
     ),
     Command(
         name="activate",
@@ -242,6 +249,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete=("bash",),
                 help="print the script for SHELL instead of starting a shell",
             ),
+            ENVIRONMENT,
         ),
         examples=("cape activate", 'eval "$(cape activate)"'),
     ),
@@ -259,7 +267,7 @@ COMMANDS: tuple[Command, ...] = (
             "with `--all`, everything that they need too."
         ),
         handler="packages:list_packages",
-        arguments=(Argument(flags=("--all",), help="also what the named packages need"), JSON),
+        arguments=(Argument(flags=("--all",), help="also what the named packages need"), ENVIRONMENT, JSON),
         examples=("cape list", "cape list --all --json"),
     ),
     Command(

@@ -27,6 +27,14 @@ class UnsupportedShell(UsageError):
     slug = "unsupported-shell"
 
 
+def environment_name(arguments: argparse.Namespace) -> str | None:
+    """The environment that `-e` names; None for the default one."""
+    from cape.manifest.model import DEFAULT_ENVIRONMENT
+
+    name: str | None = arguments.environment
+    return None if name == DEFAULT_ENVIRONMENT else name
+
+
 def run(arguments: argparse.Namespace) -> int:
     """`cape run -- COMMAND ...`; does not return."""
     from cape.cli.progress import progress
@@ -40,9 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise NoCommand("`cape run` wants a command", hint="for example `cape run -- python3 app.py`")
     project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
-    generation = living.ready_generation(project, workshop, argv=sys.argv[1:])
+    name = environment_name(arguments)
+    generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     sys.stdout.flush()
-    living.become(living.inside(generation, command, pure=arguments.pure))
+    living.become(living.inside(generation, command, pure=arguments.pure, environment=name))
     return 0
 
 
@@ -59,11 +68,12 @@ def activate(arguments: argparse.Namespace) -> int:
         )
     project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
-    generation = living.ready_generation(project, workshop, argv=sys.argv[1:])
+    name = environment_name(arguments)
+    generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     if arguments.shell or not sys.stdout.isatty():
-        print(living.activation_line(generation))
+        print(living.activation_line(generation, name))
         return 0
-    living.become(living.shell_inside(generation))
+    living.become(living.shell_inside(generation, name))
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cape.cli.dates import instant_of, refuse_together
+from cape.cli.living import environment_name
 from cape.cli.output import clock, count, duration, say, show_json, size
 from cape.cli.progress import progress
 from cape.names import System
@@ -114,6 +115,7 @@ def sync(arguments: argparse.Namespace) -> int:
             only_from=only_from,
             as_of=as_of,
             dry_run=arguments.dry_run,
+            environment=environment_name(arguments),
         )
     _show_synced(result, arguments)
     return 0

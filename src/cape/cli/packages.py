@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.living import environment_name
 from cape.cli.output import clock, count, say, show_json, size, table
 from cape.operations.project import Workshop, find_project, held
 
@@ -26,14 +27,17 @@ def install(arguments: argparse.Namespace) -> int:
     from cape.operations import editing
 
     packages = [parse_package_argument(word) for word in arguments.packages]
-    return _edit(arguments, partial(editing.install, packages=packages, as_of=_as_of(arguments)))
+    name = environment_name(arguments)
+    edit = partial(editing.install, packages=packages, as_of=_as_of(arguments), environment=name)
+    return _edit(arguments, edit)
 
 
 def uninstall(arguments: argparse.Namespace) -> int:
     """`cape uninstall PACKAGE...`."""
     from cape.operations import editing
 
-    return _edit(arguments, partial(editing.uninstall, names=arguments.packages))
+    edit = partial(editing.uninstall, names=arguments.packages, environment=environment_name(arguments))
+    return _edit(arguments, edit)
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
@@ -82,9 +86,10 @@ def _open_lock() -> Lock:
 def list_packages(arguments: argparse.Namespace) -> int:
     """`cape list`: what the manifest names; with `--all`, the closure."""
     from cape.names import System
+    from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import list_locked
 
-    lock = _open_lock()
+    lock = chosen_lock(_open_lock(), environment_name(arguments))
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
         from cape.operations.syncing import current_digests

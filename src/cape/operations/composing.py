@@ -12,8 +12,9 @@ from types import MappingProxyType
 
 from cape.errors import CapeError
 from cape.lock import ALL, Lock, UnknownUpgrade, locked_include, seed_for
-from cape.manifest import Manifest, environment_of
+from cape.manifest import Manifest, UnknownEnvironment, environment_of
 from cape.manifest.model import DEFAULT_ENVIRONMENT
+from cape.names import nearest
 
 LockOne = Callable[[Manifest, Lock | None, "frozenset[str] | None"], Lock]
 """Locks one environment: its manifest, what to start from, and the names that may move."""
@@ -53,6 +54,21 @@ def alone(manifest: Manifest, name: str | None) -> Manifest:
 def lock_of(lock: Lock, name: str | None) -> Lock:
     """The lock of one environment; None, or `default`: the lock itself. It must have the environment."""
     return lock if name in (None, DEFAULT_ENVIRONMENT) else lock.environments[str(name)]
+
+
+def chosen_lock(lock: Lock, name: str | None) -> Lock:
+    """The lock of an environment that a user names. Raises `UnknownEnvironment`."""
+    if name is not None and name not in lock.environments and name != DEFAULT_ENVIRONMENT:
+        known = [DEFAULT_ENVIRONMENT, *lock.environments]
+        close = nearest(name, known)
+        listed = ", ".join(f"`{one}`" for one in known)
+        raise UnknownEnvironment(
+            f"the lock has no environment `{name}`",
+            hint=f"did you mean `{close[0]}`?"
+            if close
+            else "it has " + ", ".join(f"`{one}`" for one in known),
+        )
+    return lock_of(lock, name)
 
 
 def _lock_environment(

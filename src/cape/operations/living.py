@@ -88,14 +88,14 @@ def become(process: Inside) -> None:
     os.execve(process.words[0], list(process.words), dict(process.variables))
 
 
-def activation_line(generation: Generation) -> str:
+def activation_line(generation: Generation, environment: str | None = None) -> str:
     """What `eval "$(cape activate)"` evaluates."""
     from cape.environment.shells.quoting import quoted
 
-    return f". {quoted(str(generation.directory / 'activate.bash'))}"
+    return f". {quoted(str(scripts_of(generation, environment) / 'activate.bash'))}"
 
 
-def shell_inside(generation: Generation) -> Inside:
+def shell_inside(generation: Generation, environment: str | None = None) -> Inside:
     """The process of an interactive shell inside a generation."""
     bash = next(
         (
@@ -103,7 +103,7 @@ def shell_inside(generation: Generation) -> Inside:
             for directory in os.environ.get("PATH", "").split(":")
             if directory and os.access(Path(directory) / "bash", os.X_OK)
         ),
-        generation.environment / "root" / "usr" / "bin" / "bash",
+        (generation.attached[environment] if environment else generation.environment) / "root/usr/bin/bash",
     )
-    words = (str(bash), "--rcfile", str(generation.directory / "bashrc"), "-i")
+    words = (str(bash), "--rcfile", str(scripts_of(generation, environment) / "bashrc"), "-i")
     return Inside(words=words, variables=dict(os.environ))
