@@ -12,7 +12,7 @@ from cape.lock.model import Lock, LockedInclude
 from cape.lock.wanted import wanted_requirements
 from cape.manifest.model import Expose, Included, Manifest
 from cape.names import Digest, System
-from cape.sources.protocol import Requirement
+from cape.sources.protocol import CONTENT_OPTION, PROJECT_OPTION, Requirement
 
 
 def check_freshness(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
@@ -113,6 +113,8 @@ def _difference(wanted: Requirement, locked: Requirement) -> str:
         )
     if wanted.constraint != locked.constraint:
         return f"`{name}` is `{wanted.constraint}` in the manifest, and was locked as `{locked.constraint}`"
+    if wanted.options.get(CONTENT_OPTION) != locked.options.get(CONTENT_OPTION):
+        return f"`{wanted.options.get(PROJECT_OPTION, name)}` asks for something else than was locked"
     if set(wanted.systems) != set(locked.systems):
         return f"`{name}` is wanted on other systems than it was locked for"
     return f"`{name}` has other options than it was locked with"

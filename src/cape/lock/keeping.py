@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from cape.lock.errors import UnknownUpgrade
 from cape.lock.freshness import same_requirement
 from cape.lock.model import Lock
 from cape.names import nearest
-from cape.sources.protocol import LockedPackage, Requirement
+from cape.sources.protocol import CONTENT_OPTION, LockedPackage, Requirement
 
 ALL: frozenset[str] = frozenset({"*"})
 """The names to upgrade when all are: every source is asked, and no row is kept."""
@@ -53,12 +54,23 @@ def kept_rows(
     let_go: set[str] = set()
     for requirement in previous.requirements_of(source):
         name = requirement.name
-        same = name in present and name not in upgrade and same_requirement(present[name], requirement)
+        same = name in present and name not in upgrade and _starts_from(present[name], requirement)
         (kept if same else let_go).update(previous.roots.get(name, ()))
     packages = previous.packages_of(source)
     edges = _edges(packages)
     dropped = _reach(let_go, edges) - _reach(kept, edges)
     return tuple(row for row in packages if row.name not in dropped and not upgrade.intersection(_names(row)))
+
+
+def _starts_from(one: Requirement, other: Requirement) -> bool:
+    """Whether the rows of a requirement may seed the other's: a file of the project that changed still lists
+    mostly what it did."""
+
+    def plain(requirement: Requirement) -> Requirement:
+        options = {key: value for key, value in requirement.options.items() if key != CONTENT_OPTION}
+        return replace(requirement, options=options)
+
+    return same_requirement(plain(one), plain(other))
 
 
 def _names(row: LockedPackage) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from cape.manifest.model import Manifest
 from cape.names import System
 from cape.sources.protocol import (
     NO_PROGRESS,
+    PROJECT_OPTION,
     LockedPackage,
     Platform,
     Progress,
@@ -154,6 +155,7 @@ def _resolve(
         snapshots=_snapshots_of(work.previous, source),
         as_of=work.as_of,
         minimum_age=work.manifest.minimum_age,
+        directory=work.manifest.path.parent,
         progress=work.progress,
     )
     work.progress.start(f"locking {source} packages", 0)
@@ -213,7 +215,10 @@ def _checked(
         assert not missing, f"`{source}` locks `{package.name}` without {sorted(missing)}"
     for requirement in asked:
         roots = resolution.roots.get(requirement.name)
-        assert roots, f"`{source}` does not answer `{requirement.name}`"
+        assert roots or PROJECT_OPTION in requirement.options, (
+            f"`{source}` does not answer `{requirement.name}`"
+        )
+        roots = roots or ()
         assert names.issuperset(roots), f"`{source}` answers `{requirement.name}` with no row"
     return resolution
 

@@ -132,6 +132,12 @@ KEYS: tuple[Key, ...] = (
         "the minimum age of this package's releases; otherwise the environment's; with `pypi` and `npm`",
         'requests = { pypi = "*", minimum-age = "0 days" }',
     ),
+    Key(
+        "packages.NAME.scripts",
+        Kind.BOOLEAN,
+        "whether this npm package's install scripts run, without network; otherwise no; with `npm` only",
+        'sharp = { npm = "*", scripts = true }',
+    ),
     Key("models", Kind.TABLE, "model files, by the names that the project calls them", "[models]"),
     Key(
         "models.NAME",
@@ -215,6 +221,26 @@ KEYS: tuple[Key, ...] = (
         Kind.BOOLEAN,
         "whether the lock holds digests of the documents that only this project's key can tell; otherwise no",
         "private = true",
+    ),
+    Key("npm", Kind.TABLE, "what holds for npm packages", "[npm]"),
+    Key(
+        "npm.project",
+        Kind.STRING,
+        "the project's own `package.json`; its dependencies are locked and installed too, and a "
+        "`package-lock.json` beside it is kept to",
+        'project = "package.json"',
+    ),
+    Key(
+        "npm.dev",
+        Kind.BOOLEAN,
+        "whether the project's `devDependencies` are wanted; otherwise yes",
+        "dev = false",
+    ),
+    Key(
+        "npm.scripts",
+        Kind.STRINGS,
+        "npm packages whose install scripts run, without network, wherever in the tree they stand",
+        'scripts = ["better-sqlite3"]',
     ),
     Key("vars", Kind.TABLE, "environment variables", "[vars]"),
     Key(

@@ -299,6 +299,7 @@ class _Reading:
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
             include=_frozen(table.get("include", {})),
+            npm=self._npm(table.get("npm", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
@@ -478,7 +479,8 @@ class _Reading:
         return constraint.strip()
 
     def _package_options(self, table: Table, source: str, path: KeyPath) -> Mapping[str, str]:
-        for key, owner in (("extras", "pypi"), ("recommends", "debian"), ("force", "debian")):
+        owners = (("extras", "pypi"), ("recommends", "debian"), ("force", "debian"), ("scripts", "npm"))
+        for key, owner in owners:
             if key in table and source != owner:
                 place = self.places.of_key((*path, key))
                 fact = f"`{key}` is for packages of `{owner}`, and this one comes from `{source}`"
@@ -489,7 +491,7 @@ class _Reading:
                 if rule := package_name_rule("pypi", extra):
                     self.bad_value(f"`{extra}` is no name of an extra", (*path, "extras", index), rule)
             options["extras"] = ",".join(sorted(set(table["extras"])))
-        for key in ("recommends", "force"):
+        for key in ("recommends", "force", "scripts"):
             if table.get(key):
                 options[key] = "true"
         options |= self._own_age(table, path)
@@ -498,6 +500,19 @@ class _Reading:
             fact = "Debian's archive does not tell how old a release is"
             self.complain(BadManifestValue, fact, place, "remove `minimum-age` here")
         return MappingProxyType(options)
+
+    def _npm(self, table: Table) -> Mapping[str, object]:
+        """The table `[npm]`, checked; `project` is a plain path below the manifest's directory."""
+        project = table.get("project")
+        if project is not None and (
+            not project or project.startswith("/") or ".." in project.split("/") or project.endswith("/")
+        ):
+            hint = 'it is relative to the manifest: `project = "package.json"`'
+            self.bad_value(f"`{project}` is no file below the manifest's directory", ("npm", "project"), hint)
+        for index, name in enumerate(table.get("scripts", ())):
+            if rule := package_name_rule("npm", name):
+                self.bad_value(f"`{name}` is no name of a package", ("npm", "scripts", index), rule)
+        return _frozen(table) if table else MappingProxyType({})
 
     def _own_age(self, table: Table, path: KeyPath) -> Mapping[str, str]:
         """A requirement's own minimum age, as an option."""

@@ -18,6 +18,12 @@ from cape.names import Age, Digest, System, this_hour
 MINIMUM_AGE = "minimum-age"
 """The option of a requirement that says how old its package's releases must be."""
 
+PROJECT_OPTION = "project"
+"""The option of a requirement that stands for a file of the project which lists requirements itself."""
+
+CONTENT_OPTION = "content"
+"""The option that holds the digest of what counts in such a file: another content is another requirement."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requirement:
@@ -143,6 +149,8 @@ class ResolveContext:
     With `as_of`, an instant such as `2026-01-16T00:00:00Z`, only what the registries had before it is
     there. With `minimum_age`, of what is not kept only what was there for so long at `now` (`as_of`, where
     that is given) may be chosen; a requirement's option `minimum-age` takes its place for its package.
+    `directory` is the manifest's: files of the project that a requirement's option `project` names are
+    relative to it.
     `progress` hears of the stages of long work, one after another; it takes no part in equality.
     """
 
@@ -154,6 +162,7 @@ class ResolveContext:
     as_of: str | None = None
     minimum_age: Age | None = None
     now: str = field(default_factory=this_hour)
+    directory: Path | None = None
     progress: Progress = field(default=NO_PROGRESS, compare=False, repr=False)
 
     def age_of(self, requirement: Requirement | None = None) -> Age | None:
