@@ -30,6 +30,7 @@ def make_wheel(
     *,
     files: Mapping[str, bytes] | None = None,
     requires: Sequence[str] = (),
+    requires_python: str = "",
     entry_points: str = "",
     licence: str = "MIT",
     tag: str = "py3-none-any",
@@ -38,6 +39,7 @@ def make_wheel(
     """File name and bytes of a wheel. `files` are by path in the wheel; METADATA and RECORD are made."""
     stem = f"{re.sub(r'[-_.]+', '_', name)}-{version}"
     metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nLicense-Expression: {licence}\n"
+    metadata += f"Requires-Python: {requires_python}\n" if requires_python else ""
     metadata += "".join(f"Requires-Dist: {line}\n" for line in requires)
     members = dict(files if files is not None else {f"{stem.rpartition('-')[0]}.py": b"name = __name__\n"})
     members[f"{stem}.dist-info/METADATA"] = metadata.encode()

@@ -33,7 +33,15 @@ from cape.sources.protocol import (
 from cape.sources.pypi.index import IndexChoice, choose_index
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, explain_age, marker_of, no_wheel
 from cape.sources.pypi.unpacking import unpack_wheel
-from cape.sources.pypi.wheels import PylockPackage, Wheel, best_wheel, holds, minor, read_pylock
+from cape.sources.pypi.wheels import (
+    PylockPackage,
+    Wheel,
+    best_wheel,
+    holds,
+    minor,
+    read_pylock,
+    what_wheels_need,
+)
 from cape.sources.tools import BadConstraint
 
 
@@ -381,7 +389,8 @@ def _chosen(package: PylockPackage, platform: Platform, requirements: Sequence[R
     where = next((r.where for r in requirements if _canonical(r.package) == package.name), None)
     libc = f", glibc {platform.glibc}" if platform.glibc else ""
     system = f"`{platform.system}` (Python {platform.python}{libc})"
-    raise no_wheel(package.name, package.version, system=system, where=where)
+    reasons = what_wheels_need(package, platform)
+    raise no_wheel(package.name, package.version, system=system, where=where, reasons=reasons)
 
 
 def _merged(rows: Sequence[LockedPackage]) -> list[LockedPackage]:

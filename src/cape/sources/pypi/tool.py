@@ -42,9 +42,18 @@ _STRANGE_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHO
 
 
 class NoWheel(InputError):
-    """A Python package is published without a wheel that fits; cape does not build from source."""
+    """A Python package is published without a wheel that fits; cape does not build from source.
+
+    `reasons` are sentences on what its wheels need; empty where it has none.
+    """
 
     slug = "no-wheel"
+
+    def __init__(
+        self, fact: str, *, where: str | None = None, hint: str | None = None, reasons: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fact, where=where, hint=hint)
+        self.reasons = tuple(reasons)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -343,7 +352,14 @@ def _wheel_error(text: str, requirements: Sequence[Requirement], _: IndexChoice)
     return None
 
 
-def no_wheel(name: str, version: str | None, *, system: str = "", where: str | None = None) -> NoWheel:
+def no_wheel(
+    name: str,
+    version: str | None,
+    *,
+    system: str = "",
+    where: str | None = None,
+    reasons: Sequence[str] = (),
+) -> NoWheel:
     """The error for a package that is published as source only, or not for a system."""
     which = f"`{name}` {version}" if version else f"every version of `{name}`"
     target = f"for {system}" if system else "that fits"
@@ -351,27 +367,29 @@ def no_wheel(name: str, version: str | None, *, system: str = "", where: str | N
         f"{which} is published without a wheel {target}",
         where=where,
         hint="cape does not build from source: allow other versions, or ask another source for it",
+        reasons=reasons,
     )
 
 
 def _version_error(text: str, requirements: Sequence[Requirement], _: IndexChoice) -> CapeError | None:
     """A root whose constraint no published version meets; `you require` then names it alone."""
     required = set(re.findall(r"you require ([A-Za-z0-9._-]+)", text))
-    if len(required) != 1 or " depends on " in text:
+    if len(required) != 1 or re.search(r" depends? on (?!Python[<>=!~])", text):
         return None
     wanted = _requirement_of(required.pop(), requirements)
     available = re.search(r"[Oo]nly (?!the following )(.+?) (?:is|are) available", text)
     unusable = re.search(r"no usable wheels|no wheels with a matching", text)
-    none_fits = available or unusable or re.search(r"there (?:is|are) no versions? of", text)
+    too_new = re.search(r" (?:depends? on|requires?) Python ?[<>=!~]", text)
+    none_fits = available or unusable or too_new or re.search(r"there (?:is|are) no versions? of", text)
     if wanted is None or not none_fits:
         return None
-    hint = f"there is {_ticked(available.group(1))}" if available else None
-    with_wheel = " and has a wheel that fits" if unusable else ""
+    hint = f"there is {_ticked(available.group(1))}" if available and not too_new else None
+    also = " and this Python" if too_new else " and has a wheel that fits" if unusable else ""
     return UnknownVersion(
-        f"no version of `{wanted.package}` fits `{wanted.constraint}`{with_wheel}",
+        f"no version of `{wanted.package}` fits `{wanted.constraint}`{also}",
         where=wanted.where,
         hint=hint,
-        reasons=reasons_of(text) if unusable else (),
+        reasons=reasons_of(text) if unusable or too_new else (),
     )
 
 
@@ -401,24 +419,32 @@ _PREMISE = re.compile(
     r",? and (?:because )?(?=you require|only |all (?:of|versions)|any of|there (?:is|are)|the requested"
     r"|\S+ (?:depends? on|ha(?:s|ve) no|was|were|is|are|requires?|cannot)|\S+ and \S+ depend on)"
 )
-_KNOWN_ALREADY = re.compile(r"you require |the requested Python|we can conclude|your requirements")
+_KNOWN_ALREADY = re.compile(
+    r"you require |the requested Python|we (?:can conclude|know from)|your requirements|only "
+    r"|there (?:is|are) no"
+)
 _SENTENCES = (
     (re.compile(r"all versions of (\S+) depend on (.+)"), r"every version of `\1` needs `\2`"),
-    (re.compile(r"(\S+?)==(\S+) depends on Python(\S+)"), r"`\1` \2 needs Python \3"),
-    (re.compile(r"(\S+) depends? on Python(\S+)"), r"`\1` needs Python \2"),
+    (re.compile(r"(\S+?)==(\S+) (?:depends on|requires) Python ?(\S+)"), r"`\1` \2 needs Python \3"),
+    (re.compile(r"(\S+) (?:depends? on|requires?) Python ?(\S+)"), r"`\1` needs Python \2"),
+    (re.compile(r"all of: (.+) (?:depends? on|requires?) Python ?(\S+)"), r"all of `\1` need Python \2"),
     (re.compile(r"(\S+?)==(\S+) depends on (.+)"), r"`\1` \2 needs `\3`"),
     (re.compile(r"(\S+) depends? on (.+)"), r"`\1` needs `\2`"),
-    (re.compile(r"(\S+?)==(\S+) has no usable wheels"), r"`\1` \2 has no wheel that fits"),
-    (re.compile(r"(\S+) ha(?:s|ve) no usable wheels"), r"`\1` has no wheel that fits"),
-    (re.compile(r"there (?:is|are) no versions? of (\S+)"), r"there is no version `\1`"),
-    (re.compile(r"only (\S+) is available"), r"`\1` is the only one there is"),
-    (re.compile(r"only the following versions of (\S+) are available: (.+)"), r"of `\1` there is \2"),
+    (re.compile(r"(\S+?)==(\S+) has no (?:usable wheels|wheels .*)"), r"`\1` \2 has no wheel that fits"),
+    (re.compile(r"(\S+) ha(?:s|ve) no (?:usable wheels|wheels .*)"), r"`\1` has no wheel that fits"),
+    (
+        re.compile(r"all of: (.+) have no (?:usable wheels|wheels .*)"),
+        r"none of `\1` has a wheel that fits",
+    ),
 )
 
 
 def reasons_of(text: str) -> tuple[str, ...]:
-    """What uv's proof rests on, a sentence each, without what it concludes from it and what was asked."""
-    proof = text.split(" hint: ")[0]
+    """What uv's proof rests on, a sentence each, without what it concludes from it and what was asked.
+
+    What versions there are is left out too: a proof names every gap between them.
+    """
+    proof = re.sub(r" \(\d+\)(?= |$)", "", text.split(" hint: ")[0])
     found: dict[str, None] = {}
     for step in re.split(r"\b[Bb]ecause ", proof)[1:]:
         premises = re.split(r",? we can conclude that|\. And$", step)[0]

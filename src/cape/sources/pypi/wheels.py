@@ -5,6 +5,8 @@ Owns the pylock fields that cape needs and the order of wheel tags. Pure: no net
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from cape.sources.protocol import Platform, RegistryGarbage
 _OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 _LEGACY_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _UNKNOWN_GLIBC = "2.28"
+_NEWEST_GLIBC = "2.99"
+"""Newer than any: with it, all wheels for a machine fit."""
 _NEWEST_MACOS = (26, 0)
 
 
@@ -84,6 +88,43 @@ def best_wheel(package: PylockPackage, platform: Platform) -> Wheel | None:
         if fitting:
             candidates.append((-min(fitting), build, wheel.file_name, wheel))
     return max(candidates, key=lambda candidate: candidate[:3])[3] if candidates else None
+
+
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)\Z")
+
+
+def what_wheels_need(package: PylockPackage, platform: Platform) -> tuple[str, ...]:
+    """Sentences on what the wheels of a package need that the platform does not have; empty for none.
+
+    The C library comes first: of all wheels for the machine and the interpreter, the oldest that one of them
+    needs. Otherwise the interpreters and systems that there are wheels for.
+    """
+    assert platform.python is not None
+    tags = _tags_of(package.wheels)
+    if not tags:
+        return ()
+    named = f"`{package.name}` {package.version}"
+    with_newest = _tag_ranks(platform.system, platform.python, _NEWEST_GLIBC)
+    libcs = sorted(
+        (int(found[1]), int(found[2]))
+        for tag in tags
+        if tag in with_newest and (found := _MANYLINUX.match(tag.rpartition("-")[2]))
+    )
+    if libcs:
+        return (f"{named} needs glibc {libcs[0][0]}.{libcs[0][1]} or newer: so its wheels say",)
+    listed = sorted({tag.replace("-", " ") for tag in tags})
+    more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+    return (f"{named} has wheels for {', '.join(f'`{one}`' for one in listed[:4])}{more} only",)
+
+
+def _tags_of(wheels: Sequence[Wheel]) -> list[str]:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    found: dict[str, None] = {}
+    for wheel in wheels:
+        with contextlib.suppress(InvalidWheelFilename):
+            found |= dict.fromkeys(map(str, parse_wheel_filename(wheel.file_name)[3]))
+    return list(found)
 
 
 def holds(marker: str | None, platform: Platform) -> bool:
