@@ -66,6 +66,12 @@ ENVIRONMENT = Argument(
 BASE = Argument(
     flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
 )
+PLACE = Argument(
+    flags=("place",),
+    nargs="?",
+    complete="directory",
+    help="the place; the one that this project knows otherwise",
+)
 PACKAGES = Argument(
     flags=("packages",),
     nargs="+",
@@ -217,6 +223,127 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape vendor vendor",),
+    ),
+    Command(
+        name="push",
+        summary="share the environment: add it to a place",
+        description=(
+            "Signs the manifest and the lock, and adds them to a place as its next generation. A place is a "
+            "directory, `git+URL[#BRANCH]`, or `s3://BUCKET/PREFIX`; without one, that of the last push or "
+            "pull is meant. What the place has and this project is not made from is never overwritten but by "
+            "`--force`, which is recorded."
+        ),
+        handler="sharing:push",
+        arguments=(
+            PLACE,
+            Argument(flags=("--with-artifacts",), help="also put the artifacts of all systems there"),
+            Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for `cape log`"),
+            Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one"),
+            Argument(flags=("--force",), help="push over what others pushed meanwhile"),
+            JSON,
+        ),
+        examples=("cape push /srv/environments/handbook", "cape push --with-artifacts -m 'newer Python'"),
+    ),
+    Command(
+        name="pull",
+        summary="take the environment of a place",
+        description=(
+            "Makes manifest and lock of this project those of a place, and syncs. Signatures are checked; a "
+            "key that is new to you is asked for once. Local changes are never overwritten but by `--force`, "
+            "which keeps them beside as `NAME.mine`."
+        ),
+        handler="sharing:pull",
+        arguments=(
+            PLACE,
+            Argument(
+                flags=("--generation",), value="N", help="a generation of the place; the newest otherwise"
+            ),
+            Argument(flags=("--force",), help="take the place's files over changed ones"),
+            JSON,
+        ),
+        examples=("cape pull /srv/environments/handbook", "cape pull"),
+    ),
+    Command(
+        name="fork",
+        summary="start a project from a place",
+        description="Makes a project in a directory from what a place has, and syncs it.",
+        handler="sharing:fork",
+        arguments=(
+            Argument(flags=("place",), complete="directory", help="the place"),
+            Argument(
+                flags=("into",), nargs="?", complete="directory", help="the directory; this one otherwise"
+            ),
+            JSON,
+        ),
+        examples=("cape fork /srv/environments/handbook handbook",),
+    ),
+    Command(
+        name="log",
+        summary="list what was pushed to a place",
+        description="Lists a place's generations, newest first: when, by whom, with which key and command.",
+        handler="sharing:log",
+        arguments=(
+            PLACE,
+            Argument(flags=("--limit",), value="N", help="the newest N only"),
+            JSON,
+        ),
+        examples=("cape log /srv/environments/handbook",),
+    ),
+    Command(
+        name="key new",
+        summary="make a key to sign with",
+        description="Makes an ed25519 key for you, readable by you alone, and prints its public part.",
+        handler="sharing:key_new",
+        arguments=(Argument(flags=("name",), nargs="?", help="its name; `default` otherwise"), JSON),
+        examples=("cape key new",),
+    ),
+    Command(
+        name="key list",
+        summary="list your keys, and those that you trust or revoked",
+        description="Lists your own keys and those that you judged, with the fingerprints to compare.",
+        handler="sharing:key_list",
+        arguments=(JSON,),
+        examples=("cape key list",),
+    ),
+    Command(
+        name="key export",
+        summary="print the public part of a key",
+        description="Prints the line that others give to `cape key trust`.",
+        handler="sharing:key_export",
+        arguments=(Argument(flags=("name",), nargs="?", help="the key; the only one otherwise"),),
+        examples=("cape key export",),
+    ),
+    Command(
+        name="key trust",
+        summary="trust a key",
+        description="Believes what a key signs from now on.",
+        handler="sharing:key_trust",
+        arguments=(Argument(flags=("key",), help="the line that `cape key export` printed"),),
+        examples=("cape key trust 'ed25519 pZJBZrb8P0rRv0kmvDh0i2c1Wb0YtE2uHDo2Ik2WAxI= anna'",),
+    ),
+    Command(
+        name="key revoke",
+        summary="believe nothing more that a key signs",
+        description=(
+            "Refuses a key here; with a place, a signed word there lets everybody refuse its records from "
+            "the next one on."
+        ),
+        handler="sharing:key_revoke",
+        arguments=(
+            Argument(flags=("key",), help="a fingerprint, a public key, or the name of an own key"),
+            Argument(flags=("place",), nargs="?", complete="directory", help="the place to tell it at"),
+            Argument(flags=("--reason",), value="TEXT", help="why, for others"),
+            Argument(flags=("--by",), value="NAME", help="the own key that signs it"),
+        ),
+        examples=("cape key revoke laptop /srv/environments/handbook --reason 'laptop lost'",),
+    ),
+    Command(
+        name="key remove",
+        summary="remove an own key, or forget what you judged of another's",
+        description="Removes your key of that name for ever, or forgets a fingerprint that you judged.",
+        handler="sharing:key_remove",
+        arguments=(Argument(flags=("name",), help="the name of an own key, or a fingerprint"),),
+        examples=("cape key remove laptop",),
     ),
     Command(
         name="run",
