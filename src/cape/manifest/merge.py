@@ -186,7 +186,8 @@ class _Merging:
     def _take_texts(self, key: tuple[str, str], below: frozenset[str] | None) -> list[str]:
         present = self.texts.get(key, [])
         doomed = [entry for entry in present if below is None or entry.owner in below]
-        self.texts[key] = [entry for entry in present if entry not in doomed]
+        if doomed:
+            self.texts[key] = [entry for entry in present if entry not in doomed]
         return [entry.where for entry in doomed]
 
     def _nothing(self, name: str, below: frozenset[str] | None, where: str) -> None:
