@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": FOUNDATION | {"knowledge"},
     "answers": FOUNDATION | {"knowledge"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
+    "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
 }
 BELOW_OPERATIONS = set(ALLOWED)
 ALLOWED["operations"] = BELOW_OPERATIONS

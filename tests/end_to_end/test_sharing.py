@@ -1,0 +1,167 @@
+"""One user's environment is another's: pushed to a place, signed, pulled, and equal to the byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.harness import INTEGRITY, STATE, Project, World
+from tests.end_to_end.test_vendoring import cut_off, delete_from_mirror, digests
+
+
+def user(project: Project, world: World, name: str) -> Project:
+    """The project as another user of the machine has it: with settings and keys of that user's."""
+    return project.with_variables(XDG_CONFIG_HOME=str(world.place / f"config-{name}"), USER=name)
+
+
+def with_key(project: Project, name: str) -> str:
+    """Make a key; its public part."""
+    return project.cape("key", "new", name).succeeded().stdout.strip()
+
+
+@pytest.fixture
+def anna(stocked: World) -> Project:
+    """Anna's synced project, and her key."""
+    project = user(stocked.project(hello="*"), stocked, "anna")
+    project.cape("sync").succeeded()
+    with_key(project, "anna")
+    return project
+
+
+@pytest.fixture(params=["directory", "git"])
+def place(request: pytest.FixtureRequest, stocked: World) -> str:
+    """A place, of each kind that can be pushed to without a server."""
+    directory = stocked.place / "place"
+    if request.param == "directory":
+        return str(directory)
+    subprocess.run(["git", "init", "--quiet", "--bare", directory], check=True)
+    return f"git+file://{directory}#shared"
+
+
+def bens(stocked: World, anna: Project, *, trusting: bool = True) -> Project:
+    """Ben: another directory, another store, settings of his own, and no project yet."""
+    ben = user(stocked.clone(anna, store="elsewhere/bens-store"), stocked, "ben")
+    for file in ben.directory.iterdir():
+        if file.is_file():
+            file.unlink()
+    if trusting:
+        ben.cape("key", "trust", anna.cape("key", "export").succeeded().stdout.strip()).succeeded()
+    return ben
+
+
+def test_what_one_pushes_another_pulls_with_equal_digests(stocked: World, anna: Project, place: str) -> None:
+    anna.cape("push", place, "--with-artifacts", "-m", "the first").succeeded()
+    ben = bens(stocked, anna)
+    delete_from_mirror(stocked)
+    stocked.server.requests.clear()
+    cut_off(ben).cape("fork", place).succeeded()
+    assert stocked.server.requests == [], "every artifact came from the place"
+    assert digests(ben) == digests(anna)
+    assert ben.cape("run", "--", "hello").succeeded().stdout == anna.cape("run", "--", "hello").stdout
+
+
+def test_what_an_unknown_key_signed_is_not_taken(stocked: World, anna: Project, place: str) -> None:
+    anna.cape("push", place).succeeded()
+    ben = bens(stocked, anna, trusting=False)
+    refused = ben.cape("fork", place).failed(STATE, "which you do not trust", "cape key trust")
+    assert not ben.manifest.exists()
+    line = refused.stderr.split("cape key trust '")[1].split("'")[0]
+    ben.cape("key", "trust", line).succeeded()
+    ben.cape("fork", place).succeeded()
+
+
+def test_a_push_over_what_others_pushed_is_refused_with_the_difference(
+    stocked: World, anna: Project, place: str
+) -> None:
+    anna.cape("push", place).succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    anna.cape("key", "trust", with_key(ben, "ben")).succeeded()
+    ben.cape("install", "tool").succeeded()
+    ben.cape("push", place).succeeded()
+    anna.cape("install", "other").succeeded()
+    anna.cape("push", place).failed(STATE, "ben", "- tool 1.0-1", "+ other 1.0-1", "--force")
+    anna.cape("pull").failed(STATE, "`cape.toml`", "changed here", "NAME.mine")
+    anna.cape("push", place, "--force").succeeded()
+    newest = json.loads(anna.cape("log", place, "--json").succeeded().stdout)["generations"][0]
+    assert (newest["number"], newest["key"]["name"]) == (3, "anna")
+    assert newest["forced_over"] == newest["parent"], "the record says over what it was forced"
+
+
+def test_pulling_again_takes_what_is_new_and_keeps_local_changes(
+    stocked: World, anna: Project, place: str
+) -> None:
+    anna.cape("push", place).succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push").succeeded()
+    assert "+ tool 1.0-1" in ben.cape("pull").succeeded().stderr
+    ben.manifest.write_text(ben.manifest.read_text() + "# mine\n")
+    anna.cape("install", "other").succeeded()
+    anna.cape("push").succeeded()
+    before = ben.manifest.read_bytes()
+    ben.cape("pull").failed(STATE, "changed here")
+    assert ben.manifest.read_bytes() == before
+    ben.cape("pull", "--force").succeeded()
+    assert (ben.directory / "cape.toml.mine").read_bytes() == before
+    assert digests(ben) == digests(anna)
+
+
+def test_an_earlier_generation_of_a_place_can_be_pulled(stocked: World, anna: Project, place: str) -> None:
+    anna.cape("push", place).succeeded()
+    first = digests(anna)
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push").succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    ben.cape("pull", place, "--generation", "1").succeeded()
+    assert digests(ben) == first
+    ben.cape("pull", place, "--generation", "3").failed(STATE, "no generation 3", "1 to 2")
+
+
+def alter(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.chmod(0o644)
+    file.write_text(text.replace(old, new))
+
+
+def test_altered_records_locks_and_artifacts_are_found_out(stocked: World, anna: Project) -> None:
+    place = stocked.place / "place"
+    anna.cape("push", str(place), "--with-artifacts").succeeded()
+    ben = bens(stocked, anna)
+    record = place / "records/1.json"
+    whole = record.read_text()
+    alter(record, "anna@", "eve@")
+    ben.cape("fork", str(place)).failed(INTEGRITY, "altered after it was signed")
+    record.write_text(whole)
+    lock = next(file for file in place.glob("blobs/*/*") if b'"row"' in file.read_bytes()[:4000])
+    text = lock.read_text()
+    alter(lock, "1.0-1", "6.6-6")
+    ben.cape("fork", str(place)).failed(INTEGRITY, "`cape.lock`", "it was altered")
+    lock.write_text(text)
+    artifact = max(place.glob("blobs/*/*"), key=lambda file: file.stat().st_size)
+    artifact.write_bytes(b"x" + artifact.read_bytes()[1:])
+    cut_off(ben).cape("fork", str(place)).failed(INTEGRITY)
+    assert not ben.manifest.exists(), "a project that could not be made is none"
+
+
+def test_a_revoked_keys_later_records_are_refused(stocked: World, anna: Project, place: str) -> None:
+    anna.cape("push", place).succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    anna.cape("key", "revoke", "anna", place, "--reason", "laptop lost").succeeded()
+    anna.cape("key", "remove", anna_fingerprint(anna)).succeeded()
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push", place).succeeded()  # whoever has the key can still sign with it
+    ben.cape("pull").failed(INTEGRITY, "was revoked", "laptop lost")
+    assert "tool" not in ben.manifest.read_text()
+
+
+def anna_fingerprint(project: Project) -> str:
+    own = json.loads(project.cape("key", "list", "--json").succeeded().stdout)["own"]
+    return str(own[0]["fingerprint"])
