@@ -63,6 +63,9 @@ ENVIRONMENT = Argument(
     value="NAME",
     help="an environment of `[environments]`; otherwise the manifest's own, `default`",
 )
+GLOBALLY = Argument(
+    flags=("--global",), help="work on your own environment, whose programs are there in every directory"
+)
 BASE = Argument(
     flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
 )
@@ -119,15 +122,15 @@ COMMANDS: tuple[Command, ...] = (
             "package; `pypi:NAME` and `npm:NAME` come from there."
         ),
         handler="packages:install",
-        arguments=(PACKAGES, ENVIRONMENT, AS_OF, DRY_RUN, JSON),
-        examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",),
+        arguments=(PACKAGES, ENVIRONMENT, GLOBALLY, AS_OF, DRY_RUN, JSON),
+        examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'", "cape install --global ripgrep"),
     ),
     Command(
         name="uninstall",
         summary="remove packages from the manifest, lock and sync",
         description="Removes packages from `cape.toml`, locks, and makes a new generation: all or none.",
         handler="packages:uninstall",
-        arguments=(PACKAGES, ENVIRONMENT, DRY_RUN, JSON),
+        arguments=(PACKAGES, ENVIRONMENT, GLOBALLY, DRY_RUN, JSON),
         examples=("cape uninstall ripgrep",),
     ),
     Command(
@@ -143,8 +146,9 @@ COMMANDS: tuple[Command, ...] = (
                 flags=("packages",),
                 nargs="*",
                 complete="package",
-                help="names in the manifest; none: all of them",
+                help="names in the manifest, or of includes from git; none: all of them",
             ),
+            GLOBALLY,
             AS_OF,
             DRY_RUN,
             JSON,
@@ -394,7 +398,12 @@ COMMANDS: tuple[Command, ...] = (
             "with `--all`, everything that they need too."
         ),
         handler="packages:list_packages",
-        arguments=(Argument(flags=("--all",), help="also what the named packages need"), ENVIRONMENT, JSON),
+        arguments=(
+            Argument(flags=("--all",), help="also what the named packages need"),
+            ENVIRONMENT,
+            GLOBALLY,
+            JSON,
+        ),
         examples=("cape list", "cape list --all --json"),
     ),
     Command(
@@ -501,7 +510,7 @@ COMMANDS: tuple[Command, ...] = (
         summary="list the generations of this project",
         description="Every environment that this project has had here, newest first.",
         handler="projects:history",
-        arguments=(JSON,),
+        arguments=(GLOBALLY, JSON),
         examples=("cape history",),
     ),
     Command(
@@ -511,6 +520,7 @@ COMMANDS: tuple[Command, ...] = (
         handler="projects:rollback",
         arguments=(
             Argument(flags=("generation",), nargs="?", help="a number from `cape history`"),
+            GLOBALLY,
             DRY_RUN,
             JSON,
         ),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cape.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from cape.operations.project import Project
 
 
 class NotActive(StateError):
@@ -33,6 +37,22 @@ def environment_name(arguments: argparse.Namespace) -> str | None:
 
     name: str | None = arguments.environment
     return None if name == DEFAULT_ENVIRONMENT else name
+
+
+def is_global(arguments: argparse.Namespace) -> bool:
+    """Whether the user's own environment is meant."""
+    return bool(vars(arguments).get("global"))
+
+
+def chosen_project(arguments: argparse.Namespace) -> Project:
+    """The project around here; with `--global` the user's own environment. Raises `NoProject`."""
+    from cape.operations.project import find_project
+
+    if is_global(arguments):
+        from cape.operations.personal import personal_project
+
+        return personal_project()
+    return find_project(Path.cwd())
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cape.cli.living import environment_name
+from cape.cli.living import chosen_project, environment_name, is_global
 from cape.cli.output import clock, count, say, show_json, size, table
-from cape.operations.project import Workshop, find_project, held
+from cape.operations.project import Project, Workshop, find_project, held
 
 if TYPE_CHECKING:
     from cape.lock import Lock
@@ -29,7 +30,7 @@ def install(arguments: argparse.Namespace) -> int:
     packages = [parse_package_argument(word) for word in arguments.packages]
     name = environment_name(arguments)
     edit = partial(editing.install, packages=packages, as_of=_as_of(arguments), environment=name)
-    return _edit(arguments, edit)
+    return _edit(arguments, edit, may_begin=True)
 
 
 def uninstall(arguments: argparse.Namespace) -> int:
@@ -53,15 +54,34 @@ def _as_of(arguments: argparse.Namespace) -> str | None:
     return instant_of(arguments.as_of)
 
 
-def _edit(arguments: argparse.Namespace, edit: Callable[..., EditResult]) -> int:
+def _edit(arguments: argparse.Namespace, edit: Callable[..., EditResult], *, may_begin: bool = False) -> int:
     """Make one edit while the project is held, and show it."""
     from cape.cli.progress import progress
 
-    project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
-    with held(project):
+    with _edited_project(arguments, may_begin=may_begin) as project, held(project):
         result = edit(project, workshop, argv=sys.argv[1:], dry_run=arguments.dry_run)
-    return _show_edit(result, arguments)
+    _show_edit(result, arguments)
+    if is_global(arguments) and not arguments.json:
+        _show_path_advice(quiet=arguments.quiet)
+    return 0
+
+
+def _edited_project(arguments: argparse.Namespace, *, may_begin: bool) -> AbstractContextManager[Project]:
+    """The project to change: with `--global` the user's own, which `cape install` makes."""
+    from cape.operations.personal import personal_project_or_new
+
+    if is_global(arguments) and may_begin and not arguments.dry_run:
+        return personal_project_or_new()
+    return nullcontext(chosen_project(arguments))
+
+
+def _show_path_advice(*, quiet: bool) -> None:
+    from cape.operations.personal import is_on_path, programs_directory
+
+    if not is_on_path():
+        line = f'export PATH="{programs_directory()}:$PATH"'
+        say(f"its programs are in a directory that PATH has not got: `{line}`", quiet=quiet)
 
 
 def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
@@ -77,10 +97,10 @@ def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open_lock() -> Lock:
+def _open_lock(arguments: argparse.Namespace | None = None) -> Lock:
     from cape.operations.inspecting import locked
 
-    return locked(find_project(Path.cwd()))
+    return locked(chosen_project(arguments) if arguments else find_project(Path.cwd()))
 
 
 def list_packages(arguments: argparse.Namespace) -> int:
@@ -89,7 +109,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
     from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import list_locked
 
-    lock = chosen_lock(_open_lock(), environment_name(arguments))
+    lock = chosen_lock(_open_lock(arguments), environment_name(arguments))
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
         from cape.operations.syncing import current_digests

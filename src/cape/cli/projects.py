@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.living import chosen_project
 from cape.cli.output import count, say, show_json, size, table
 from cape.errors import UsageError
-from cape.operations.project import Workshop, find_project, held
+from cape.operations.project import Workshop, held
 
 if TYPE_CHECKING:
     from cape.configuration import Configuration
@@ -92,7 +93,7 @@ def history(arguments: argparse.Namespace) -> int:
     from cape.environment.generations import current_number
     from cape.environment.generations import history as generations_of
 
-    project = find_project(Path.cwd())
+    project = chosen_project(arguments)
     generations = generations_of(project.directory)
     current = current_number(project.directory)
     if arguments.json:
@@ -131,7 +132,7 @@ def rollback(arguments: argparse.Namespace) -> int:
     """`cape rollback [N]`."""
     from cape.environment import generations
 
-    project = find_project(Path.cwd())
+    project = chosen_project(arguments)
     number = _number(arguments.generation, "a generation")
     if arguments.dry_run:
         target = generations.rollback_target(project.directory, number)

@@ -7,6 +7,7 @@ is newer *or* older may be another.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -45,6 +46,7 @@ def seal_scripts(
     }
     for file, text in texts.items():
         _write(directory / below / file, text)
+    _link(directory / below / "bin", environment / "bin")
 
 
 def read_activation(
@@ -62,6 +64,17 @@ def _stamped_files(project: Path, directory: Path) -> list[tuple[Path, Path, str
 
     files = [(project / name, directory / name, f"{name}.stamp") for name in STAMPED]
     return files + [(file, kept, f"{kept.name}.stamp") for file, kept in live_files(project, directory)]
+
+
+def _link(link: Path, target: Path) -> None:
+    """A path to the programs that `current` leads to whichever generation it is."""
+    with contextlib.suppress(OSError):
+        if os.readlink(link) == str(target):
+            return
+    temporary = link.with_name(f".bin.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
 
 
 def _write(file: Path, text: str) -> None:

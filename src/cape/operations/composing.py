@@ -64,9 +64,7 @@ def chosen_lock(lock: Lock, name: str | None) -> Lock:
         listed = ", ".join(f"`{one}`" for one in known)
         raise UnknownEnvironment(
             f"the lock has no environment `{name}`",
-            hint=f"did you mean `{close[0]}`?"
-            if close
-            else "it has " + ", ".join(f"`{one}`" for one in known),
+            hint=f"did you mean `{close[0]}`?" if close else f"it has {listed}",
         )
     return lock_of(lock, name)
 
