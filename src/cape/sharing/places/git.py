@@ -21,9 +21,9 @@ _ATTEMPTS = 5
 
 
 class GitMissing(PlaceUnreachable):
-    """The program `git` is not on PATH."""
+    """A place in a git repository, where the program `git` is not on PATH."""
 
-    slug = "git-missing"
+    slug = "place-needs-git"
 
 
 class GitPlace:
