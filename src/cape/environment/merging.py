@@ -106,7 +106,7 @@ def _merge_one(
     for entry in listing:
         path = entry.path
         if path.startswith("bin/") or path == PROGRAMS:
-            path = _program_path(plan, path, exposes=exposes)
+            path = _program_path(plan, path, plan.packages[owner], exposes=exposes)
         elif path in diverted and diverted[path][0] != owner:
             path = diverted[path][1]
         before = placed.get(path)
@@ -118,10 +118,13 @@ def _merge_one(
             _settle(merged, plan, path, before, Placed(entry, owner, entry.path))
 
 
-def _program_path(plan: EnvironmentPlan, path: str, *, exposes: bool) -> str:
+def _program_path(plan: EnvironmentPlan, path: str, package: LockedPackage, *, exposes: bool) -> str:
     """Where an entry of an object's `bin` goes: on PATH, or beside it."""
     name = path.partition("/")[2].partition("/")[0]
-    on_path = (exposes or name in plan.expose) and name not in plan.hide
+    is_anothers = (package.source, package.name) not in plan.deciding.get(
+        name, {(package.source, package.name)}
+    )
+    on_path = (exposes or name in plan.expose) and name not in plan.hide and not is_anothers
     return path if on_path else OTHER_PROGRAMS + path[len(PROGRAMS) :]
 
 

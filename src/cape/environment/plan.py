@@ -6,8 +6,8 @@ Owns the plan's identity and the keys of its objects. Pure values: no disk, no s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ class EnvironmentPlan:
     machine's owner has added. `packages` are all locked rows of the system; where two packages may offer
     the same file, the earlier one wins. `roots` are (source, package name) of what the manifest names:
     only their programs come on PATH. `expose` and `hide` are program names that the manifest adds to PATH
-    or keeps off it.
+    or keeps off it; `deciding` are programs of which it says whose come on PATH, with those packages.
     """
 
     system: System
@@ -42,6 +42,7 @@ class EnvironmentPlan:
     roots: tuple[tuple[str, str], ...] = ()
     expose: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
+    deciding: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     relocation_version: int = 0
     certificates: tuple[Certificate, ...] = ()
     """Of this machine's own authorities, trusted beside Debian's."""
@@ -78,11 +79,23 @@ def plan_environment(
         identity=found,
         packages=packages,
         roots=roots_for(lock, system),
-        expose=lock.expose.add,
+        expose=tuple(name for name in lock.expose.add if ":" not in name),
+        deciding=_decided(lock),
         hide=lock.expose.hide,
         relocation_version=RELOCATION_VERSION,
         certificates=added,
     )
+
+
+def _decided(lock: Lock) -> Mapping[str, frozenset[tuple[str, str]]]:
+    """What entries such as `nodejs:node` say: of `node`, that of the packages that answer `nodejs`."""
+    sources = {requirement.name: requirement.source for requirement in lock.requirements}
+    found: dict[str, frozenset[tuple[str, str]]] = {}
+    for entry in lock.expose.add:
+        key, colon, program = entry.rpartition(":")
+        if colon and key in sources:
+            found[program] = frozenset((sources[key], root) for root in lock.roots.get(key, ()))
+    return found
 
 
 def object_key(

@@ -61,7 +61,10 @@ KEYS: tuple[Key, ...] = (
         'expose = { add = ["perl"], hide = ["git-shell"] }',
     ),
     Key(
-        "environment.expose.add", Kind.STRINGS, "programs of other packages to put on PATH", 'add = ["perl"]'
+        "environment.expose.add",
+        Kind.STRINGS,
+        "programs of other packages to put on PATH; `KEY:PROGRAM` says whose a program is that several have",
+        'add = ["perl", "nodejs:node"]',
     ),
     Key("environment.expose.hide", Kind.STRINGS, "programs to keep off PATH", 'hide = ["git-shell"]'),
     Key(
@@ -283,6 +286,19 @@ KEYS: tuple[Key, ...] = (
         'command = "pg_isready"',
     ),
     Key("services.NAME.depends-on", Kind.STRINGS, "services to start first", 'depends-on = ["db"]'),
+    Key(
+        "promote",
+        Kind.TABLE,
+        "what must hold before an instance moves, by the instance's name",
+        "[promote.production]",
+    ),
+    Key("promote.NAME", Kind.TABLE, "the rule of one instance", "[promote.production]"),
+    Key(
+        "promote.NAME.require",
+        Kind.STRINGS,
+        "commands that must succeed, one after another, in the project's directory",
+        'require = ["cape evaluate questions", "cape audit --fail high"]',
+    ),
     Key("include", Kind.TABLE, "other manifests to build on", "[include]"),
     Key(
         "include.environments",

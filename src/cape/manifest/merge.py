@@ -29,7 +29,7 @@ from cape.names import System
 from cape.sources.protocol import Requirement
 
 _INCLUDE_DIR = re.compile(r"\$(?:\{INCLUDE_DIR\}|INCLUDE_DIR(?![A-Za-z0-9_]))")
-_PER_KEY = ("vars", "services", "knowledge")
+_PER_KEY = ("vars", "services", "knowledge", "promote")
 
 
 def compose(root: Manifest, opener: Opener) -> Manifest:
@@ -215,6 +215,7 @@ class _Merging:
             vars=MappingProxyType(_ordered(tables["vars"], origins)),
             services=MappingProxyType(tables["services"]),
             knowledge=MappingProxyType(tables["knowledge"]),
+            promote=MappingProxyType(tables["promote"]),
             hook=Hook(**{name: self._text("hook", name.replace("_", "-")) for name in _HOOKS}),
             profile=MappingProxyType(
                 {

@@ -299,6 +299,7 @@ class _Reading:
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
             include=_frozen(table.get("include", {})),
+            promote=_frozen(table.get("promote", {})),
             npm=self._npm(table.get("npm", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
@@ -419,6 +420,10 @@ class _Reading:
                 path = ("environment", "expose", kind, index)
                 if not name or "/" in name or name in (".", "..") or not name.isprintable():
                     self.bad_value(f"`{name}` is no program's name", path, "name it without a directory")
+                elif kind == "hide" and ":" in name:
+                    self.bad_value(
+                        f"`{name}` is no program's name", path, "only `add` says whose a program is"
+                    )
                 elif kind == "hide" and name in table.get("add", ()):
                     self.bad_value(f"`{name}` is both added and hidden", path, "keep one of the two")
         return Expose(add=tuple(table.get("add", ())), hide=tuple(table.get("hide", ())))

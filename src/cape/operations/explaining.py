@@ -476,7 +476,7 @@ def _culprit(error: InputError | None) -> tuple[str | None, str]:
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::\d+)?\Z")
 
 
-def line_at(where: str | None, manifest: Manifest) -> str | None:
+def line_at(where: str | None, manifest: Manifest | None) -> str | None:
     """The line of a file that a place names; None when there is none."""
     from pathlib import Path
 
@@ -484,8 +484,10 @@ def line_at(where: str | None, manifest: Manifest) -> str | None:
     if match is None:
         return None
     try:
-        is_manifest = match["file"] == str(manifest.path)
-        text = manifest.text if is_manifest else Path(match["file"]).read_text(encoding="utf-8")
+        if manifest is not None and match["file"] == str(manifest.path):
+            text = manifest.text
+        else:
+            text = Path(match["file"]).read_text(encoding="utf-8")
         return text.split("\n")[int(match["line"]) - 1].strip() or None
     except (OSError, ValueError, IndexError):
         return None

@@ -87,6 +87,7 @@ def _lock_one(
 ) -> Lock:
     """The lock of one environment, with notes about what will not work of its packages."""
     from cape.lock import lock_manifest
+    from cape.operations.commands import check_locked_commands, module_notes
     from cape.operations.explaining import Overhearing, explain_refusal
     from cape.operations.judging import EarlyLook
 
@@ -105,7 +106,8 @@ def _lock_one(
         raise explain_refusal(error, overheard, manifest, workshop) from error.__cause__
     judgement = look.judgement()
     judgement.check()
-    return replace(lock, notes=(*lock.notes, *judgement.sentences()))
+    check_locked_commands(manifest, lock, workshop)
+    return replace(lock, notes=(*lock.notes, *module_notes(lock), *judgement.sentences()))
 
 
 def _ask_anew(debian: Source) -> None:

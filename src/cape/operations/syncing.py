@@ -147,7 +147,10 @@ def prepare(
     is left out, with a note.
     Raises what fetching, unpacking and the store raise, `SystemNotLocked`, `LibraryMissing`.
     """
-    made = _make(plan_for(locked.lock, System.current()), locked.lock, workshop, only_from=only_from)
+    from cape.operations.commands import with_places
+
+    lock = with_places(locked.lock, locked.manifest)
+    made = _make(plan_for(lock, System.current()), lock, workshop, only_from=only_from)
     attached: dict[str, Elsewhere] = {}
     notes = [*made.notes]
     for name in environments:
@@ -227,6 +230,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     found = read_environment(workshop.store.environment_path(plan.identity))
     if found is not None:
         return Elsewhere(system=plan.system, environment=found, fetched=Fetched(), objects_made=0, notes=())
+    from cape.operations.commands import check_made_commands
     from cape.operations.judging import judge_objects
 
     sources = workshop.sources(lock.suite)
@@ -244,6 +248,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     unpacked = _unpacked(plan, objects, workshop)
     judgement = judge_objects(lock, plan.system, unpacked)
     judgement.check()
+    check_made_commands(plan, objects, lock)
     libraries = _check_libraries(plan, objects, sources)
     notes = (*libraries, *judgement.sentences(), *_limits(plan, unpacked))
     workshop.progress.start("linking", 0)
