@@ -17,6 +17,7 @@ FILTERS: tuple[tuple[str, str], ...] = (
     (r"\b[0-9a-f]{32}\b", "[IDENTITY]"),
     (r"\b(?=[0-9a-f]*\d)[0-9a-f]{12}\b", "[SHORT]"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
+    (r"(?<=\[TIME\]  )\S+(?=  cape )", "[USER]"),
     (r"\"created_s\": [\d.]+", '"created_s": [SECONDS]'),
     (r"\b(?:\d+ min )?\d+(?:\.\d)? s\b", "[DURATION]"),
     (r"\b\d+ hashed again", "[COUNT] hashed again"),

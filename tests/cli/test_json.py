@@ -49,13 +49,15 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "why": (("why", "words"), {"chains": list, "files": list}),
     "outdated": (("outdated",), {"packages": list}),
     "licences": (("licences",), {"packages": list}),
-    "history": (("history",), {"current": int, "generations": list}),
+    "history": (("history",), {"current": int, "generations": list, "rollbacks": list}),
     "gc": (
         ("gc", "--dry-run"),
         {
+            "generations": list,
             "environments": list,
             "objects": list,
             "artifacts": list,
+            "checkouts": list,
             "forgotten_projects": list,
             "freed_bytes": int,
             "dry_run": bool,
@@ -77,7 +79,17 @@ PACKAGE = {
     "placement",
     "attributes",
 }
-GENERATION = {"number", "created_s", "argv", "identity", "content", "previous"}
+GENERATION = {
+    "number",
+    "created_s",
+    "user",
+    "argv",
+    "identity",
+    "content",
+    "previous",
+    "environments",
+    "changes",
+}
 ROWS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "list": (("list", "--all"), "packages", PACKAGE | {"requested_as"}),
     "show": (("show", "hello"), "locked", PACKAGE | {"limits"}),

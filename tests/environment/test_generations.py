@@ -22,9 +22,11 @@ from cape.environment.generations import (
     is_up_to_date,
     new_generation,
     rollback,
+    switches,
 )
 from cape.environment.realisation import RealisedEnvironment
 from cape.errors import StateError
+from cape.operations.collecting import forgettable
 from cape.store import Store, collect
 from tests.environment.builders import make, package, plan
 
@@ -247,8 +249,34 @@ def test_forgetting_keeps_the_last_and_the_current(project: Path, store: Store) 
     for name in ("one", "two", "three", "four"):
         add(project, store, name)
     rollback(project, 1)
-    assert forget(project, keep=2) == (2,)
+    assert forgettable(project, (), keep=2, older_than_s=None) == (2,)
+    forget(project, (1, 2))
     assert [one.number for one in history(project)] == [4, 3, 1]
+
+
+def test_forgetting_heeds_age_use_and_number_together(project: Path, store: Store) -> None:
+    made = [add(project, store, name) for name in ("one", "two", "three", "four")]
+    now_s = made[0].created_s
+    day = 86400.0
+    assert forgettable(project, (), keep=None, older_than_s=day, now_s=now_s) == ()
+    assert forgettable(project, (), keep=None, older_than_s=day, now_s=now_s + 2 * day) == (1, 2, 3)
+    assert forgettable(project, (), keep=3, older_than_s=day, now_s=now_s + 2 * day) == (1,)
+    used = {made[0].environment.name}
+    assert forgettable(project, used, keep=1, older_than_s=None) == (2, 3)
+
+
+def test_rollbacks_are_told_with_who_and_how(project: Path, store: Store) -> None:
+    for name in ("one", "two"):
+        add(project, store, name)
+    rollback(project, argv=("rollback",))
+    rollback(project, 1)
+    rollback(project, 2, argv=("rollback", "2"))
+    assert [(one.origin, one.target, one.argv) for one in switches(project)] == [
+        (1, 2, ("rollback", "2")),
+        (2, 1, ("rollback",)),
+    ]
+    (project / ".cape" / "switches").write_text("no JSON\n")
+    assert switches(project) == ()
 
 
 def test_collection_keeps_what_generations_reach(project: Path, store: Store) -> None:
@@ -278,5 +306,5 @@ def test_an_absent_project_keeps_its_environments_for_thirty_days(project: Path,
 def test_a_removed_generation_frees_its_environment(project: Path, store: Store) -> None:
     first = add(project, store, "one")
     add(project, store, "two")
-    forget(project, keep=1)
+    forget(project, forgettable(project, (), keep=1, older_than_s=None))
     assert collect(store).environments == (first.environment.name,)

@@ -11,7 +11,8 @@ class Argument:
 
     `flags` are its spellings (`--json`), or for a positional its one name. `value` is the word for what
     a flag takes; None for a switch. `nargs` is argparse's. `complete` says what a shell offers:
-    `package`, `directory`, `file`, `setting` or a tuple of words.
+    `package`, `directory`, `file`, `setting` or a tuple of words. One that may be given several times is
+    `many`, and its value a list.
     """
 
     flags: tuple[str, ...]
@@ -19,6 +20,7 @@ class Argument:
     value: str | None = None
     nargs: str | None = None
     default: str | None = None
+    many: bool = False
     complete: str | tuple[str, ...] | None = None
 
     @property
@@ -75,6 +77,12 @@ PLACE = Argument(
     complete="directory",
     help="the place; the one that this project knows otherwise",
 )
+AT_PLACE = Argument(
+    flags=("--place",), value="PLACE", complete="directory", help="the place; the project's otherwise"
+)
+INSTANCE = Argument(flags=("name",), help="the instance")
+MESSAGE = Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for those who look back")
+KEY = Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one")
 PACKAGES = Argument(
     flags=("packages",),
     nargs="+",
@@ -241,8 +249,8 @@ COMMANDS: tuple[Command, ...] = (
         arguments=(
             PLACE,
             Argument(flags=("--with-artifacts",), help="also put the artifacts of all systems there"),
-            Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for `cape log`"),
-            Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one"),
+            MESSAGE,
+            KEY,
             Argument(flags=("--force",), help="push over what others pushed meanwhile"),
             JSON,
         ),
@@ -262,6 +270,7 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--generation",), value="N", help="a generation of the place; the newest otherwise"
             ),
+            Argument(flags=("--instance",), value="NAME", help="the generation that an instance is at"),
             Argument(flags=("--force",), help="take the place's files over changed ones"),
             JSON,
         ),
@@ -292,6 +301,55 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape log /srv/environments/handbook",),
+    ),
+    Command(
+        name="instances",
+        summary="show which generation of a place is staging, which production",
+        description=(
+            "Lists the instances of a place: the generation that each is at, since when, by whom, and what "
+            "its hosts last reported: healthy, behind, or drifted."
+        ),
+        handler="instances:instances",
+        arguments=(AT_PLACE, JSON),
+        examples=("cape instances",),
+    ),
+    Command(
+        name="instances rollback",
+        summary="move an instance back to where it was",
+        description="Moves an instance to the generation that it was at before. No rule stands in the way.",
+        handler="instances:rollback",
+        arguments=(INSTANCE, AT_PLACE, MESSAGE, KEY, JSON),
+        examples=("cape instances rollback production -m 'answers got worse'",),
+    ),
+    Command(
+        name="instances report",
+        summary="tell the place what this host is at",
+        description=(
+            "Writes this host's generation and health under an instance of the place that the project was "
+            "pulled from. The exit code is 1 when something here is not as pulled."
+        ),
+        handler="instances:report",
+        arguments=(INSTANCE, KEY, JSON),
+        examples=("cape instances report production",),
+    ),
+    Command(
+        name="promote",
+        summary="move an instance to a generation, if its rule holds",
+        description=(
+            "Moves an instance of a place to the generation of another one, or to one by number. First the "
+            "commands of `[promote.NAME]` in the manifest run in this project, which must be at that "
+            "generation; if one fails, nothing moves."
+        ),
+        handler="instances:promote",
+        arguments=(
+            Argument(flags=("source",), help="an instance, or the number of a generation of the place"),
+            Argument(flags=("target",), help="the instance to move; a new name makes a new one"),
+            AT_PLACE,
+            MESSAGE,
+            KEY,
+            JSON,
+        ),
+        examples=("cape promote 3 staging", "cape promote staging production"),
     ),
     Command(
         name="key new",
@@ -361,9 +419,21 @@ COMMANDS: tuple[Command, ...] = (
                 "programs to the machine's files are dropped",
             ),
             ENVIRONMENT,
+            Argument(
+                flags=("--with",),
+                value="PACKAGE",
+                many=True,
+                complete="package",
+                help="have PACKAGE too, for this command alone; may be given several times",
+            ),
             Argument(flags=("command",), nargs="...", help="the command, after `--`"),
         ),
-        examples=("cape run -- python3 app.py", "cape run --pure -- sh", "cape run -e test -- pytest"),
+        examples=(
+            "cape run -- python3 app.py",
+            "cape run --pure -- sh",
+            "cape run -e test -- pytest",
+            "cape run --with ripgrep -- rg TODO",
+        ),
     ),
     Command(
         name="activate",
@@ -508,7 +578,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         name="history",
         summary="list the generations of this project",
-        description="Every environment that this project has had here, newest first.",
+        description=(
+            "Every generation that this project has had here, newest first: when, who, the command, and what "
+            "it added (`+`), removed (`-`) and changed (`~`). Rollbacks are listed too."
+        ),
         handler="projects:history",
         arguments=(GLOBALLY, JSON),
         examples=("cape history",),
@@ -516,7 +589,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         name="rollback",
         summary="go back to an earlier generation",
-        description="Switches to the generation before this one, or to N, with its manifest and lock.",
+        description=(
+            "Switches to the generation before this one, or to N, with its manifest and lock, and with the "
+            "indices that the lock names, where they have kept that generation."
+        ),
         handler="projects:rollback",
         arguments=(
             Argument(flags=("generation",), nargs="?", help="a number from `cape history`"),
@@ -613,7 +689,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="remove what no project needs any more",
         description=(
             "Removes environments, objects and artifacts that no generation of any known project reaches. "
-            "Projects that are not there (an absent disk) keep theirs for 30 days."
+            "Projects that are not there (an absent disk) keep theirs for 30 days. The current generation "
+            "stays, and so does what a running process uses."
         ),
         handler="projects:gc",
         arguments=(
@@ -622,10 +699,16 @@ COMMANDS: tuple[Command, ...] = (
                 value="N",
                 help="first forget all but the last N generations of this project",
             ),
+            Argument(
+                flags=("--older-than",),
+                value="AGE",
+                help="forget only generations older than AGE, such as `30d`, `12h` or `2 weeks`",
+            ),
+            GLOBALLY,
             DRY_RUN,
             JSON,
         ),
-        examples=("cape gc --dry-run", "cape gc --keep 3"),
+        examples=("cape gc --dry-run", "cape gc --keep 10 --older-than 30d"),
     ),
     Command(
         name="doctor",

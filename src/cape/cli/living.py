@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cape.errors import StateError, UsageError
 
 if TYPE_CHECKING:
-    from cape.operations.project import Project
+    from cape.operations.living import Inside
+    from cape.operations.project import Project, Workshop
 
 
 class NotActive(StateError):
@@ -66,13 +67,34 @@ def run(arguments: argparse.Namespace) -> int:
         command = command[1:]
     if not command:
         raise NoCommand("`cape run` wants a command", hint="for example `cape run -- python3 app.py`")
-    project = find_project(Path.cwd())
-    workshop = Workshop.open(progress(quiet=arguments.quiet))
     name = environment_name(arguments)
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    if vars(arguments)["with"]:
+        living.become(_once(arguments, workshop, command, name))
+    project = find_project(Path.cwd())
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     sys.stdout.flush()
     living.become(living.inside(generation, command, pure=arguments.pure, environment=name))
     return 0
+
+
+def _once(
+    arguments: argparse.Namespace, workshop: Workshop, command: list[str], environment: str | None
+) -> Inside:
+    """The process of `cape run --with PACKAGE`."""
+    from cape.manifest import parse_package_argument
+    from cape.operations.once import inside_once
+
+    packages = [parse_package_argument(word) for word in vars(arguments)["with"]]
+    return inside_once(
+        Path.cwd(),
+        workshop,
+        packages,
+        command,
+        argv=sys.argv[1:],
+        pure=arguments.pure,
+        environment=environment,
+    )
 
 
 def activate(arguments: argparse.Namespace) -> int:

@@ -91,6 +91,10 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
         parser.add_argument(argument.flags[0], nargs=nargs)
     elif argument.value is None:
         parser.add_argument(*argument.flags, action="store_true", default=argparse.SUPPRESS)
+    elif argument.many:
+        parser.add_argument(
+            *argument.flags, metavar=argument.value, action="append", default=argparse.SUPPRESS
+        )
     else:
         parser.add_argument(*argument.flags, metavar=argument.value, default=argparse.SUPPRESS)
 

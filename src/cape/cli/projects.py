@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cape.cli.living import chosen_project
-from cape.cli.output import count, say, show_json, size, table
+from cape.cli.output import count, say, show_json, size
 from cape.errors import UsageError
-from cape.operations.project import Workshop, held
+from cape.names import Age
+from cape.operations.project import Workshop
 
 if TYPE_CHECKING:
     from cape.configuration import Configuration
+    from cape.environment.generations import Generation, Switch
     from cape.operations.adopting import Adopted
     from cape.operations.starting import Started
 
@@ -89,64 +94,130 @@ def _started_fields(started: Started) -> dict[str, object]:
 
 
 def history(arguments: argparse.Namespace) -> int:
-    """`cape history`: generations, newest first, the current one marked."""
-    from cape.environment.generations import current_number
+    """`cape history`: generations and rollbacks, newest first, the current one marked."""
+    from cape.environment.generations import current_number, switches
     from cape.environment.generations import history as generations_of
 
     project = chosen_project(arguments)
     generations = generations_of(project.directory)
     current = current_number(project.directory)
+    rollbacks = switches(project.directory)
     if arguments.json:
         show_json(
             {
                 "current": current,
-                "generations": [
+                "generations": [_generation_fields(one) for one in generations],
+                "rollbacks": [
                     {
-                        "number": one.number,
-                        "created_s": one.created_s,
+                        "from": one.origin,
+                        "to": one.target,
+                        "made_s": one.made_s,
+                        "user": one.user,
                         "argv": list(one.argv),
-                        "identity": str(one.identity),
-                        "content": str(one.content),
-                        "previous": one.previous,
                     }
-                    for one in generations
+                    for one in rollbacks
                 ],
             }
         )
         return 0
-    rows = [
-        (
-            "*" if one.number == current else " ",
-            str(one.number),
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created_s)),
-            one.identity.short,
-            "cape " + " ".join(one.argv),
-        )
-        for one in generations
-    ]
-    print(table(rows, right=(1,)) if rows else "no generations yet: run `cape sync`")
+    if not generations:
+        print("no generations yet: run `cape sync`")
+        return 0
+    told = [(one.created_s, _generation_lines(one, is_current=one.number == current)) for one in generations]
+    told += [(one.made_s, [_rollback_line(one)]) for one in rollbacks]
+    for _, lines in sorted(told, key=lambda found: found[0], reverse=True):
+        print("\n".join(lines))
     return 0
+
+
+_SHOWN_CHANGES = 6
+
+
+def _generation_lines(one: Generation, *, is_current: bool) -> list[str]:
+    mark = "*" if is_current else " "
+    head = f"{mark} {one.number:>4}  {_moment(one.created_s)}  {one.user or '-'}  {_command(one.argv)}"
+    changes = one.changes or ()
+    lines = [head, *(f"        {line}" for line in changes[:_SHOWN_CHANGES])]
+    if len(changes) > _SHOWN_CHANGES:
+        lines.append(f"        ... and {len(changes) - _SHOWN_CHANGES} more")
+    return lines
+
+
+def _rollback_line(one: Switch) -> str:
+    way = f"{one.origin} -> {one.target}" if one.origin is not None else f"-> {one.target}"
+    return f"        {_moment(one.made_s)}  {one.user or '-'}  {_command(one.argv)}  ({way})"
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _command(argv: Sequence[str]) -> str:
+    return " ".join(("cape", *argv))
+
+
+def _generation_fields(one: Generation) -> dict[str, object]:
+    return {
+        "number": one.number,
+        "created_s": one.created_s,
+        "user": one.user,
+        "argv": list(one.argv),
+        "identity": str(one.identity),
+        "content": str(one.content),
+        "previous": one.previous,
+        "environments": sorted(one.attached),
+        "changes": None if one.changes is None else [_change_fields(line) for line in one.changes],
+    }
+
+
+def _change_fields(line: str) -> dict[str, str | None]:
+    """`~ ripgrep 14.0 -> 14.1` by its parts."""
+    kind = {"+": "added", "-": "removed"}.get(line[0], "changed")
+    name, _, versions = line[2:].partition(" ")
+    before, arrow, after = versions.partition(" -> ")
+    if not arrow:
+        before, after = (before, "") if kind == "removed" else ("", before)
+    return {"kind": kind, "name": name, "before": before or None, "after": after or None}
 
 
 def rollback(arguments: argparse.Namespace) -> int:
     """`cape rollback [N]`."""
-    from cape.environment import generations
+    from cape.operations.returning import roll_back
 
     project = chosen_project(arguments)
     number = _number(arguments.generation, "a generation")
-    if arguments.dry_run:
-        target = generations.rollback_target(project.directory, number)
-    else:
-        with held(project):
-            target = generations.rollback(project.directory, number)
+    returned = roll_back(project, number, argv=sys.argv[1:], dry_run=arguments.dry_run)
+    target = returned.generation
     if arguments.json:
         show_json(
-            {"generation": target.number, "identity": str(target.identity), "dry_run": arguments.dry_run}
+            {
+                "generation": target.number,
+                "identity": str(target.identity),
+                "notes": list(returned.notes),
+                "dry_run": arguments.dry_run,
+            }
         )
-    else:
-        verb = "would be" if arguments.dry_run else "is"
-        say(f"generation {target.number} {verb} current, with its manifest and lock", quiet=arguments.quiet)
+        return 0
+    verb = "would be" if arguments.dry_run else "is"
+    say(f"generation {target.number} {verb} current, with its manifest and lock", quiet=arguments.quiet)
+    for note in returned.notes:
+        say(f"note: {note}", quiet=arguments.quiet)
     return 0
+
+
+_AGE = re.compile(r"(\d{1,5}) ?([hdw])\Z")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def _age_s(text: str | None) -> float | None:
+    """Seconds of an age: `30d`, or as manifests write it, `30 days`."""
+    if text is None:
+        return None
+    short = _AGE.match(text.strip())
+    try:
+        return float(Age.parse(f"{short[1]} {_UNITS[short[2]]}" if short else text).seconds)
+    except ValueError:
+        raise NotANumber(f"`--older-than` is an age such as `30d` or `12 hours`, not `{text}`") from None
 
 
 def gc(arguments: argparse.Namespace) -> int:
@@ -154,20 +225,29 @@ def gc(arguments: argparse.Namespace) -> int:
     from cape.operations.collecting import collect_garbage
 
     keep = _number(arguments.keep, "`--keep`")
-    collected = collect_garbage(Path.cwd(), Workshop.open(), keep=keep, dry_run=arguments.dry_run)
+    older_than_s = _age_s(arguments.older_than)
+    project = None
+    if keep is not None or older_than_s is not None:
+        project = chosen_project(arguments)
+    cleared = collect_garbage(
+        Workshop.open(), project=project, keep=keep, older_than_s=older_than_s, dry_run=arguments.dry_run
+    )
+    collected = cleared.collected
     if arguments.json:
         show_json(
             {
+                "generations": list(cleared.generations),
                 "environments": list(collected.environments),
                 "objects": [str(key) for key in collected.objects],
                 "artifacts": [str(digest) for digest in collected.artifacts],
+                "checkouts": list(cleared.checkouts),
                 "forgotten_projects": [str(project) for project in collected.forgotten_projects],
-                "freed_bytes": collected.freed_bytes,
+                "freed_bytes": cleared.freed_bytes,
                 "dry_run": arguments.dry_run,
             }
         )
         return 0
-    if not (collected.environments or collected.objects or collected.artifacts):
+    if cleared.is_empty:
         say("nothing to remove: every environment, object and artifact is needed", quiet=arguments.quiet)
         return 0
     verb = "would remove" if arguments.dry_run else "removed"
@@ -176,7 +256,11 @@ def gc(arguments: argparse.Namespace) -> int:
         count(len(collected.objects), "object"),
         count(len(collected.artifacts), "artifact"),
     ]
-    say(f"{verb} {', '.join(parts)}: {size(collected.freed_bytes)}", quiet=arguments.quiet)
+    if cleared.generations:
+        parts.insert(0, count(len(cleared.generations), "generation"))
+    if cleared.checkouts:
+        parts.append(count(len(cleared.checkouts), "checkout"))
+    say(f"{verb} {', '.join(parts)}: {size(cleared.freed_bytes)}", quiet=arguments.quiet)
     return 0
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 RECORD = "generation.json"
 ATTACHED_RECORD = "attached.json"
+SWITCHES = "switches"
 _FILES = ("cape.toml", "cape.lock")
 
 
@@ -377,8 +378,8 @@ def history(project: Path) -> tuple[Generation, ...]:
 # Switching.
 
 
-def rollback(project: Path, to: int | None = None) -> Generation:
-    """Make an earlier generation current again, with its manifest and lock.
+def rollback(project: Path, to: int | None = None, *, argv: Sequence[str] = ()) -> Generation:
+    """Make an earlier generation current again, with its manifest and lock; `switches` tells of it.
 
     None: the one that was current before the present one. Whatever ends this process, `current` is the
     old or the new one, and `heal` finishes the rest.
@@ -386,7 +387,11 @@ def rollback(project: Path, to: int | None = None) -> Generation:
     """
     project = Path(os.path.realpath(project))
     heal(project)
-    return _switch(project, rollback_target(project, to).number)
+    origin = current_number(project)
+    target = _switch(project, rollback_target(project, to).number)
+    if target.number != origin:
+        _note_switch(project, origin, target.number, argv)
+    return target
 
 
 def rollback_target(project: Path, to: int | None = None) -> Generation:
@@ -600,20 +605,64 @@ def is_up_to_date(project: Path, target: Generation) -> bool:
     )
 
 
-def forget(project: Path, *, keep: int) -> tuple[GenerationId, ...]:
-    """Remove all but the last `keep` generations, never the current one; the numbers that went."""
+def forget(project: Path, doomed: Sequence[int]) -> None:
+    """Remove generations of these numbers; the current one stays. The caller holds the project."""
     project = Path(os.path.realpath(project))
-    doomed = forgettable(project, keep=keep)
     for number in doomed:
-        directory = directory_of(project, number)
-        hidden = directory.with_name(f".new.{holder_name()}")
-        os.rename(directory, hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
-    return doomed
+        if number != current_number(project):
+            directory = directory_of(project, number)
+            hidden = directory.with_name(f".new.{holder_name()}")
+            os.rename(directory, hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
-def forgettable(project: Path, *, keep: int) -> tuple[GenerationId, ...]:
-    """What `forget` would remove."""
-    present = current_number(project)
-    older = numbers(project)[: -keep or None]
-    return tuple(GenerationId(number) for number in older if number != present)
+# Switches that made no generation.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switch:
+    """A rollback: from which generation to which, when, who, and by which command."""
+
+    origin: GenerationId | None
+    target: GenerationId
+    made_s: float
+    user: str | None
+    argv: tuple[str, ...]
+
+
+def switches(project: Path) -> tuple[Switch, ...]:
+    """All rollbacks of a project, newest first; lines that cannot be read are passed over."""
+    found = []
+    for line in (_bytes_of(project / ".cape" / SWITCHES) or b"").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            found.append(
+                Switch(
+                    origin=None if row["from"] is None else GenerationId(row["from"]),
+                    target=GenerationId(row["to"]),
+                    made_s=float(row["made_s"]),
+                    user=row["user"],
+                    argv=tuple(row["argv"]),
+                )
+            )
+    return tuple(reversed(found))
+
+
+def _note_switch(
+    project: Path, origin: GenerationId | None, target: GenerationId, argv: Sequence[str]
+) -> None:
+    """One line more; a disk that refuses it does not undo the switch."""
+    row = {
+        "from": origin,
+        "to": target,
+        "made_s": round(time.time(), 3),
+        "user": _user(),
+        "argv": list(argv),
+    }
+    with contextlib.suppress(OSError):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(project / ".cape" / SWITCHES, flags, 0o600)
+        try:
+            os.write(descriptor, json.dumps(row).encode() + b"\n")
+        finally:
+            os.close(descriptor)

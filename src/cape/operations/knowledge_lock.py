@@ -123,6 +123,11 @@ def project_key(project: Project) -> bytes:
     return key
 
 
+def locked_generation(project: Project, base: KnowledgeBase, generation: IndexGeneration) -> Digest:
+    """The digest by which a lock names a generation of an index."""
+    return _Rows(project, base).knowledge(generation).index
+
+
 def write_rows(
     project: Project, base: KnowledgeBase, generation: IndexGeneration, contents: Mapping[str, Content]
 ) -> bool | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cape.errors import InputError, SourceError, StateError
 from cape.store import Store
-from cape.store.files import remove_tree
+from cape.store.files import remove_tree, sync_file_system
 from cape.store.leases import leased
 
 CHECKOUTS = "checkouts"
@@ -28,7 +28,7 @@ _OWN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "G
 class GitMissing(StateError):
     """An include comes from git, and this machine has no `git`."""
 
-    slug = "git-missing"
+    slug = "include-needs-git"
 
 
 class RepositoryUnreachable(SourceError):
@@ -174,7 +174,7 @@ def _check_out(repository: Path, store: Store, commit: str) -> Path:
             raise RepositoryUnreachable(
                 f"git cannot write the tree: {_said(ended.stderr)}", where=str(beside)
             )
-        os.sync()
+        sync_file_system(beside)
         os.rename(beside, final)
     return final
 
