@@ -132,6 +132,7 @@ ELSEWHERE = {
     "usage": "tests/end_to_end/test_asking.py",
     "evaluate": "tests/evaluation",
     "index": "tests/end_to_end/test_knowledge_index.py",
+    **dict.fromkeys(("instances", "promote"), "tests/end_to_end/test_instances.py"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),
 }
 """Commands whose JSON wants a project of its own kind; the place of their tests."""

@@ -62,16 +62,33 @@ def pull(arguments: argparse.Namespace) -> int:
     """`cape pull [PLACE]`."""
     from cape.operations.sharing import pull as pull_project
 
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
     pulled = pull_project(
         find_project(Path.cwd()),
-        Workshop.open(progress(quiet=arguments.quiet)),
+        workshop,
         arguments.place,
         argv=sys.argv,
-        number=_number(arguments.generation),
+        number=_wanted_number(arguments, workshop),
         force=arguments.force,
         consent=ask,
     )
     return _show_pulled(pulled, arguments)
+
+
+def _wanted_number(arguments: argparse.Namespace, workshop: Workshop) -> int | None:
+    """The generation of the place that is asked for, by number or by an instance's name; None: the newest."""
+    if arguments.instance is None:
+        return _number(arguments.generation)
+    from cape.operations.instances import generation_of
+    from cape.operations.sharing import known_place
+
+    known = known_place(find_project(Path.cwd()))
+    place = arguments.place or (known.place if known else None)
+    if place is None or arguments.generation is not None:
+        raise NoPlace(
+            "an instance is one of a place", hint="`cape pull PLACE --instance NAME`, without a number"
+        )
+    return generation_of(place, workshop, arguments.instance, consent=ask)
 
 
 def fork(arguments: argparse.Namespace) -> int:

@@ -118,6 +118,12 @@ KEYS: tuple[Key, ...] = (
         'pandas = { pypi = "*", extras = ["excel"] }',
     ),
     Key(
+        "packages.NAME.without",
+        Kind.STRINGS,
+        "libraries and programs that a language package may lack, and that `cape lock` does not ask for",
+        'opencv = { pypi = "*", name = "opencv-python", without = ["libGL.so.1"] }',
+    ),
+    Key(
         "packages.NAME.recommends",
         Kind.BOOLEAN,
         "also what a Debian package recommends; with `debian` only",

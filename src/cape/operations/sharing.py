@@ -136,8 +136,8 @@ def push(
             files=digests,
             carried=wanted,
             name=project.directory.name,
-            pushed_by=_who(),
-            pushed_at=_now(),
+            pushed_by=who(),
+            pushed_at=now(),
             command=" ".join(argv),
             message=message,
             key=signer.public.fingerprint,
@@ -458,19 +458,21 @@ def _rows_here(lock: Lock) -> list[LockedPackage]:
     return [row for row in lock.packages if system in row.systems]
 
 
-def _who() -> str:
+def who() -> str:
+    """This user and host, for records: `anna@laptop`."""
     try:
         return f"{getpass.getuser()}@{platform.node()}"
     except (KeyError, OSError):
         return f"{os.getuid()}@{platform.node()}"
 
 
-def _now() -> str:
+def now() -> str:
+    """This machine's clock, ISO 8601 in UTC, for people."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _today() -> str:
-    return _now()[:10]
+    return now()[:10]
 
 
 def revoke(

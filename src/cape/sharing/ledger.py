@@ -7,20 +7,18 @@ to be. Times are never compared: order is by number and by the digest of the rec
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cape.names import Digest
-from cape.sharing.errors import BadSignature, KeyRevoked, NotTrusted, PlaceDamaged, PlaceTooNew
+from cape.sharing.envelopes import SCHEMA, seal, unseal
+from cape.sharing.errors import BadSignature, KeyRevoked, NotTrusted, PlaceDamaged
 from cape.sharing.keys import PublicKey, Signer, Trust
 from cape.sharing.places import Place
 from cape.sharing.records import Record
 
-SCHEMA = 1
 HEAD = "head"
 LISTED = "list"
 """The names of all revocations, for readers who cannot list."""
@@ -79,25 +77,18 @@ class Ledger:
     def entry(self, number: int) -> Entry:
         """The record of that number, checked. Raises as `head`."""
         where = f"{self.place.shown}: record {number}"
-        envelope = self._json(f"records/{number}.json", where)
-        data, signature, key = _opened(envelope, where)
-        if not key.signed(data, signature):
-            raise BadSignature(
-                "a record was altered after it was signed, or is signed by another key than it says",
-                where=where,
-                hint="believe nothing of this place until its owner explains it",
-            )
+        data, key = unseal(self.place.read(f"records/{number}.json"), where=where)
         record = Record.from_bytes(data, where=where)
         if record.number != number or record.key != key.fingerprint:
             raise BadSignature("a record is signed for another number or key than it says", where=where)
-        self._check_trust(key, record, where)
+        self.check_trust(key, record, where)
         return Entry(record=record, key=key, digest=Digest.of(data))
 
     def add(self, record: Record, signer: Signer) -> Entry | None:
         """Sign a record and add it, with all blobs that were put before; None: somebody was quicker."""
         record = replace(record, key=signer.public.fingerprint)
         data = record.to_bytes()
-        if self.place.commit(f"records/{record.number}.json", _envelope(data, signer)):
+        if self.place.commit(f"records/{record.number}.json", seal(data, signer)):
             self._point_to(record.number)
             return Entry(record=record, key=signer.public, digest=record.digest)
         return None
@@ -135,13 +126,15 @@ class Ledger:
         fields = {"schema": SCHEMA, "fingerprint": key.fingerprint, "since": since, "reason": reason}
         data = json.dumps(fields, sort_keys=True).encode()
         name = f"{key.fingerprint}.json"
-        self.place.commit(f"revocations/{name}", _envelope(data, signer))
+        self.place.commit(f"revocations/{name}", seal(data, signer))
         listed = self.place.names("revocations") or [name]
         self.place.hint(
             f"revocations/{LISTED}", "".join(f"{one}\n" for one in listed if one != LISTED).encode()
         )
 
-    def _check_trust(self, key: PublicKey, record: Record, where: str) -> None:
+    def check_trust(self, key: PublicKey, record: Record, where: str) -> None:
+        """Raise `NotTrusted` or `KeyRevoked` where a record of the number that it says is not to be believed;
+        the user may be asked."""
         judged = self._trust.find(key.fingerprint)
         if judged is not None and judged.revoked:
             raise _revoked(key, judged.revoked, where)
@@ -164,10 +157,10 @@ class Ledger:
             self._revoked = {}
             for name in self._revocation_names():
                 where = f"{self.place.shown}: revocation {name}"
-                data, signature, key = _opened(self._json(f"revocations/{name}", where), where)
+                data, key = unseal(self.place.read(f"revocations/{name}"), where=where)
                 fields = json.loads(data)
                 by_itself = fields.get("fingerprint") == key.fingerprint
-                if key.signed(data, signature) and (by_itself or self._trust.trusts(key)):
+                if by_itself or self._trust.trusts(key):
                     self._revoked[str(fields["fingerprint"])] = (int(fields["since"]), str(fields["reason"]))
         return self._revoked
 
@@ -199,44 +192,11 @@ class Ledger:
         """A hint for readers through http. It may lag; they look on from it."""
         self.place.hint(HEAD, f"{number}\n".encode())
 
-    def _json(self, path: str, where: str) -> Mapping[str, Any]:
-        data = self.place.read(path)
-        if data is None:
-            raise PlaceDamaged("a record of the place is missing", where=where)
-        try:
-            fields = json.loads(data)
-            schema = fields["schema"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise PlaceDamaged("a record of the place cannot be read", where=where) from error
-        if schema != SCHEMA:
-            raise PlaceTooNew(
-                f"the place is of schema {schema}; this cape reads {SCHEMA}", where=where, hint="upgrade cape"
-            )
-        return fields  # type: ignore[no-any-return]
-
 
 def blob_path(digest: Digest) -> str:
     """Where a place keeps the bytes of a digest: as a store of cape does, so that a place is a tree of
     artifacts too."""
     return f"blobs/{digest.hex[:2]}/{digest.hex}"
-
-
-def _envelope(data: bytes, signer: Signer) -> bytes:
-    fields = {
-        "schema": SCHEMA,
-        "key": signer.public.text,
-        "signature": base64.b64encode(signer.sign(data)).decode(),
-        "record": data.decode(),
-    }
-    return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _opened(envelope: Mapping[str, Any], where: str) -> tuple[bytes, bytes, PublicKey]:
-    try:
-        signature = base64.b64decode(envelope["signature"], validate=True)
-        return envelope["record"].encode(), signature, PublicKey.parse(envelope["key"], where=where)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise PlaceDamaged("a record of the place cannot be read", where=where) from error
 
 
 def _revoked(key: PublicKey, reason: str, where: str) -> KeyRevoked:

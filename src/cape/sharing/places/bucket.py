@@ -61,7 +61,10 @@ class BucketPlace:
         """See `Place.names`."""
         with self._asking():
             found = self._client().list_with_delimiter(self._store(), prefix=directory)
-            return sorted(str(one["path"]).rpartition("/")[2] for one in found["objects"])
+            paths = [str(one["path"]) for one in found["objects"]] + [
+                str(one) for one in found["common_prefixes"]
+            ]
+            return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
 
     def put(self, path: str, data: bytes | Path) -> None:
         """See `Place.put`."""
@@ -81,10 +84,12 @@ class BucketPlace:
                 return False
             return True
 
-    def hint(self, path: str, data: bytes) -> None:
-        """See `Place.hint`."""
+    def overwrite(self, path: str, data: bytes) -> None:
+        """See `Place.overwrite`."""
         with self._asking(writing=True):
             self._client().put(self._store(), path, data)
+
+    hint = overwrite
 
     def _client(self) -> Any:
         try:

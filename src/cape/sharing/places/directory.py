@@ -88,10 +88,12 @@ class DirectoryPlace:
         sync_directory(final.parent)
         return True
 
-    def hint(self, path: str, data: bytes) -> None:
-        """See `Place.hint`."""
+    def overwrite(self, path: str, data: bytes) -> None:
+        """See `Place.overwrite`."""
         with _writing(self.root):
             os.replace(self._written(path, data), self.root / path)
+
+    hint = overwrite
 
     def _written(self, path: str, data: bytes | Path) -> Path:
         """The bytes under a temporary name beside `path`, on disk."""

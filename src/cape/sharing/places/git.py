@@ -73,11 +73,20 @@ class GitPlace:
             self._waiting[path] = data
 
     def commit(self, path: str, data: bytes) -> bool:
-        """See `Place.commit`. A branch that moved meanwhile is taken up and tried on again."""
+        """See `Place.commit`."""
+        return self._push(path, data, only_new=True)
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """See `Place.overwrite`."""
+        self._push(path, data, only_new=False)
+
+    def _push(self, path: str, data: bytes, *, only_new: bool) -> bool:
+        """Push a commit; a branch that moved meanwhile is taken up and tried on again."""
         for _ in range(_ATTEMPTS):
             self._fetched = False
-            if self.has(path):
+            if only_new and self.has(path):
                 return False
+            self._current()
             made = self._commit({**self._waiting, path: data}, path)
             done = self._git("push", "--quiet", self._url, f"{made}:refs/heads/{self._branch}", check=False)
             if done.returncode == 0:

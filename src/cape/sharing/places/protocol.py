@@ -36,7 +36,7 @@ class Place(Protocol):
         """Whether there are bytes of that name."""
 
     def names(self, directory: str) -> list[str] | None:
-        """Names directly in a directory, sorted; None where a place cannot list."""
+        """Names directly in a directory, files and directories, sorted; None where a place cannot list."""
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Keep bytes, or those of a file. Others need not see them before the next `commit`."""
@@ -47,6 +47,9 @@ class Place(Protocol):
         False: somebody has taken it, and nothing of this was changed. Whatever ends this process, others
         see all of it or nothing.
         """
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Keep bytes under a name in place of what it had; of several writers the last wins."""
 
     def hint(self, path: str, data: bytes) -> None:
         """Write bytes that may lag behind and that nobody believes, for readers who cannot list."""

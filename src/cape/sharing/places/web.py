@@ -55,6 +55,10 @@ class WebPlace:
         """Never: raises `PlaceNotWritable`."""
         raise self._read_only()
 
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Never: raises `PlaceNotWritable`."""
+        raise self._read_only()
+
     def hint(self, path: str, data: bytes) -> None:
         """Never: raises `PlaceNotWritable`."""
         raise self._read_only()
