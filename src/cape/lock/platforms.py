@@ -13,6 +13,7 @@ from cape.names import System
 from cape.sources.protocol import LockedPackage, Platform
 
 _PYTHON = re.compile(r"python(3\.\d+)\Z")
+_THREE_NUMBERS = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)")
 _TWO_NUMBERS = re.compile(r"(?:\d+:)?(\d+\.\d+)")
 
 
@@ -35,7 +36,14 @@ def platforms_of(packages: Iterable[LockedPackage], systems: Iterable[System]) -
 
 
 def _platform(rows: list[LockedPackage], system: System) -> Platform:
-    return Platform(system=system, python=_python(rows), glibc=_version_of(rows, "libc6"))
+    return Platform(system=system, python=_python(rows), glibc=_version_of(rows, "libc6"), node=_node(rows))
+
+
+def _node(rows: list[LockedPackage]) -> str | None:
+    return next(
+        (found[1] for row in rows if row.name == "nodejs" and (found := _THREE_NUMBERS.match(row.version))),
+        None,
+    )
 
 
 def _python(rows: list[LockedPackage]) -> str | None:

@@ -167,7 +167,7 @@ class _Explaining:
         from cape.analysis.conflicts import Explanation, nearest_first
 
         smallest = self._smallest()
-        members = smallest.members
+        members = tuple(sorted(smallest.members, key=_order_in_file))
         error = self._answer(members).error or self._error
         relaxations, is_whole = self._relaxations(members, error)
         return Explanation(
@@ -223,6 +223,8 @@ class _Explaining:
         for platform in self._context.platforms[:1]:
             if "Python " in text and platform.python:
                 yield f"the environment has Python {platform.python}{self._python_place() or place}"
+            if f"node is {platform.node}" in text:
+                yield f"node {platform.node} is Debian's `nodejs`{place}"
             if "glibc" in text and platform.glibc:
                 yield f"the environment has glibc {platform.glibc}{place}"
 
@@ -380,7 +382,7 @@ class _Explaining:
         from cape.sources.debian.suites import neighbours
 
         text = " ".join((error.fact, error.hint or "", *_reasons(error)))
-        if self._source.name == "debian" or not re.search(r"Python|glibc|wheel", text):
+        if self._source.name == "debian" or not re.search(r"Python|glibc|wheel|node is", text):
             return
         for steps, suite in enumerate(neighbours(self._manifest.debian or ""), start=1):
             if time.monotonic() > self._deadline:
@@ -474,6 +476,12 @@ def _culprit(error: InputError | None) -> tuple[str | None, str]:
 # -- lines of files -----------------------------------------------------------------------------------
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::\d+)?\Z")
+
+
+def _order_in_file(requirement: Requirement) -> tuple[bool, str, int]:
+    """By file and line; what is not in a file yet comes last."""
+    match = _PLACE.match(requirement.where or "")
+    return (match is None, match["file"] if match else "", int(match["line"]) if match else 0)
 
 
 def line_at(where: str | None, manifest: Manifest | None) -> str | None:

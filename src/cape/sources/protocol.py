@@ -102,13 +102,14 @@ class Snapshot:
 class Platform:
     """What the system packages of a lock give to language packages on one system.
 
-    `python` is the interpreter's version (`3.13`), `glibc` the C library's (`2.41`); None where the
-    environment has none.
+    `python` is the interpreter's version (`3.13`), `glibc` the C library's (`2.41`), `node` that of a node
+    among the system packages (`20.19.2`); None where the environment has none.
     """
 
     system: System
     python: str | None = None
     glibc: str | None = None
+    node: str | None = None
 
 
 class Progress(Protocol):

@@ -37,6 +37,8 @@ class Position:
     is_bundled: bool
     is_link: bool
     has_scripts: bool
+    node: str = ""
+    """The range of releases of node that it says it runs with; empty where it says none."""
 
     def runs_on(self, system: System) -> bool:
         """Whether its `os`, `cpu` and `libc` allow the system."""
@@ -68,7 +70,11 @@ class PackageTree:
         What is wished for and does not run there is left out; what is needed is in, whether it runs
         there or not.
         """
-        waiting = [f"node_modules/{name}" for name in roots]
+        return self.needed_from((f"node_modules/{name}" for name in roots), system)
+
+    def needed_from(self, starts: Iterable[str], system: System) -> set[str]:
+        """As `needed`, from paths. A link leads to the directory of the project that it stands for."""
+        waiting = list(starts)
         seen: set[str] = set()
         while waiting:
             path = waiting.pop()
@@ -76,6 +82,8 @@ class PackageTree:
                 continue
             seen.add(path)
             position = self.positions[path]
+            if position.is_link and position.resolved:
+                waiting.append(position.resolved)
             for name in (*position.needs, *position.wishes):
                 found = self.look_up(path, name)
                 if found and (name in position.needs or self.positions[found].runs_on(system)):
@@ -119,7 +127,14 @@ def _position(path: str, entry: Mapping[str, Any]) -> Position:
         is_bundled=bool(entry.get("inBundle")),
         is_link=bool(entry.get("link")),
         has_scripts=bool(entry.get("hasInstallScript")),
+        node=_node_range(entry.get("engines")),
     )
+
+
+def _node_range(engines: object) -> str:
+    """Old packages have a list of texts, or nothing that can be read."""
+    found = engines.get("node") if isinstance(engines, Mapping) else None
+    return found.strip() if isinstance(found, str) else ""
 
 
 def _programs(name: str, bins: Mapping[str, str] | str) -> tuple[str, ...]:
