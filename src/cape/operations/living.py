@@ -33,8 +33,6 @@ def ready_generation(
     Files whose times moved but whose bytes did not cost no sync. With `environment` it has that one too.
     Raises `UnknownEnvironment`.
     """
-    from cape.operations.syncing import sync_project
-
     with held(project):
         heal(project.directory)
         current = current_generation(project.directory)
@@ -43,6 +41,8 @@ def ready_generation(
                 _attach(project, workshop, current, environment)
             seal(project.directory, current)
             return current
+        from cape.operations.syncing import sync_project
+
         sync_project(project, workshop, argv=argv, environment=environment)
         made = current_generation(project.directory)
     assert made is not None
@@ -53,13 +53,14 @@ def _attach(project: Project, workshop: Workshop, current: Generation, environme
     """Make another environment of the current generation, if it has not got it. Locks nothing."""
     from cape.environment.generations import attach_environment
     from cape.environment.kept import kept_manifest
-    from cape.lock import parse_lock
-    from cape.operations.syncing import make_environment
 
     kept_manifest(current.project, current.directory, environment=environment)
     there = current.attached.get(environment)
     if there is not None and (there / "environment.json").exists():
         return
+    from cape.lock import parse_lock
+    from cape.operations.syncing import make_environment
+
     lock = parse_lock(current.lock_text, path=project.lock_path)
     made = make_environment(lock, environment, workshop)
     attach_environment(current.project, current, environment, made.environment)

@@ -73,6 +73,12 @@ def _generation(
         if environment is not None:
             raise
         return None
+    from cape.environment.generations import current_generation, is_up_to_date
+
+    current = None if (project.state / "switching").exists() else current_generation(project.directory)
+    if current and (environment is None or environment in current.attached):
+        if is_up_to_date(project.directory, current):
+            return current
     return ready_generation(project, workshop, argv=argv, environment=environment)
 
 

@@ -67,6 +67,8 @@ def _knowledge_notes(project: Project, target: Generation) -> tuple[str, ...]:
 
 def _knowledge_rows(text: str) -> list[LockedKnowledge]:
     """The rows of knowledge bases; a lock is read for them only where it has one."""
+    if '\n{"row":"knowledge",' not in text:
+        return []
     from cape.lock.knowledge import BadKnowledgeRow, knowledge_of
 
     rows = []
