@@ -207,7 +207,10 @@ def test_install_scripts_never_run_and_are_told(
     proof = tmp_path / "ran"
     registry.publish("app", "1.0.0", hasInstallScript=True, scripts={"install": f"touch {proof}"})
     resolution = source.resolve([want("app")], context())
-    assert resolution.notes == ("cape runs no install scripts; these npm packages have some: `app`",)
+    assert resolution.notes == (
+        f"`app` 1.0.0 wants to run `install: touch {proof}`, which cape does not; "
+        '`scripts = ["app"]` in `[npm]` lets it run, without network',
+    )
     (row,) = resolution.packages
     source.unpack(row, source.artifacts.path(row.artifact.digest), tmp_path / "tree")
     assert not proof.exists()

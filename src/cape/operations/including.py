@@ -16,6 +16,7 @@ from cape.manifest import read_manifest as read_alone
 from cape.manifest.include import Wanted, directory_expression, shown_path
 from cape.names import Digest
 from cape.operations.project import MANIFEST, Project
+from cape.operations.requiring import with_project_files
 from cape.store import Store
 
 
@@ -43,7 +44,7 @@ def project_manifest(
     path = project.manifest_path
     manifest = read_alone(path) if text is None else parse_manifest(text, path=path)
     opener = DiskOpener(project, store=store, upgrade=upgrade)
-    return environment_of(compose(manifest, opener), environment)
+    return environment_of(with_project_files(compose(manifest, opener)), environment)
 
 
 def include_names(manifest: Manifest) -> tuple[str, ...]:

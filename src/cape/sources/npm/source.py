@@ -27,15 +27,19 @@ from cape.sources.download import (
     offer_credentials,
     shown_url,
 )
-from cape.sources.npm import semver
+from cape.sources.npm import owned, semver
 from cape.sources.npm.ages import Ages, aged_registry, too_young
 from cape.sources.npm.bootstrap import npm_from_python_index, npm_from_registry
+from cape.sources.npm.engines import check_engines
+from cape.sources.npm.project import BadProjectFile, NpmProject, read_project
 from cape.sources.npm.registry import read_settings, with_slash
+from cape.sources.npm.scripts import install_scripts
 from cape.sources.npm.tool import NotForSystem, Npm, NpmFailure, explain, missing_of
 from cape.sources.npm.tree import PackageTree, Position
 from cape.sources.npm.unpacking import unpack_tarball
 from cape.sources.protocol import (
     NO_PROGRESS,
+    PROJECT_OPTION,
     Artifact,
     ArtifactLookup,
     Candidate,
@@ -116,14 +120,19 @@ class NpmSource:
         if requirements and self.settings.registry is None:
             self._npm(context.progress)
         node = [requirement for requirement in requirements if requirement.package == "node"]
-        others = [requirement for requirement in requirements if requirement.package != "node"]
+        own = [requirement for requirement in requirements if PROJECT_OPTION in requirement.options]
+        others = [requirement for requirement in requirements if requirement not in (*node, *own)]
         rows = [row for requirement in node for row in self._node_rows(requirement, context)]
         notes: list[str] = []
         if others:
             if context.as_of:
                 self._check_times(others, context.as_of)
-            rows += self._tree_rows(others, context, notes)
-        roots = {requirement.name: (requirement.package,) for requirement in requirements}
+            rows += self._tree_rows(others, node, [row.version for row in rows], context, notes)
+        roots: dict[str, tuple[str, ...]] = {one.name: (one.package,) for one in requirements}
+        for requirement in own:
+            own_rows, roots[requirement.name] = self._own_rows(requirement, context, notes)
+            rows += own_rows
+        rows = _with_scripts(rows, _scripts_of(requirements), notes)
         return Resolution(
             packages=tuple(sorted(rows, key=lambda row: row.key)), roots=roots, notes=tuple(notes)
         )
@@ -133,7 +142,7 @@ class NpmSource:
         for requirement in requirements:
             _check(requirement)
         found: dict[str, str] = {}
-        others = [requirement for requirement in requirements if requirement.package != "node"]
+        others = [one for one in requirements if one.package != "node" and PROJECT_OPTION not in one.options]
         for requirement in requirements:
             if requirement.package == "node":
                 found["node"] = self._node_release(requirement, context)[0]
@@ -141,7 +150,9 @@ class NpmSource:
             if context.as_of:
                 self._check_times(others, context.as_of)
             tree = self._tree(others, context)
-            for path in self._needed(tree, others, context):
+            systems_of = self._needed(tree, others, context)
+            _engine_notes(tree, systems_of, requirements, list(found.values()), context)
+            for path in systems_of:
                 found.setdefault(tree.positions[path].name, tree.positions[path].version)
         return found
 
@@ -164,21 +175,109 @@ class NpmSource:
         unpack_tarball(artifact, into, placement=package.placement, link_programs=is_root)
 
     def _tree_rows(
-        self, requirements: Sequence[Requirement], context: ResolveContext, notes: list[str]
+        self,
+        requirements: Sequence[Requirement],
+        node: Sequence[Requirement],
+        nodes: Sequence[str],
+        context: ResolveContext,
+        notes: list[str],
     ) -> list[LockedPackage]:
+        """The rows of all but node itself; `nodes` are its releases where npm brings it."""
         tree = self._tree(requirements, context)
         systems_of = self._needed(tree, requirements, context)
+        notes += _engine_notes(tree, systems_of, [*requirements, *node], nodes, context)
         wanted = [tree.positions[path] for path in sorted(systems_of) if not tree.positions[path].is_bundled]
         measured = self._measure([self._published(position) for position in wanted], context)
-        scripted = sorted({position.name for position in wanted if position.has_scripts})
-        if scripted:
-            names = ", ".join(f"`{name}`" for name in scripted)
-            notes.append(f"cape runs no install scripts; these npm packages have some: {names}")
+        self._tell_scripts(wanted, measured, requirements, notes)
         asked = {requirement.package for requirement in requirements}
         return [
             _row(position, tree, systems_of, digest, size_bytes, asked)
             for position, (digest, size_bytes) in zip(wanted, measured, strict=True)
         ]
+
+    def _own_rows(
+        self, requirement: Requirement, context: ResolveContext, notes: list[str]
+    ) -> tuple[list[LockedPackage], tuple[str, ...]]:
+        """The rows of the project's own tree, and the names of those that it asks for itself."""
+        assert context.directory is not None, "a project's requirement needs its directory"
+        project = read_project(context.directory / requirement.options[PROJECT_OPTION])
+        dev = requirement.options.get("dev") != "false"
+        tree = owned.kept_tree(project) or self._own_tree(project, requirement, context, notes)
+        if lacking := owned.missing(tree, project, dev=dev):
+            raise BadProjectFile(
+                f"`{project.lock_file.name}` has no entry for {_ticked(lacking)}",
+                where=str(project.lock_file),
+                hint="write it anew with `npm install --package-lock-only`",
+            )
+        systems = [one for one in context.systems if not requirement.systems or one in requirement.systems]
+        systems_of = owned.needed(tree, project, systems, dev=dev)
+        for path, needing in systems_of.items():
+            for system in needing:
+                _check_position(tree.positions[path], system)
+        wanted = [tree.positions[path] for path in sorted(systems_of) if not tree.positions[path].is_bundled]
+        files = [self._own_file(position, project) for position in wanted]
+        measured = self._measure(files, context)
+        self._tell_scripts(wanted, measured, [requirement], notes)
+        asked = set(project.named(dev=dev))
+        rows = [
+            _row(position, tree, systems_of, digest, size_bytes, asked, top=owned.PLACE)
+            for position, (digest, size_bytes) in zip(wanted, measured, strict=True)
+        ]
+        return rows, tuple(sorted({row.name for row in rows if "root" in row.attributes}))
+
+    def _own_file(self, position: Position, project: NpmProject) -> Published:
+        location = location_of(position.name, position.version)
+        registry = self.settings.registry_for(position.name, self.registry)
+        url = owned.tarball_url(position, location, registry, project.lock_file)
+        return Published(name=f"{position.name} {position.version}", url=url, integrity=position.integrity)
+
+    def _own_tree(
+        self, project: NpmProject, requirement: Requirement, context: ResolveContext, notes: list[str]
+    ) -> PackageTree:
+        """npm's answer for a project: versions of its lock, or of the kept rows, stay where they fit."""
+        if drift := project.drift():
+            said = "; ".join(drift[:5]) + ("; ..." if len(drift) > 5 else "")
+            notes.append(
+                f"`{project.lock_file.name}` does not answer `{project.file.name}`: {said}; cape locked what "
+                "changed by itself, and `npm install --package-lock-only` brings the file in step"
+            )
+        named = [
+            Requirement(source=self.name, name=name, package=name, constraint=wanted, where=str(project.file))
+            for name, wanted in project.named(dev=True).items()
+        ]
+        npm = self._npm(context.progress)
+        context.progress.start("locking the project's npm packages", 0)
+        with workplace(self.cache, "npm-lock") as place:
+            owned.prepare(place, project, seed_lock(context.kept, owned.PLACE))
+            try:
+                if (ages := Ages.of([], context)) is None:
+                    text = npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
+                else:
+                    with aged_registry(ages, self._document) as registry:
+                        text = npm.lock(place, None, registry, place, before=context.as_of)
+            except NpmFailure as error:
+                raise self._explained(error, named, context) from error
+        return PackageTree.read(text)
+
+    def _tell_scripts(
+        self,
+        positions: Sequence[Position],
+        measured: Sequence[tuple[Digest, int]],
+        requirements: Sequence[Requirement],
+        notes: list[str],
+    ) -> None:
+        """A sentence for each package whose install scripts the manifest does not let run."""
+        allowed = _scripts_of(requirements)
+        told: dict[str, str] = {}
+        for position, (digest, _) in zip(positions, measured, strict=True):
+            if position.has_scripts and position.name not in allowed and position.name not in told:
+                found = install_scripts(self.artifacts, digest)
+                what = " and ".join(f"`{name}: {text}`" for name, text in found) or "an install script"
+                told[position.name] = (
+                    f"`{position.name}` {position.version} wants to run {what}, which cape does not; "
+                    f'`scripts = ["{position.name}"]` in `[npm]` lets it run, without network'
+                )
+        notes += [told[name] for name in sorted(told)]
 
     def _needed(
         self, tree: PackageTree, requirements: Sequence[Requirement], context: ResolveContext
@@ -473,17 +572,18 @@ def location_of(package: str, version: str) -> str:
     return f"{package}/-/{package.rpartition('/')[2]}-{version}.tgz"
 
 
-def seed_lock(kept: Iterable[LockedPackage]) -> dict[str, object]:
+def seed_lock(kept: Iterable[LockedPackage], place: str = _TOP) -> dict[str, object]:
     """An old-style npm lock that holds the kept rows' versions; empty when there are none.
 
     npm takes these and fetches what else it wants to know, which the lock of cape does not keep.
     """
     top: dict[str, Any] = {}
     for row in sorted(kept, key=lambda row: row.placement):
-        if row.source != NpmSource.name or row.name == "node":
+        inside = f"{place}node_modules/"
+        if row.source != NpmSource.name or row.name == "node" or not row.placement.startswith(inside):
             continue
         level = top
-        *above, own = row.placement.removeprefix(f"{_TOP}node_modules/").split("/node_modules/")
+        *above, own = row.placement.removeprefix(inside).split("/node_modules/")
         for name in above:
             level = level.setdefault(name, {}).setdefault("dependencies", {})
         version = row.version if own == row.name else f"npm:{row.name}@{row.version}"
@@ -493,7 +593,30 @@ def seed_lock(kept: Iterable[LockedPackage]) -> dict[str, object]:
     return {"lockfileVersion": 1, "requires": True, "dependencies": top} if top else {}
 
 
+def _scripts_of(requirements: Iterable[Requirement]) -> frozenset[str]:
+    """The packages whose install scripts may run."""
+    names: set[str] = set()
+    for requirement in requirements:
+        told = requirement.options.get("scripts", "")
+        names.update([requirement.package] if told == "true" else told.split())
+    return frozenset(names)
+
+
+def _with_scripts(
+    rows: Sequence[LockedPackage], allowed: frozenset[str], notes: list[str]
+) -> list[LockedPackage]:
+    """The rows, those marked whose install scripts run; a sentence for each name that is not there."""
+    for name in sorted(allowed - {row.name for row in rows}):
+        notes.append(f"`scripts` names `{name}`, and no npm package of that name is locked")
+    return [
+        replace(row, attributes={**row.attributes, "scripts": "run"}) if row.name in allowed else row
+        for row in rows
+    ]
+
+
 def _check(requirement: Requirement) -> None:
+    if PROJECT_OPTION in requirement.options:
+        return
     if not _NAME.match(requirement.package):
         raise BadConstraint(f"`{requirement.package}` is no name of an npm package", where=requirement.where)
     if re.search(r"[:/\\]|\.tgz$|^\s*$|^\.", requirement.constraint):
@@ -537,6 +660,7 @@ def _row(
     digest: Digest,
     size_bytes: int,
     roots: set[str],
+    top: str = _TOP,
 ) -> LockedPackage:
     attributes = {"integrity": position.integrity} if position.integrity else {}
     if position.path.removeprefix("node_modules/") in roots:
@@ -555,7 +679,7 @@ def _row(
             location=location_of(position.name, position.version),
         ),
         dependencies=tree.dependencies(position.path, set(systems_of)),
-        placement=_TOP + position.path,
+        placement=top + position.path,
         attributes=attributes,
     )
 
@@ -574,6 +698,18 @@ def _node_row(
         placement=f"{_TOP}node_modules/node",
         attributes=attributes,
     )
+
+
+def _engine_notes(
+    tree: PackageTree,
+    paths: Iterable[str],
+    requirements: Sequence[Requirement],
+    nodes: Sequence[str],
+    context: ResolveContext,
+) -> tuple[str, ...]:
+    """What `check_engines` says of the node that npm brings, or else Debian."""
+    given = nodes or [platform.node for platform in context.platforms if platform.node]
+    return check_engines([tree.positions[path] for path in sorted(paths)], requirements, given)
 
 
 def _published_release(package: str, version: str, releases: Mapping[str, Any]) -> Published:

@@ -1,0 +1,82 @@
+"""What files of the project that other tools read ask for, as requirements of its manifest.
+
+Owns turning `[npm]` into requirements: the project's `package.json` becomes one, whose content is part of it,
+so that another content makes the lock stale; and which install scripts may run is told to every npm one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from cape.manifest import Manifest
+from cape.sources.protocol import CONTENT_OPTION, PROJECT_OPTION, Requirement
+
+NPM_PROJECT = "package.json"
+"""The name of the requirement that stands for the project's own npm packages."""
+
+
+def with_project_files(manifest: Manifest) -> Manifest:
+    """The manifest, with what the project's own files ask for. Reads them.
+
+    Raises `BadProjectFile`, `NotFromRegistry`.
+    """
+    if not manifest.npm and not any(_names_scripts(one) for one in _all(manifest)):
+        return manifest
+    told = manifest.npm.get("scripts", ())
+    assert isinstance(told, tuple)
+    scripts = {*told, *(one.package for one in _all(manifest) if _names_scripts(one))}
+    owned = _npm_project(manifest)
+    parts = {
+        name: replace(part, manifest=_scripted(part.manifest, scripts))
+        for name, part in manifest.environments.items()
+    }
+    whole = _scripted(replace(manifest, requirements=(*manifest.requirements, *owned)), scripts)
+    return replace(whole, environments=MappingProxyType(parts))
+
+
+def _all(manifest: Manifest) -> tuple[Requirement, ...]:
+    parts = (part.manifest.requirements for part in manifest.environments.values())
+    return (*manifest.requirements, *(one for requirements in parts for one in requirements))
+
+
+def _names_scripts(requirement: Requirement) -> bool:
+    return requirement.source == "npm" and "scripts" in requirement.options
+
+
+def _npm_project(manifest: Manifest) -> tuple[Requirement, ...]:
+    file = manifest.npm.get("project")
+    if not isinstance(file, str):
+        return ()
+    from cape.sources.npm.project import read_project
+
+    project = read_project(manifest.path.parent / file)
+    options = {PROJECT_OPTION: file, CONTENT_OPTION: project.content().hex}
+    if manifest.npm.get("dev") is False:
+        options["dev"] = "false"
+    return (
+        Requirement(
+            source="npm",
+            name=NPM_PROJECT,
+            package=NPM_PROJECT,
+            options=options,
+            where=str(project.file),
+        ),
+    )
+
+
+def _scripted(manifest: Manifest, scripts: set[str]) -> Manifest:
+    if not scripts:
+        return manifest
+
+    def told(options: Mapping[str, str]) -> Mapping[str, str]:
+        return MappingProxyType({**options, "scripts": " ".join(sorted(scripts))})
+
+    return replace(
+        manifest,
+        requirements=tuple(
+            replace(one, options=told(one.options)) if one.source == "npm" else one
+            for one in manifest.requirements
+        ),
+    )
