@@ -188,11 +188,15 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--check",), help="exit 1 if the lock does not answer the manifest; write nothing"
             ),
+            Argument(
+                flags=("--fix",),
+                help="add the system packages that language packages lack; otherwise a terminal is asked",
+            ),
             AS_OF,
             DRY_RUN,
             JSON,
         ),
-        examples=("cape lock", "cape lock --check", "cape lock --as-of 2026-01-15"),
+        examples=("cape lock", "cape lock --check", "cape lock --fix", "cape lock --as-of 2026-01-15"),
     ),
     Command(
         name="sync",
@@ -350,6 +354,23 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape promote 3 staging", "cape promote staging production"),
+    ),
+    Command(
+        name="ci",
+        summary="make the locked environment, and fail on drift",
+        description=(
+            "What a job of continuous integration runs first: `cape sync --locked`, then a comparison of this "
+            "project's lock with those of the place's instances. With `--check` nothing is made. The exit "
+            "code is 1 where anything differs."
+        ),
+        handler="ci:ci",
+        arguments=(
+            Argument(flags=("instances",), nargs="*", help="instances to compare with; all otherwise"),
+            Argument(flags=("--check",), help="only compare"),
+            AT_PLACE,
+            JSON,
+        ),
+        examples=("cape ci", "cape ci --check production"),
     ),
     Command(
         name="key new",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.consent import consent_of
 from cape.cli.dates import instant_of, refuse_together
 from cape.cli.living import environment_name
 from cape.cli.output import clock, count, duration, say, show_json, size
@@ -28,7 +29,13 @@ def lock(arguments: argparse.Namespace) -> int:
         return _check(check_lock(project), as_json=arguments.json, quiet=arguments.quiet)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     with held(project):
-        result = lock_project(project, workshop, as_of=as_of, dry_run=arguments.dry_run)
+        result = lock_project(
+            project,
+            workshop,
+            as_of=as_of,
+            dry_run=arguments.dry_run,
+            consent=consent_of(fix=arguments.fix),
+        )
     if arguments.json:
         show_json(lock_fields(result) | {"dry_run": arguments.dry_run})
     else:
@@ -57,6 +64,10 @@ def lock_fields(result: LockResult) -> dict[str, object]:
         "changes": list(result.changes.lines()),
         "reasons": list(result.reasons),
         "notes": list(result.lock.notes),
+        "added": [
+            {"package": one.package, "needed_by": one.needed_by, "library": one.library}
+            for one in result.added
+        ],
     }
 
 
@@ -78,6 +89,9 @@ def show_changes(result: LockResult, *, quiet: bool) -> None:
 def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool = False) -> None:
     """The changes of a lock, and a sentence."""
     show_changes(result, quiet=quiet)
+    for one in result.added:
+        verb = "would add" if dry_run else "added"
+        say(f"{verb} `{one.package}` to the manifest: {one.needed_by} needs {one.library}", quiet=quiet)
     artifacts = {package.artifact for package in result.lock.packages}
     amount = size(sum(artifact.size_bytes for artifact in artifacts))
     packages = f"{count(len(result.lock.packages), 'package')} ({amount})"

@@ -165,6 +165,8 @@ def _fields(requirement: Requirement) -> dict[str, Any]:
             fields["name"] = requirement.package
         if "extras" in options:
             fields["extras"] = options["extras"].split(",")
+        if "without" in options:
+            fields["without"] = options["without"].split(",")
         for key in ("recommends", "force"):
             if options.get(key) == "true":
                 fields[key] = True

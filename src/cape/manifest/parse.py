@@ -483,6 +483,17 @@ class _Reading:
             self.bad_value(f"`{_dotted(path)}` has no usable constraint", path, rule)
         return constraint.strip()
 
+    def _without(self, names: list[str], source: str, path: KeyPath) -> str:
+        """What a language package may lack: names of files, as an option's text."""
+        if source == "debian":
+            fact = "`without` is for language packages; what a Debian package needs comes with it"
+            self.complain(BadManifestValue, fact, self.places.of_key((*path, "without")), "remove it")
+        for index, name in enumerate(names):
+            if not re.fullmatch(r"[\w+.-]+", name):
+                rule, place = "write a file's name, as in `libGL.so.1`", (*path, "without", index)
+                self.bad_value(f"`{name}` is no name of a library or program", place, rule)
+        return ",".join(sorted(set(names)))
+
     def _package_options(self, table: Table, source: str, path: KeyPath) -> Mapping[str, str]:
         owners = (("extras", "pypi"), ("recommends", "debian"), ("force", "debian"), ("scripts", "npm"))
         for key, owner in owners:
@@ -496,6 +507,8 @@ class _Reading:
                 if rule := package_name_rule("pypi", extra):
                     self.bad_value(f"`{extra}` is no name of an extra", (*path, "extras", index), rule)
             options["extras"] = ",".join(sorted(set(table["extras"])))
+        if table.get("without"):
+            options["without"] = self._without(table["without"], source, path)
         for key in ("recommends", "force", "scripts"):
             if table.get(key):
                 options[key] = "true"

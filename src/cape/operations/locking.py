@@ -10,12 +10,14 @@ from cape.environment.generations import heal
 from cape.errors import InputError
 from cape.lock import ALL, Lock, check_freshness, compare_locks, read_lock
 from cape.manifest import Manifest
+from cape.names import write_atomically
 from cape.operations.including import project_manifest
 from cape.operations.project import Project, Workshop, project_files
 from cape.sources.protocol import Source
 
 if TYPE_CHECKING:
     from cape.lock import LockChanges
+    from cape.operations.missing import Addition, Consent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,8 @@ class LockResult:
     previous: Lock | None
     changes: LockChanges
     reasons: tuple[str, ...]
+    added: tuple[Addition, ...] = ()
+    """The system packages that were added to the manifest because something needs them."""
 
 
 def reasons_to_lock(manifest: Manifest, lock: Lock | None) -> tuple[str, ...]:
@@ -90,6 +94,7 @@ def _lock_one(
     from cape.operations.commands import check_locked_commands, module_notes
     from cape.operations.explaining import Overhearing, explain_refusal
     from cape.operations.judging import EarlyLook
+    from cape.operations.missing import check_missing
 
     look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
     overheard = Overhearing(sources)
@@ -107,7 +112,8 @@ def _lock_one(
     judgement = look.judgement()
     judgement.check()
     check_locked_commands(manifest, lock, workshop)
-    return replace(lock, notes=(*lock.notes, *module_notes(lock), *judgement.sentences()))
+    lacking = check_missing(manifest, lock, workshop, sources, dry_run=dry_run)
+    return replace(lock, notes=(*lock.notes, *module_notes(lock), *judgement.sentences(), *lacking))
 
 
 def _ask_anew(debian: Source) -> None:
@@ -119,26 +125,56 @@ def _ask_anew(debian: Source) -> None:
 
 
 def lock_project(
-    project: Project, workshop: Workshop, *, as_of: str | None = None, dry_run: bool = False
+    project: Project,
+    workshop: Workshop,
+    *,
+    as_of: str | None = None,
+    dry_run: bool = False,
+    consent: Consent | None = None,
 ) -> LockResult:
     """Bring the project's lock up to date with its manifest; with `as_of`, lock all of it anew.
 
     The caller holds the project. The lockfile is replaced atomically, and only if it changes. Besides what
     `compute_lock` raises: `LibraryMissing`, `InterpreterMissing`, as far as the store has the packages.
+    What `consent` agrees to is added to the manifest where language packages lack it.
     """
     heal(project.directory)
-    upgrade = ALL if as_of else None
-    manifest = project_manifest(project, store=workshop.store)
-    previous = read_lock(project.lock_path)
-    result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
+    text, result = _lock_mending(project, workshop, as_of=as_of, dry_run=dry_run, consent=consent)
     if result.reasons:
         result = _with_closure_checked(result, workshop)
     if not dry_run and result.reasons:
         from cape.lock import write_lock
 
         with project_files(project.directory):
+            if text is not None:
+                write_atomically(project.manifest_path, text.encode())
             write_lock(project.lock_path, result.lock)
     return result
+
+
+def _lock_mending(
+    project: Project, workshop: Workshop, *, as_of: str | None, dry_run: bool, consent: Consent | None
+) -> tuple[str | None, LockResult]:
+    """The lock, and the manifest's text where packages were added to it, until nothing is missing."""
+    from cape.operations.missing import MissingLibrary, mended
+
+    upgrade = ALL if as_of else None
+    previous = read_lock(project.lock_path)
+    text: str | None = None
+    added: dict[str, Addition] = {}
+    while True:
+        manifest = project_manifest(project, text=text, store=workshop.store)
+        try:
+            result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
+        except MissingLibrary as error:
+            more = [one for one in error.additions if one.package not in added]
+            agreed = consent(more) if consent and more else ()
+            if not agreed:
+                raise
+            added |= {one.package: one for one in agreed}
+            text = mended(text if text is not None else manifest.text, agreed)
+        else:
+            return text, replace(result, added=tuple(added.values()))
 
 
 def _with_closure_checked(result: LockResult, workshop: Workshop) -> LockResult:

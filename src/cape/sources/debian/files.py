@@ -45,6 +45,11 @@ class FileNames:
         self.is_signed = is_signed
         self._texts = [text for one in lists if (text := _mapped(one))]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is any list at all: without one nobody's absence is told."""
+        return any(len(text) > 2 for text in self._texts)
+
     def owners(self, name: str) -> tuple[str, ...]:
         """The packages that have a file of exactly that name, sorted."""
         return tuple(sorted({owner for found, owner in self._lines(f"{name}\t") if found == name}))

@@ -158,6 +158,26 @@ class DebianSource:
         """The candidate of exactly that name for a system; None when the suite has none."""
         return self._pool(ARCHITECTURES.get(system, self._home())).candidate(package)
 
+    def leads_to(self, package: str, system: System) -> frozenset[str]:
+        """About what a package brings along: what apt would take for each of its dependencies."""
+        pool = self._pool(ARCHITECTURES.get(system, self._home()))
+        seen: set[str] = set()
+        waiting = [package]
+        while waiting:
+            found = pool.candidate(waiting.pop())
+            for group in found.depends if found else ():
+                chosen = next(iter(pool.candidates(group)), None)
+                if chosen is not None and chosen.name not in seen:
+                    seen.add(chosen.name)
+                    waiting.append(chosen.name)
+        return frozenset(seen)
+
+    def users(self, package: str, system: System) -> int:
+        """About how many packages of the suite need one, by its name."""
+        architecture = ARCHITECTURES.get(system, self._home())
+        self._pool(architecture)
+        return sum(table.mentions(package) for _, table in self._tables[architecture])
+
     def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
         """The packages for all requirements on every system that Debian has packages for.
 

@@ -157,6 +157,10 @@ class Table:
         """How many records it has."""
         return len(self._records)
 
+    def mentions(self, name: str) -> int:
+        """How often records name a package in a relation with a version, or alone."""
+        return len(re.findall(rb"[ ,|]" + re.escape(name.encode()) + rb"(?= \(|,|\n)", self._map))
+
     def records(self, name: str) -> list[bytes]:
         """The records of the packages of that name, in the index's order; empty when there are none."""
         return list(self._records.of(name.encode()))

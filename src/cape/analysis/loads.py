@@ -1,0 +1,856 @@
+"""The names that Python code looks for at run time: libraries, programs, typelibs. Code is read, never run.
+
+Owns a small abstract run of a package's modules: which functions an import calls, which texts reach
+`find_library`, `CDLL`, `dlopen`, `which` and the like, and what happens when nothing is found. What is not
+understood is left out: a name that cannot be told is no need. Modules that can matter are parsed; the
+others are only searched for what they import.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from cape.analysis.needs import Load, LoadKind, Reach
+
+_TRIGGERS = re.compile(
+    rb"find_library|CDLL|PyDLL|LoadLibrary|dlopen|load_library|require_version"
+    rb"|subprocess|shutil|\bwhich\(|os\.exec|Popen"
+)
+_IMPORT = re.compile(
+    r"^(?:from[ \t]+(?P<module>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#]*)"
+    r"|import[ \t]+(?P<plain>[^\n#]+))",
+    re.MULTILINE,
+)
+_LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "load_library"})
+_NAME_LOADERS = frozenset({"dlopen", "load_library"})
+"""Those that take a library's name, too."""
+
+_RUNNERS = frozenset({"run", "call", "check_call", "check_output", "Popen", "create_subprocess_exec"})
+_PASSING = frozenset(
+    {
+        "tuple",
+        "list",
+        "set",
+        "reversed",
+        "sorted",
+        "iter",
+        "str",
+        "filter",
+        "chain",
+        "product",
+        "Path",
+        "encode",
+    }
+)
+_EXECUTORS = frozenset({"execvp", "execvpe", "execlp", "spawnvp"})
+_MODULES_PARSED = 400
+"""A package with more modules that could matter is too large to be about one library."""
+
+_DEPTH = 12
+_MOST_NAMES = 24
+_FOUND = "\0"
+"""Before a name that `find_library` was asked for already: the value is a path, or None."""
+
+_TRUE = "\1"
+"""The value of `True`."""
+
+_LIBRARY_FILE = re.compile(r"(?:.*/)?(lib[\w.+-]+?\.so(?:\.[\w.]+)?)\Z")
+_PROGRAM = re.compile(r"[A-Za-z0-9][\w.+-]*\Z")
+_STEM = re.compile(r"(?:lib)?(.+?)(?:\.so[.\d]*|[-_.]?\d[\d.]*)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A module's or function's activation: its name for grouping, and whether it raises by itself."""
+
+    module: str
+    name: str
+    raises: bool
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    path: str
+    line: int
+    kind: LoadKind
+    names: tuple[str, ...]
+    reach: Reach
+    group: str
+
+
+def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load, ...]:
+    """The loads of a package, sorted. `sources` are its `.py` files by their paths below site-packages.
+
+    `tops` are the modules that people import. Code for other kinds of machine is passed over.
+    """
+    triggered = {path for path, text in sources.items() if _TRIGGERS.search(text)}
+    if not triggered or len(triggered) > _MODULES_PARSED:
+        return ()
+    modules = _Modules(sources)
+    reached = modules.reached(tops)
+    run = _Run(modules)
+    direct = [path for path in reached if path in triggered or modules.imports_any(path, triggered)]
+    for path in direct:
+        run.module(path, Reach.IMPORT)
+    for path in sorted(triggered):
+        run.rest(path)
+    return _grouped(run.events)
+
+
+def _grouped(events: Iterable[_Event]) -> tuple[Load, ...]:
+    """One load per thing looked for: other names for it, and other places, are alternatives."""
+    merged: list[tuple[set[str], list[_Event]]] = []
+    for event in events:
+        keys = {f"{event.kind == LoadKind.PROGRAM}:{event.group}"} | {
+            f"{event.kind == LoadKind.PROGRAM}:={stem(name)}" for name in event.names
+        }
+        same = [one for one in merged if one[0] & keys]
+        joined = (set(keys), [event])
+        for one in same:
+            joined[0].update(one[0])
+            joined[1][:0] = one[1]
+            merged.remove(one)
+        merged.append(joined)
+    return tuple(sorted({_load(members) for _, members in merged}))
+
+
+_ORDER = (Reach.IMPORT, Reach.USE, Reach.OPTIONAL)
+
+
+def _load(members: Sequence[_Event]) -> Load:
+    first = min(members, key=lambda event: (_ORDER.index(event.reach), event.path, event.line))
+    names = dict.fromkeys(
+        f"*{name}" if event.kind is LoadKind.LIBRARY else name for event in members for name in event.names
+    )
+    kind = LoadKind.FILE if first.kind is LoadKind.LIBRARY else first.kind
+    return Load(
+        path=first.path, line=first.line, kind=kind, names=tuple(names)[:_MOST_NAMES], reach=first.reach
+    )
+
+
+def stem(name: str) -> str:
+    """What a library is called in all its names.
+
+    >>> stem("libmagic.so.1"), stem("magic"), stem("usb-1.0"), stem("libSDL2.so")
+    ('magic', 'magic', 'usb', 'sdl2')
+    """
+    match = _STEM.match(name.lower())
+    return match[1] if match else name.lower()
+
+
+class _Modules:
+    """A package's modules: their sources, trees, and what they import."""
+
+    def __init__(self, sources: Mapping[str, bytes]) -> None:
+        self.sources = sources
+        self._paths = {_module_name(path): path for path in sources}
+        self._trees: dict[str, ast.Module | None] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
+
+    def path(self, module: str) -> str | None:
+        return self._paths.get(module)
+
+    def tree(self, path: str) -> ast.Module | None:
+        if path not in self._trees:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self._trees[path] = ast.parse(self.sources[path])
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                self._trees[path] = None
+        return self._trees[path]
+
+    def imports(self, path: str) -> tuple[str, ...]:
+        """The package's modules that one imports where nothing guards it: at the beginning of a line."""
+        if path not in self._imports:
+            text = self.sources[path].decode("utf-8", "replace")
+            found: dict[str, None] = {}
+            for match in _IMPORT.finditer(text):
+                found.update(dict.fromkeys(self._targets(path, match)))
+            self._imports[path] = tuple(found)
+        return self._imports[path]
+
+    def _targets(self, path: str, match: re.Match[str]) -> Iterator[str]:
+        if match["plain"]:
+            for part in match["plain"].split(","):
+                yield from self._with_parents(part.split(" as ")[0].strip())
+            return
+        base = self.absolute(path, match["module"])
+        yield from self._with_parents(base)
+        for name in re.findall(r"\w+", re.sub(r"\bas\s+\w+", "", match["names"])):
+            if child := self._paths.get(f"{base}.{name}"):
+                yield child
+
+    def _with_parents(self, module: str) -> Iterator[str]:
+        parts = module.split(".")
+        for end in range(1, len(parts) + 1):
+            if found := self._paths.get(".".join(parts[:end])):
+                yield found
+
+    def absolute(self, path: str, module: str) -> str:
+        """`..b` in `a/x/y.py` is `a.b`."""
+        level = len(module) - len(module.lstrip("."))
+        if not level:
+            return module
+        own = _module_name(path).split(".")
+        if path.endswith("__init__.py"):
+            own.append("")
+        base = own[: max(len(own) - level, 0)]
+        return ".".join([*base, *filter(None, [module[level:]])])
+
+    def reached(self, tops: Iterable[str]) -> list[str]:
+        """The modules that importing the top ones imports, in no order that matters."""
+        waiting = [path for top in tops if (path := self._paths.get(top))]
+        seen = dict.fromkeys(waiting)
+        while waiting:
+            for path in self.imports(waiting.pop()):
+                if path not in seen:
+                    seen[path] = None
+                    waiting.append(path)
+        return list(seen)
+
+    def imports_any(self, path: str, others: set[str]) -> bool:
+        return any(found in others for found in self.imports(path))
+
+
+def _module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+class _Run:
+    """One abstract run. `events` are the loads met, in their order."""
+
+    def __init__(self, modules: _Modules) -> None:
+        self.modules = modules
+        self.events: list[_Event] = []
+        self.done: set[tuple[int, tuple[tuple[str, tuple[str, ...]], ...]]] = set()
+        self.walked: set[int] = set()
+        self.scopes: dict[str, _Scope] = {}
+        self.running: set[str] = set()
+
+    def scope(self, path: str) -> _Scope | None:
+        if path not in self.scopes:
+            tree = self.modules.tree(path)
+            if tree is None:
+                return None
+            self.scopes[path] = _Scope(path, tree, self.modules)
+        return self.scopes[path]
+
+    def module(self, path: str, reach: Reach) -> None:
+        """Run a module's own statements."""
+        scope = self.scope(path)
+        if scope is None or path in self.running:
+            return
+        self.running.add(path)
+        frame = _Frame(path, "<module>", _raises(scope.tree.body), scope.constants)
+        _Walk(self, scope, frame, reach, 0).statements(scope.tree.body)
+
+    def rest(self, path: str) -> None:
+        """Run what importing did not reach: the module, then functions that nothing has called."""
+        self.module(path, Reach.USE)
+        scope = self.scope(path)
+        for function in scope.callers_first() if scope else ():
+            if id(function) not in self.walked and scope is not None:
+                frame = _Frame(path, function.name, _raises(function.body), dict(_defaults(function, {})))
+                self.walked.add(id(function))
+                _Walk(self, scope, frame, Reach.USE, 1).statements(function.body)
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class _Scope:
+    """A module's names: functions, classes, imported names, and texts."""
+
+    def __init__(self, path: str, tree: ast.Module, modules: _Modules) -> None:
+        self.path = path
+        self.tree = tree
+        self.constants: dict[str, tuple[str, ...]] = {}
+        self.functions: dict[str, _Function] = {}
+        self.classes: dict[str, ast.ClassDef] = {}
+        self.imported: dict[str, tuple[str, str]] = {}
+        self.all_functions: list[_Function] = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                self.all_functions.append(node)
+                self.functions.setdefault(node.name, node)
+            elif isinstance(node, ast.ClassDef):
+                self.classes.setdefault(node.name, node)
+            elif isinstance(node, ast.ImportFrom):
+                module = modules.absolute(path, "." * node.level + (node.module or ""))
+                for name in node.names:
+                    self.imported[name.asname or name.name] = (module, name.name)
+            elif isinstance(node, ast.Import):
+                for name in node.names:
+                    self.imported[name.asname or name.name.split(".")[0]] = (name.name, "")
+
+    def callers_first(self) -> list[_Function]:
+        """All functions; those that others of this module name come last."""
+        named = {
+            node.id if isinstance(node, ast.Name) else node.attr
+            for function in self.all_functions
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name | ast.Attribute)
+        }
+        return sorted(self.all_functions, key=lambda function: function.name in named)
+
+
+def _raises(body: Sequence[ast.stmt]) -> bool:
+    """Whether statements raise by themselves: not in a handler, nor in a function within."""
+    for node in body:
+        if isinstance(node, ast.Raise):
+            return True
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        blocks = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
+        if any(_raises(block) for block in blocks if isinstance(block, list)):
+            return True
+    return False
+
+
+def _defaults(
+    function: _Function, given: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    positional = [*function.args.posonlyargs, *function.args.args]
+    pairs = [*zip(reversed(positional), reversed(function.args.defaults), strict=False)]
+    pairs += [
+        (one, value)
+        for one, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=False)
+        if value is not None
+    ]
+    for argument, value in pairs:
+        if argument.arg not in given and (texts := _literal(value)):
+            yield argument.arg, texts
+
+
+def _literal(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.Constant):
+        return (node.value,) if isinstance(node.value, str) else ()
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return tuple(text for one in node.elts for text in _literal(one))
+    return ()
+
+
+_HERE = {"sys.platform": "linux", "os.name": "posix", "platform.system()": "Linux", "sys.byteorder": "little"}
+
+
+_PLATFORMS = (("linux",), ("Linux",), ("posix",))
+_Names = Mapping[str, tuple[str, ...]]
+
+
+def _decided(test: ast.expr, names: _Names = MappingProxyType({})) -> bool | None:
+    """What a test of the platform gives on Linux; None for any other test. `names` are what is known."""
+    text = ast.unparse(test) if isinstance(test, ast.Compare | ast.Call | ast.Name | ast.Attribute) else ""
+    if text in ("TYPE_CHECKING", "typing.TYPE_CHECKING") or text.startswith("__name__ =="):
+        return False
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _decided(test.operand, names)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        parts = [_decided(value, names) for value in test.values]
+        if isinstance(test.op, ast.And):
+            return False if False in parts else True if all(parts) else None
+        return True if True in parts else False if all(part is False for part in parts) else None
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return _compared(test, names)
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.args:
+        here = _platform_text(test.func.value, names)
+        if here is not None and test.func.attr == "startswith":
+            return any(here.startswith(text) for text in _literal(test.args[0]))
+    return None
+
+
+def _compared(test: ast.Compare, names: _Names) -> bool | None:
+    left, right = _platform_text(test.left, names), _platform_text(test.comparators[0], names)
+    operator = test.ops[0]
+    if right is not None and left is None and isinstance(operator, ast.In):
+        wanted = _literal(test.left)
+        return any(text in right for text in wanted) if wanted else None
+    if left is None:
+        return None
+    wanted = _literal(test.comparators[0])
+    if not wanted:
+        return None
+    if isinstance(operator, ast.Eq | ast.In):
+        return left in wanted
+    if isinstance(operator, ast.NotEq | ast.NotIn):
+        return left not in wanted
+    return None
+
+
+def _platform_text(node: ast.expr, names: _Names = MappingProxyType({})) -> str | None:
+    if isinstance(node, ast.Name) and names.get(node.id, ()) in _PLATFORMS:
+        return names[node.id][0]
+    text = ast.unparse(node)
+    lowered = text.removesuffix(".lower()")
+    if lowered in _HERE:
+        return _HERE[lowered].lower() if lowered != text else _HERE[lowered]
+    return {"platform": "linux", "_platform": "linux", "system()": "Linux"}.get(text)
+
+
+def _leaves(body: Sequence[ast.stmt]) -> bool:
+    return isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+
+
+_SWALLOWED = frozenset(
+    {"OSError", "ImportError", "Exception", "BaseException", "AttributeError", "FileNotFoundError"}
+    | {"IOError", "EnvironmentError", "ModuleNotFoundError", "ValueError", "RuntimeError"}
+)
+
+
+def _is_swallowed(node: ast.Try) -> bool:
+    """Whether a failure inside of a `try` is caught, and none of what catches it raises."""
+    for handler in node.handlers:
+        names = {"OSError"} if handler.type is None else {one.split(".")[-1] for one in _names(handler.type)}
+        own = {name for name in names if name not in _SWALLOWED}
+        if (names & _SWALLOWED or own) and not _raises_anywhere(handler.body):
+            return True
+    return False
+
+
+def _names(node: ast.expr) -> list[str]:
+    members = node.elts if isinstance(node, ast.Tuple) else [node]
+    return [ast.unparse(one) for one in members]
+
+
+def _raises_anywhere(body: Sequence[ast.stmt]) -> bool:
+    exits = ("sys.exit", "exit", "os._exit")
+    return any(
+        isinstance(inner, ast.Raise) or (isinstance(inner, ast.Call) and ast.unparse(inner.func) in exits)
+        for node in body
+        for inner in ast.walk(node)
+    )
+
+
+class _Walk:
+    """The statements of one activation, in order, with what is known of its names."""
+
+    def __init__(self, run: _Run, scope: _Scope, frame: _Frame, reach: Reach, depth: int) -> None:
+        self.run = run
+        self.scope = scope
+        self.frame = frame
+        self.reach = reach
+        self.depth = depth
+        self.swallowed = 0
+        self.may_raise = frame.raises
+        self.assigned = ""
+        self.group = frame.module
+        self.returned: list[str] = []
+
+    # -- statements
+
+    def statements(self, body: Sequence[ast.stmt]) -> bool:
+        """Run statements; whether what follows them cannot happen, as far as that is known."""
+        for node in body:
+            self.statement(node)
+            if isinstance(node, ast.If) and self._is_true(node.test) and _leaves(node.body):
+                return True
+        return False
+
+    def _is_true(self, test: ast.expr) -> bool:
+        known = isinstance(test, ast.Name) and self.frame.names.get(test.id) == (_TRUE,)
+        return known or _decided(test, self.frame.names) is True
+
+    def statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in node.decorator_list:
+                self.values(decorator)
+        elif isinstance(node, ast.ClassDef):
+            self.statements([one for one in node.body if not isinstance(one, ast.FunctionDef)])
+        elif isinstance(node, ast.If):
+            self._if(node)
+        elif isinstance(node, ast.Try):
+            self._try(node)
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            self._bind(node.target, self.values(node.iter))
+            self.statements([*node.body, *node.orelse])
+        elif isinstance(node, ast.While):
+            self.values(node.test)
+            self.statements([*node.body, *node.orelse])
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            suppressed = any("suppress" in ast.unparse(item.context_expr) for item in node.items)
+            for item in node.items:
+                self.values(item.context_expr)
+            self.swallowed += suppressed
+            self.statements(node.body)
+            self.swallowed -= suppressed
+        else:
+            self._simple(node)
+
+    def _if(self, node: ast.If) -> None:
+        decided = _decided(node.test, self.frame.names)
+        if decided is None:
+            self.values(node.test)
+        if decided is not False:
+            self.statements(node.body)
+        if decided is not True:
+            self.statements(node.orelse)
+
+    def _try(self, node: ast.Try) -> None:
+        swallowed = _is_swallowed(node)
+        self.swallowed += swallowed
+        self.statements(node.body)
+        self.swallowed -= swallowed
+        for handler in node.handlers:
+            self.statements(handler.body)
+        self.statements([*node.orelse, *node.finalbody])
+
+    def _simple(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Assign):
+            self._assign(node.targets, node.value)
+        elif isinstance(node, ast.AnnAssign | ast.AugAssign) and node.value is not None:
+            self._assign([node.target], node.value, more=isinstance(node, ast.AugAssign))
+        elif isinstance(node, ast.Return) and node.value is not None:
+            self.returned += self.values(node.value)
+        else:
+            for value in ast.iter_child_nodes(node):
+                if isinstance(value, ast.expr):
+                    self.values(value)
+
+    def _assign(self, targets: Sequence[ast.expr], value: ast.expr, *, more: bool = False) -> None:
+        before, self.assigned = self.assigned, ast.unparse(targets[0])
+        texts = self.values(value)
+        self.assigned = before
+        for target in targets:
+            self._bind(target, texts, more=more)
+
+    def _bind(self, target: ast.expr, texts: Sequence[str], *, more: bool = False) -> None:
+        if isinstance(target, ast.Name):
+            known = self.frame.names.get(target.id, ())
+            joined = tuple(dict.fromkeys([*known, *texts] if more or self.swallowed or texts else known))
+            self.frame.names[target.id] = joined[:_MOST_NAMES] if more or texts else known
+            if texts and not more:
+                self.frame.names[target.id] = tuple(dict.fromkeys([*texts, *known]))[:_MOST_NAMES]
+        elif isinstance(target, ast.Tuple | ast.List):
+            for one in target.elts:
+                self._bind(one, texts, more=more)
+
+    # -- expressions
+
+    def values(self, node: ast.expr | None) -> list[str]:
+        """The texts that an expression may be, flat; what it calls happens."""
+        if node is None or self.depth > _DEPTH:
+            return []
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        found = list(method(node)) if method else self._children(node)
+        return list(dict.fromkeys(found))[:_MOST_NAMES]
+
+    def _children(self, node: ast.AST) -> list[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.values(child)
+        return []
+
+    def _constant(self, node: ast.Constant) -> list[str]:
+        if node.value is True:
+            return [_TRUE]
+        return [node.value] if isinstance(node.value, str) and len(node.value) < 200 else []
+
+    def _name(self, node: ast.Name) -> Sequence[str]:
+        return self.frame.names.get(node.id) or self.scope.constants.get(node.id) or self._imported(node.id)
+
+    def _imported(self, name: str) -> Sequence[str]:
+        module, attribute = self.scope.imported.get(name, ("", ""))
+        path = self.run.modules.path(module) if attribute else None
+        scope = self.run.scopes.get(path) if path else None
+        return scope.constants.get(attribute, ()) if scope else ()
+
+    def _attribute(self, node: ast.Attribute) -> Sequence[str]:
+        """A module's constant, or one of a class: all of a module's classes share their names here."""
+        if not isinstance(node.value, ast.Name):
+            return self._children(node)
+        if (here := _platform_text(node)) is not None:
+            return (here,)
+        module, attribute = self.scope.imported.get(node.value.id, ("", ""))
+        path = self.run.modules.path(f"{module}.{attribute}" if attribute else module)
+        if path is not None:
+            scope = self.run.scopes.get(path)
+            return scope.constants.get(node.attr, ()) if scope else ()
+        if node.value.id in ("self", "cls") or node.value.id in self.scope.classes:
+            return self.scope.constants.get(node.attr, ())
+        return ()
+
+    def _tuple(self, node: ast.Tuple | ast.List | ast.Set) -> list[str]:
+        return [text for one in node.elts for text in self.values(one)]
+
+    _list = _set = _tuple
+
+    def _starred(self, node: ast.Starred) -> list[str]:
+        return self.values(node.value)
+
+    def _dict(self, node: ast.Dict) -> list[str]:
+        return [text for one in node.values for text in self.values(one)]
+
+    def _boolop(self, node: ast.BoolOp) -> list[str]:
+        return [text for one in node.values for text in self.values(one)]
+
+    def _ifexp(self, node: ast.IfExp) -> list[str]:
+        decided = _decided(node.test, self.frame.names)
+        if decided is None:
+            self.values(node.test)
+        first = self.values(node.body) if decided is not False else []
+        return first + (self.values(node.orelse) if decided is not True else [])
+
+    def _joinedstr(self, node: ast.JoinedStr) -> list[str]:
+        texts = [""]
+        for part in node.values:
+            inner = part.value if isinstance(part, ast.FormattedValue) else part
+            found = self.values(inner)
+            if not found:
+                return []
+            texts = [first + second for first in texts for second in found][:_MOST_NAMES]
+        return texts
+
+    def _binop(self, node: ast.BinOp) -> list[str]:
+        left, right = self.values(node.left), self.values(node.right)
+        if isinstance(node.op, ast.Mod):
+            return [text.replace("%s", one) for text in left for one in right if text.count("%") == 1]
+        if isinstance(node.op, ast.Add):
+            lists = ast.List | ast.Tuple | ast.ListComp
+            if isinstance(node.left, lists) or isinstance(node.right, lists):
+                return left + right
+            return [first + second for first in left for second in right]
+        return []
+
+    def _subscript(self, node: ast.Subscript) -> list[str]:
+        here = _platform_text(node.slice)
+        if here is not None and isinstance(node.value, ast.Dict):
+            chosen = [
+                value
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
+                if key is not None and here in _literal(key)
+            ]
+            return [text for value in chosen for text in self.values(value)]
+        self.values(node.slice)
+        return self.values(node.value)
+
+    def _listcomp(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> list[str]:
+        for one in node.generators:
+            self._bind(one.target, self.values(one.iter))
+        return self.values(node.elt)
+
+    _generatorexp = _setcomp = _listcomp
+
+    def _lambda(self, node: ast.Lambda) -> list[str]:
+        return []
+
+    def _yield(self, node: ast.Yield) -> list[str]:
+        self.returned += self.values(node.value)
+        return []
+
+    def _yieldfrom(self, node: ast.YieldFrom) -> list[str]:
+        self.returned += self.values(node.value)
+        return []
+
+    def _namedexpr(self, node: ast.NamedExpr) -> list[str]:
+        texts = self.values(node.value)
+        self._bind(node.target, texts)
+        return texts
+
+    def _await(self, node: ast.Await) -> list[str]:
+        return self.values(node.value)
+
+    def _call(self, node: ast.Call) -> list[str]:
+        if (here := _platform_text(node)) is not None:
+            return [here]
+        name = _called(node.func)
+        arguments = [self.values(one) for one in node.args]
+        keywords = {one.arg: self.values(one.value) for one in node.keywords}
+        first = arguments[0] if arguments else next(iter(keywords.values()), [])
+        if isinstance(node.func, ast.Attribute):
+            self.values(node.func.value)
+        if name == "find_library":
+            names = [text for text in first if _PROGRAM.match(text)]
+            self._met(node, LoadKind.LIBRARY, names)
+            return [_FOUND + text for text in names] + self._own(node, arguments, keywords)
+        before = len(self.run.events)
+        own = self._own(node, arguments, keywords)
+        if len(self.run.events) > before:
+            return own
+        if name in _LOADERS and not own:
+            self._loaded(
+                node, [text for part in arguments for text in part] if name in _NAME_LOADERS else first
+            )
+        elif name == "which" or not own:
+            self._other_call(node, name, arguments, first)
+        return own or self._passed_on(node, name, first)
+
+    def _passed_on(self, node: ast.Call, name: str, first: list[str]) -> list[str]:
+        """What calls that change little give back: `os.path.join(..., "libx.so")`, `"lib{}.so".format(x)`."""
+        if name == "format" and isinstance(node.func, ast.Attribute):
+            texts = self.values(node.func.value)
+            return [re.sub(r"\{\w*\}", one, text) for text in texts for one in first if text.count("{") == 1]
+        if name == "join":
+            return self.values(node.args[-1]) if node.args else []
+        if name in ("append", "extend") and isinstance(node.func, ast.Attribute):
+            self._bind(node.func.value, first, more=True)
+        elif name in _PASSING:
+            return [text for one in node.args for text in self.values(one)] or (
+                self.values(node.func.value) if isinstance(node.func, ast.Attribute) else []
+            )
+        if name in ("get", "getenv", "environ") and len(node.args) > 1:
+            return self.values(node.args[1])
+        return []
+
+    def _loaded(self, node: ast.Call, texts: Sequence[str]) -> None:
+        """`CDLL(text)`: a file's name, or for cffi also a library's."""
+        files = [match[1] for text in texts if (match := _LIBRARY_FILE.match(text)) and "/" not in text]
+        plain = [
+            text
+            for text in texts
+            if _called(node.func) in _NAME_LOADERS
+            and _PROGRAM.match(text)
+            and not re.search(r"\.(so|dll|dylib)\b", text)
+        ]
+        found = [text[1:] for text in texts if text.startswith(_FOUND)]
+        if files:
+            self._met(node, LoadKind.FILE, files)
+        if plain or found:
+            self._met(node, LoadKind.LIBRARY, [*plain, *found])
+
+    def _other_call(
+        self, node: ast.Call, name: str, arguments: Sequence[list[str]], first: list[str]
+    ) -> None:
+        if name == "require_version" and len(arguments) == 2 and arguments[1]:
+            names = [f"{one}-{arguments[1][0]}.typelib" for one in first]
+            self._met(node, LoadKind.TYPELIB, names)
+        elif name == "which" or name in _EXECUTORS:
+            self._met(node, LoadKind.PROGRAM, [text for text in first if _PROGRAM.match(text)])
+        elif name in _RUNNERS and (
+            name == "Popen" or "subprocess" in ast.unparse(node.func) or "asyncio" in ast.unparse(node.func)
+        ):
+            self._met(node, LoadKind.PROGRAM, self._started(node))
+
+    def _started(self, node: ast.Call) -> list[str]:
+        if not node.args:
+            return []
+        command = node.args[0]
+        if isinstance(command, ast.List | ast.Tuple):
+            texts = self.values(command.elts[0]) if command.elts else []
+        else:
+            texts = [text.split()[0] for text in self.values(command)[:1] if text.split()]
+        return [text for text in texts if _PROGRAM.match(text)]
+
+    def _own(
+        self, node: ast.Call, arguments: Sequence[list[str]], keywords: Mapping[str | None, list[str]]
+    ) -> list[str]:
+        """Run a function of the package itself; what it gives back."""
+        found = self._function(node.func)
+        if found is None:
+            return []
+        scope, function, is_method = found
+        given = _given(function, node, arguments, keywords, skip=is_method)
+        key = (id(function), tuple(sorted(given.items())))
+        if key in self.run.done or self.depth >= _DEPTH:
+            return []
+        self.run.done.add(key)
+        self.run.walked.add(id(function))
+        names = {**given, **dict(_defaults(function, given))}
+        frame = _Frame(scope.path, function.name, _raises(function.body), names)
+        inner = _Walk(self.run, scope, frame, self.reach, self.depth + 1)
+        inner.swallowed = self.swallowed
+        inner.group = f"{self.group}:{self.assigned or node.lineno}"
+        inner.may_raise = frame.raises or self.may_raise
+        inner.statements(function.body)
+        return inner.returned
+
+    def _function(self, node: ast.expr) -> tuple[_Scope, _Function, bool] | None:
+        if isinstance(node, ast.Name):
+            return self._by_name(self.scope, node.id, 0)
+        if isinstance(node, ast.Attribute):
+            if isinstance(node.value, ast.Name):
+                module, attribute = self.scope.imported.get(node.value.id, ("", ""))
+                full = f"{module}.{attribute}" if attribute else module
+                path = self.run.modules.path(full)
+                scope = self.run.scope(path) if path else None
+                if scope is not None:
+                    return self._by_name(scope, node.attr, 0)
+                if node.value.id in ("self", "cls") and node.attr in self.scope.functions:
+                    return self.scope, self.scope.functions[node.attr], True
+            full = ast.unparse(node)
+            module, _, name = full.rpartition(".")
+            path = self.run.modules.path(module) if re.fullmatch(r"[\w.]+", module) else None
+            scope = self.run.scope(path) if path else None
+            if scope is not None:
+                return self._by_name(scope, name, 0)
+        return None
+
+    def _by_name(self, scope: _Scope, name: str, hops: int) -> tuple[_Scope, _Function, bool] | None:
+        if name in scope.functions and name not in scope.classes:
+            return scope, scope.functions[name], False
+        if name in scope.classes:
+            for one in scope.classes[name].body:
+                if isinstance(one, ast.FunctionDef) and one.name == "__init__":
+                    return scope, one, True
+            return None
+        module, attribute = scope.imported.get(name, ("", ""))
+        path = self.run.modules.path(module) if attribute else None
+        other = self.run.scope(path) if path and hops < 4 else None
+        return self._by_name(other, attribute, hops + 1) if other else None
+
+    # -- what is met
+
+    def _met(self, node: ast.Call, kind: LoadKind, names: Sequence[str]) -> None:
+        if not names:
+            return
+        is_silent = kind in (LoadKind.LIBRARY, LoadKind.PROGRAM) and _called(node.func) in (
+            "find_library",
+            "which",
+        )
+        swallowed = bool(self.swallowed) or is_silent
+        reach = self.reach
+        if swallowed and not self.may_raise:
+            reach = Reach.OPTIONAL
+        group = f"{self.group}:{self.assigned or node.lineno}" if self.depth < 2 else self.group
+        event = _Event(self.frame.module, node.lineno, kind, tuple(dict.fromkeys(names)), reach, group)
+        self.run.events.append(event)
+
+
+def _called(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id.lstrip("_") if isinstance(node, ast.Name) else ""
+
+
+def _given(
+    function: _Function,
+    node: ast.Call,
+    arguments: Sequence[list[str]],
+    keywords: Mapping[str | None, list[str]],
+    *,
+    skip: bool,
+) -> dict[str, tuple[str, ...]]:
+    """The texts that a call gives to a function's parameters."""
+    parameters = [one.arg for one in [*function.args.posonlyargs, *function.args.args]]
+    if skip or (parameters and parameters[0] in ("self", "cls")):
+        parameters = parameters[1:]
+    given = {name: tuple(texts) for name, texts in zip(parameters, arguments, strict=False) if texts}
+    if function.args.vararg is not None and len(arguments) > len(parameters):
+        rest = [text for part in arguments[len(parameters) :] for text in part]
+        given[function.args.vararg.arg] = tuple(rest)
+    given.update({name: tuple(texts) for name, texts in keywords.items() if name and texts})
+    return given
+
+
+# -- JavaScript -----------------------------------------------------------------------------------------
+
+_SCRIPT = re.compile(
+    r"(?:\bdlopen|\bffi\.Library|\bkoffi\.load|\bLibrary|\bopen)\(\s*(?:\w+\s*,\s*)?[\"']"
+    r"((?:lib)?[\w+.-]+?(?:\.so[.\d]*)?)[\"']"
+)
+
+
+def read_script_loads(path: str, text: str) -> Iterator[Load]:
+    """The libraries that a JavaScript file opens by name."""
+    if "dlopen" not in text and "ffi" not in text:
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in _SCRIPT.findall(line) if len(line) < 2000 else ():
+            if name.startswith("lib") and ".so" in name:
+                yield Load(path=path, line=number, kind=LoadKind.FILE, names=(name,), reach=Reach.USE)

@@ -1,0 +1,360 @@
+"""What language packages need of the system and do not find: the verdict over facts alone.
+
+Owns when a library, program, typelib or symbol version counts as there, and when its absence is an error or
+a note. Nothing is read or asked here: needs, names and versions come in as values, and which package to add
+is `providers`' to choose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cape.analysis.loads import stem
+from cape.analysis.needs import ElfNeeds, Load, LoadKind, PackageNeeds, Reach
+from cape.environment.drivers import is_driver_library
+from cape.names import System
+
+DEDICATED_MODULES = 120
+"""A package with more Python modules than this is about more than the one thing that it loads."""
+
+_C_LIBRARY = re.compile(
+    r"(?:libc|libm|libpthread|libdl|librt|libutil|libresolv|libmvec|libnsl|libanl|libcrypt|ld-linux[\w-]*)"
+    r"\.so\.\d+\Z"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """A locked package and what it needs. `reachable` are the names of the packages it brings, itself too."""
+
+    name: str
+    version: str
+    source: str
+    needs: PackageNeeds
+    is_pure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """Something that is not there. `names` are alternatives, the most likely first.
+
+    `kind` is `needed` for a library that a file is linked with, else what is looked for by name; `path` the
+    file (and for code the line) that needs it; `is_error` whether the package cannot work without it.
+    """
+
+    package: str
+    source: str
+    kind: str
+    names: tuple[str, ...]
+    path: str
+    is_error: bool
+
+    @property
+    def name(self) -> str:
+        """The first name, as people write it: `libmagic.so`."""
+        return shown(self.names[0])
+
+
+def shown(name: str) -> str:
+    """A name for people: `*magic` is a library `libmagic`, a typelib its namespace."""
+    return f"lib{name[1:].removeprefix('lib')}" if name.startswith("*") else name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooNew:
+    """A file that needs a newer symbol version than the environment's library has."""
+
+    package: str
+    source: str
+    library: str
+    wanted: str
+    has: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """All that was found; `notes` are sentences that no package would help with."""
+
+    missing: tuple[Missing, ...] = ()
+    too_new: tuple[TooNew, ...] = ()
+    foreign: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provided:
+    """What the environment has, as questions.
+
+    `has` says whether the environment's system packages have a file of that name, among libraries,
+    programs and typelibs; `beginning` gives the names among all packages of the archive that begin so and
+    are in the environment. `versions` are the symbol versions that a library defines (empty: not known).
+    """
+
+    system: System
+    has: Callable[[str], bool]
+    beginning: Callable[[str], Iterable[str]]
+    glibc: str | None
+    versions: Callable[[str], frozenset[str]]
+
+
+def examine(packages: Sequence[Examined], provided: Provided) -> Findings:
+    """Hold what all language packages of an environment need against what there is."""
+    return _Examination(packages, provided).findings()
+
+
+class _Examination:
+    def __init__(self, packages: Sequence[Examined], provided: Provided) -> None:
+        self.packages = packages
+        self.provided = provided
+        self.libraries = {name for one in packages for name in one.needs.libraries}
+        self.libraries |= {elf.soname for one in packages for elf in one.needs.elf if elf.soname}
+        self.programs = {name for one in packages for name in one.needs.programs}
+
+    def findings(self) -> Findings:
+        missing = [row for one in self.packages for row in (*self._unlinked(one), *self._unloaded(one))]
+        too_new = [row for one in self.packages for row in self._too_new(one)]
+        foreign = [row for one in self.packages for row in self._foreign(one)]
+        notes = [note for one in self.packages for note in self._notes(one)]
+        return Findings(
+            missing=tuple(missing), too_new=tuple(too_new), foreign=tuple(foreign), notes=tuple(notes)
+        )
+
+    # -- linked libraries
+
+    def _unlinked(self, one: Examined) -> Iterator[Missing]:
+        """The libraries that a package's files name and nobody has; one row each, an error if one is."""
+        main = _main_files(one.needs)
+        found: dict[str, tuple[str, bool]] = {}
+        for elf in one.needs.elf:
+            for library in elf.needed:
+                if self._has_library(library):
+                    continue
+                path, is_error = found.get(library, (elf.path, False))
+                if elf.path in main and not is_error:
+                    path, is_error = elf.path, True
+                found[library] = (path, is_error)
+        for library, (path, is_error) in sorted(found.items()):
+            yield Missing(
+                package=one.name,
+                source=one.source,
+                kind="needed",
+                names=(library,),
+                path=path,
+                is_error=is_error,
+            )
+
+    def _has_library(self, name: str) -> bool:
+        return (
+            name in self.libraries
+            or self.provided.has(name)
+            or is_driver_library(name)
+            or bool(_C_LIBRARY.match(name) and self.provided.glibc)
+        )
+
+    # -- by name
+
+    def _unloaded(self, one: Examined) -> Iterator[Missing]:
+        lacking = [load for load in one.needs.loads if not any(map(self._is_there(load), load.names))]
+        words = frozenset(one.needs.described)
+        required = [load for load in lacking if _is_required(load, words)]
+        for load in lacking:
+            yield _missing(one, load, is_error=load in required)
+
+    def _is_there(self, load: Load) -> Callable[[str], bool]:
+        if load.kind is LoadKind.PROGRAM:
+            return lambda name: name in self.programs or self.provided.has(name)
+        if load.kind is LoadKind.TYPELIB:
+            return self.provided.has
+        return self._has_named
+
+    def _has_named(self, name: str) -> bool:
+        """Whether `libmagic.so.1`, or for `*magic` any `libmagic.so`, is there, or a wheel's own build."""
+        if not name.startswith("*"):
+            return self._has_library(name) or self._has_own(stem(name))
+        bare = name[1:]
+        return (
+            any(is_version_of(found, bare) for found in self.provided.beginning(f"lib{bare}.so"))
+            or bool(_C_LIBRARY.match(f"lib{bare}.so.6") and self.provided.glibc)
+            or self._has_own(stem(bare))
+        )
+
+    def _has_own(self, wanted: str) -> bool:
+        return any(stem(re.split(r"[-_]", name.removeprefix("lib"))[0]) == wanted for name in self.libraries)
+
+    # -- versions, machines, tags
+
+    def _too_new(self, one: Examined) -> Iterator[TooNew]:
+        worst: dict[str, TooNew] = {}
+        main = _main_files(one.needs)
+        for elf in one.needs.elf:
+            for library, version in elf.versions if elf.path in main else ():
+                row = self._checked(one, elf, library, version)
+                if row and (library not in worst or _key(row.wanted) > _key(worst[library].wanted)):
+                    worst[library] = row
+        yield from worst.values()
+
+    def _checked(self, one: Examined, elf: ElfNeeds, library: str, version: str) -> TooNew | None:
+        """A version that the environment's library does not have; one of a wheel's own is its own affair."""
+        family, _, number = version.partition("_")
+        if library in self.libraries or not number[:1].isdigit():
+            return None
+        if family == "GLIBC" and self.provided.glibc:
+            if _key(number) <= _key(self.provided.glibc):
+                return None
+            return self._row(one, elf, library, version, self.provided.glibc)
+        if family in ("GLIBCXX", "CXXABI", "GCC"):
+            known = self.provided.versions(library)
+            if not known or version in known:
+                return None
+            newest = max((text for text in known if text.startswith(family + "_")), key=_key, default="")
+            return self._row(one, elf, library, version, newest)
+        return None
+
+    def _row(self, one: Examined, elf: ElfNeeds, library: str, wanted: str, has: str) -> TooNew:
+        return TooNew(
+            package=one.name, source=one.source, library=library, wanted=wanted, has=has, path=elf.path
+        )
+
+    def _foreign(self, one: Examined) -> Iterator[tuple[str, str]]:
+        """An extension for another kind of machine, where there is none for this one."""
+        extensions = [elf for elf in one.needs.elf if elf.role == "extension"]
+        if extensions and all(elf.is_foreign for elf in extensions):
+            yield one.name, extensions[0].path
+
+    def _notes(self, one: Examined) -> Iterator[str]:
+        promised = one.needs.glibc_promised
+        if promised is None:
+            return
+        numbers = [
+            version.removeprefix("GLIBC_")
+            for elf in one.needs.elf
+            for _, version in elf.versions
+            if version.startswith("GLIBC_") and version[6:7].isdigit()
+        ]
+        newest = max(numbers, key=_key, default=promised)
+        if _key(newest) > _key(promised):
+            yield (
+                f"the tag of `{one.name}` {one.version} says that glibc {promised} is enough, "
+                f"and it needs {newest}"
+            )
+        if one.needs.unread:
+            yield f"`{one.name}` has {one.needs.unread} files too large to be looked into"
+
+
+def _missing(one: Examined, load: Load, *, is_error: bool) -> Missing:
+    return Missing(
+        package=one.name,
+        source=one.source,
+        kind=str(load.kind),
+        names=load.names,
+        path=f"{load.path}:{load.line}",
+        is_error=is_error,
+    )
+
+
+def _is_required(load: Load, words: frozenset[str]) -> bool:
+    """Whether a package cannot do what it is for without a name.
+
+    What an import fails without is. What only some call fails without is when the package's own description
+    speaks of it.
+    """
+    if load.reach is Reach.IMPORT:
+        return load.kind is not LoadKind.PROGRAM or _is_described(load, words)
+    return load.reach is Reach.USE and _is_described(load, words)
+
+
+def _is_described(load: Load, words: frozenset[str]) -> bool:
+    for name in load.names:
+        bare = stem(name.lstrip("*"))
+        if len(bare) > 2 and not words.isdisjoint((bare, f"lib{bare}", name.lstrip("*").lower())):
+            return True
+    return False
+
+
+def is_version_of(file: str, bare: str) -> bool:
+    """Whether a file is one of the library that `find_library(bare)` is asked for."""
+    return re.fullmatch(rf"lib{re.escape(bare)}\.so(\.\d+)*", file) is not None
+
+
+def _main_files(needs: PackageNeeds) -> frozenset[str]:
+    """What an interpreter imports, or a user starts, and the package's own libraries that these need.
+
+    The rest are plug-ins that something may load, or may not. A package with nothing to import or start
+    is there for its libraries.
+    """
+    roots = [elf for elf in needs.elf if elf.role != "library" and not _is_plug_in(elf.path)]
+    if not roots:
+        roots = [elf for elf in needs.elf if not _is_plug_in(elf.path)]
+    by_name: dict[str, ElfNeeds] = {}
+    for elf in needs.elf:
+        by_name.setdefault(elf.soname or "", elf)
+        by_name.setdefault(elf.path.rpartition("/")[2], elf)
+    seen = {elf.path for elf in roots}
+    waiting = list(roots)
+    while waiting:
+        for library in waiting.pop().needed:
+            found = by_name.get(library)
+            if found is not None and found.path not in seen:
+                seen.add(found.path)
+                waiting.append(found)
+    return frozenset(seen)
+
+
+_PLUG_IN = re.compile(
+    r"/(?:plugins|qml|drivers|modules|backends|dri|libexec|tests?|testing|examples?)/", re.I
+)
+
+
+def _is_plug_in(path: str) -> bool:
+    return _PLUG_IN.search(path.partition("site-packages")[2]) is not None
+
+
+def _key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+# -- which package to add -------------------------------------------------------------------------------
+
+
+def best_provider(
+    name: str, owners: Sequence[str], needed_by: Mapping[str, int] | Callable[[str], int]
+) -> str | None:
+    """The package to add for a file: the real one of that soname, then the one that most others need.
+
+    >>> best_provider("libGL.so.1", ["libgl4es0", "libgl1", "libgl1-dbg"], {})
+    'libgl1'
+    >>> best_provider("libmagic.so.1", ["libmagic1t64", "libmagic-dev"], {})
+    'libmagic1t64'
+    """
+    asked = needed_by.get if isinstance(needed_by, Mapping) else needed_by
+
+    def order(package: str) -> tuple[int, int, int, int, str]:
+        return (
+            0 if package in _conventional(name) else 1,
+            1 if _ASIDE.search(package) else 0,
+            -(asked(package) or 0),
+            len(package),
+            package,
+        )
+
+    return min(owners, key=order, default=None)
+
+
+_ASIDE = re.compile(r"-(?:dev|dbg|dbgsym|doc|udeb|cross|mingw-w64|testing|tests|headless|minimal)\b|-cross$")
+
+
+def _conventional(soname: str) -> tuple[str, ...]:
+    """What Debian would call the package of a soname: `libmagic1`, and after the change of `time_t`.
+
+    >>> _conventional("libSDL2-2.0.so.0")
+    ('libsdl2-2.0-0', 'libsdl2-2.0-0t64')
+    """
+    match = re.fullmatch(r"(.+?)\.so\.([\d.]+)", soname)
+    if match is None:
+        return ()
+    base = match[1].lower().replace("_", "-")
+    dash = "-" if base[-1].isdigit() else ""
+    return (f"{base}{dash}{match[2]}", f"{base}{dash}{match[2]}t64")

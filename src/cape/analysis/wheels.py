@@ -1,0 +1,295 @@
+"""Reading what a wheel, or an npm package, needs of the system, from the artifact itself.
+
+Owns which files of an artifact are looked into, and what is taken from each. Nothing is unpacked, imported
+or run; a damaged file among them is passed over, since unpacking tells of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.needs import ElfNeeds, Load, PackageNeeds
+from cape.environment.relocation import elf_facts
+from cape.environment.relocation.elf import MACHINES, DamagedElf, machine_of, read_elf
+from cape.environment.relocation.facts import ElfKind
+from cape.errors import StateError
+from cape.names import System
+
+LARGEST_MEMBER_BYTES = 400 << 20
+_LARGEST_SCRIPT_BYTES = 2 << 20
+_LARGEST_METADATA_BYTES = 1 << 20
+_LITERAL = re.compile(rb"(?<=\0)(lib[A-Za-z0-9_+.-]{1,48}\.so(?:\.\d+){0,3})\0")
+_MOST_LITERALS = 60
+_DATA = re.compile(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.+)\Z")
+_MANYLINUX = re.compile(r"manylinux(?:_(\d+)_(\d+)|(1|2010|2014))_")
+_LEGACY = {"1": "2.5", "2010": "2.12", "2014": "2.17"}
+_WORD = re.compile(r"[a-z][a-z0-9_+-]{2,30}")
+
+
+class CannotBeRead(StateError):
+    """An artifact that is no archive of its kind."""
+
+    slug = "cannot-be-read"
+
+
+def wheel_needs(
+    stream: IO[bytes],
+    file_name: str,
+    system: System,
+    *,
+    python: str,
+    largest_bytes: int = LARGEST_MEMBER_BYTES,
+) -> PackageNeeds:
+    """What a wheel needs on a system. Raises `CannotBeRead`, and what reading the stream raises.
+
+    `stream` can seek; of a remote file only what is asked for needs to be brought. Members that are larger
+    than `largest_bytes` are counted, and not read.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return _Wheel(archive, file_name, system, python, largest_bytes).needs()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CannotBeRead("the wheel cannot be read", where=file_name) from error
+
+
+class _Wheel:
+    """One opened wheel."""
+
+    def __init__(
+        self, archive: zipfile.ZipFile, file_name: str, system: System, python: str, largest_bytes: int
+    ) -> None:
+        self.archive = archive
+        self.file_name = file_name
+        self.system = system
+        self.site = f"lib/python{python}/site-packages"
+        self.largest_bytes = largest_bytes
+        self.unread = 0
+
+    def needs(self) -> PackageNeeds:
+        members = [(one, self._placed(one.filename)) for one in self.archive.infolist() if not one.is_dir()]
+        elf = tuple(sorted(self._elf_files(members), key=lambda one: one.path))
+        loads = self._loads(members)
+        return PackageNeeds(
+            elf=elf,
+            loads=loads,
+            libraries=tuple(sorted({_base(path) for _, path in members if _is_library(path)})),
+            programs=self._programs(members),
+            described=self._described(members) if loads or any(one.literals for one in elf) else (),
+            glibc_promised=promised_glibc(self.file_name),
+            unread=self.unread,
+        )
+
+    def _placed(self, name: str) -> str:
+        match = _DATA.match(name)
+        if not match:
+            return f"{self.site}/{name}"
+        kind, rest = match.groups()
+        return {"scripts": f"bin/{rest}", "data": rest, "headers": f"include/{rest}"}.get(
+            kind, f"{self.site}/{rest}"
+        )
+
+    def _elf_files(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> Iterator[ElfNeeds]:
+        for info, path in members:
+            if not _may_be_elf(path) or info.file_size < 64:
+                continue
+            with self.archive.open(info) as member:
+                head = member.read(64)
+                if machine_of(head) is None:
+                    continue
+                if info.file_size > self.largest_bytes:
+                    self.unread += 1
+                    continue
+                data = head + member.read()
+            if found := elf_needs(data, path, self.system):
+                yield found
+
+    def _loads(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[Load, ...]:
+        prefix = f"{self.site}/"
+        sources = {
+            path.removeprefix(prefix): self.archive.read(info)
+            for info, path in members
+            if path.endswith(".py")
+            and path.startswith(prefix)
+            and info.file_size <= _LARGEST_SCRIPT_BYTES
+            and not _IS_TEST.search(path)
+        }
+        return read_loads(sources, _tops(sources))
+
+    def _programs(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
+        found = {_base(path) for _, path in members if path.startswith("bin/")}
+        for info, path in members:
+            if path.endswith(".dist-info/entry_points.txt"):
+                text = self.archive.read(info).decode("utf-8", "replace")
+                found.update(re.findall(r"^([\w.-]+)\s*=", text, re.MULTILINE))
+        return tuple(sorted(found))
+
+    def _described(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
+        for info, path in members:
+            if path.endswith(".dist-info/METADATA") and info.file_size <= _LARGEST_METADATA_BYTES:
+                return words_of(self.archive.read(info).decode("utf-8", "replace"))
+        return ()
+
+
+_IS_TEST = re.compile(
+    r"(?:^|/)(?:tests?|testing|_?examples?|docs?|benchmarks?|demos?|samples?)/|/conftest\.py\Z"
+)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a description, sorted, without classifiers and the addresses in it."""
+    lines = (line for line in text.splitlines() if not line.startswith(("Classifier:", "Requires-Dist:")))
+    plain = re.sub(r"https?://\S+", " ", "\n".join(lines).lower())
+    return tuple(sorted(set(_WORD.findall(plain))))
+
+
+def promised_glibc(file_name: str) -> str | None:
+    """The newest glibc that a wheel's tags say to need, the least of them; None without such a tag.
+
+    >>> promised_glibc("a-1-cp313-cp313-manylinux2014_x86_64.manylinux_2_17_x86_64.whl")
+    '2.17'
+    """
+    found = [
+        f"{major}.{minor}" if major else _LEGACY[legacy]
+        for major, minor, legacy in _MANYLINUX.findall(file_name.replace(".", "_."))
+    ]
+    return min(found, key=lambda text: tuple(map(int, text.split("."))), default=None)
+
+
+def _tops(sources: Iterable[str]) -> Iterator[str]:
+    """The modules that people import: packages and modules at the top, and those of a namespace."""
+    paths = set(sources)
+    for path in sorted(paths):
+        parts = path.split("/")
+        if len(parts) == 1:
+            yield path.removesuffix(".py")
+        elif parts[-1] == "__init__.py" and len(parts) == 2:
+            yield parts[0]
+        elif len(parts) == 2 and f"{parts[0]}/__init__.py" not in paths:
+            yield f"{parts[0]}.{parts[1].removesuffix('.py')}"
+        elif len(parts) == 3 and parts[-1] == "__init__.py" and f"{parts[0]}/__init__.py" not in paths:
+            yield f"{parts[0]}.{parts[1]}"
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_library(path: str) -> bool:
+    name = _base(path)
+    return name.endswith(".so") or ".so." in name or name.endswith(".node")
+
+
+_TEXT = re.compile(
+    r"\.(py|pyi|txt|h|hpp|c|cpp|json|js|mjs|cjs|ts|map|md|html|css|png|jpg|svg|dat|csv|a|pyc|xml|yaml)\Z"
+)
+
+
+def _may_be_elf(path: str) -> bool:
+    return _is_library(path) or path.startswith("bin/") or not _TEXT.search(path)
+
+
+# -- ELF ------------------------------------------------------------------------------------------------
+
+
+def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
+    """What one ELF file needs; None for a file of no interest (static, symbols only, another C library)."""
+    machine = machine_of(data[:64])
+    if machine is None:
+        return None
+    role = _role(data, path)
+    if machine != MACHINES.get(system.machine):
+        return ElfNeeds(path=path, role=role, is_foreign=True)
+    facts = elf_facts(data, path, system)
+    if facts is None or facts.kind is ElfKind.STATIC:
+        return None
+    known = {*facts.needed, facts.soname, _base(path)}
+    literals = dict.fromkeys(name.decode("ascii") for name in _LITERAL.findall(data))
+    return ElfNeeds(
+        path=path,
+        role="program" if facts.kind is ElfKind.EXECUTABLE else role,
+        soname=facts.soname,
+        needed=facts.needed,
+        search_path=facts.search_path,
+        versions=_versions(data),
+        literals=tuple(name for name in literals if name not in known)[:_MOST_LITERALS],
+    )
+
+
+_EXTENSION = re.compile(r"\.(?:cpython-[\w-]+|abi3|[\w-]*linux-gnu)\.so\Z|\.node\Z")
+
+
+def _role(data: bytes, path: str) -> str:
+    if _EXTENSION.search(path):
+        return "extension"
+    if path.endswith(".so") and not _base(path).startswith("lib") and b"PyInit_" in data:
+        return "extension"
+    return "library"
+
+
+def _versions(data: bytes) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(dict.fromkeys(read_elf(data).version_needs()))
+    except DamagedElf:
+        return ()
+
+
+# -- npm ------------------------------------------------------------------------------------------------
+
+
+def tarball_needs(stream: IO[bytes], placement: str, system: System) -> PackageNeeds:
+    """What an npm package needs on a system. Raises `CannotBeRead`, and what reading the stream raises."""
+    elf: list[ElfNeeds] = []
+    loads: list[Load] = []
+    libraries: set[str] = set()
+    words: tuple[str, ...] = ()
+    try:
+        with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                path = f"{placement}/{member.name.partition('/')[2]}"
+                if _is_library(path):
+                    libraries.add(_base(path))
+                data = _member_bytes(archive, member, path)
+                if data.startswith(b"\x7fELF"):
+                    elf += filter(None, [elf_needs(data, path, system)])
+                elif path.endswith((".js", ".cjs", ".mjs")):
+                    loads += read_script_loads(path, data.decode("utf-8", "replace"))
+                elif path == f"{placement}/README.md":
+                    words = words_of(data.decode("utf-8", "replace"))
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise CannotBeRead("the package cannot be read", where=placement) from error
+    return PackageNeeds(
+        elf=tuple(sorted(_own_builds(elf), key=lambda one: one.path)),
+        loads=tuple(sorted(set(loads))),
+        libraries=tuple(sorted(libraries)),
+        described=words if loads or any(one.literals for one in elf) else (),
+    )
+
+
+def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bytes:
+    """A member, as far as it is of interest: all of a small script or a program, nothing of the rest."""
+    is_script = path.endswith((".js", ".cjs", ".mjs", ".md"))
+    if (is_script and member.size > _LARGEST_SCRIPT_BYTES) or member.size > LARGEST_MEMBER_BYTES:
+        return b""
+    if not is_script and not _may_be_elf(path):
+        return b""
+    stream = archive.extractfile(member)
+    if stream is None:
+        return b""
+    with contextlib.closing(stream):
+        head = stream.read(64)
+        return head + stream.read() if is_script or head.startswith(b"\x7fELF") else b""
+
+
+def _own_builds(elf: list[ElfNeeds]) -> list[ElfNeeds]:
+    """Without the builds for other machines that lie beside this one's."""
+    own = [one for one in elf if not one.is_foreign]
+    return own or elf

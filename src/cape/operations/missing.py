@@ -1,0 +1,561 @@
+"""What a lock's language packages need of the system and do not find, told when it is locked.
+
+`check_missing` looks into each new artifact once, holds its needs against the locked system packages, and
+raises `MissingLibrary` with the packages that would help. `mended` adds them to a manifest's text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cape.errors import CapeError, InputError
+from cape.lock.model import Lock
+from cape.manifest import Manifest
+from cape.names import Digest, System, write_atomically
+from cape.operations.project import Workshop
+from cape.sources.protocol import LockedPackage, Requirement, Source
+
+if TYPE_CHECKING:
+    from cape.analysis.missing import Findings, Missing, Provided, TooNew
+    from cape.analysis.needs import PackageNeeds
+    from cape.sources.debian.files import FileNames
+
+_log = logging.getLogger(__name__)
+
+WHOLE_BYTES = 96 << 20
+"""An artifact up to this size is fetched whole: sync will want it. Of a larger one only parts are read."""
+
+_LARGE_MEMBER_BYTES = 48 << 20
+_DEBIAN, _PYPI, _NPM = "debian", "pypi", "npm"
+WITHOUT = "without"
+"""The option of a requirement that names what it may lack."""
+
+_NOTES_SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addition:
+    """A system package that would help: who needs it, and for what."""
+
+    package: str
+    needed_by: str
+    library: str
+    environment: str | None = None
+
+    def question(self) -> str:
+        """What is asked before it is added."""
+        return f"{self.needed_by} needs {self.library}: add {self.package}?"
+
+
+class MissingLibrary(InputError):
+    """A language package needs a library, a program or a typelib that nothing in the environment has.
+
+    `additions` are the system packages that have what all of `also` lack too; empty when none is known.
+    """
+
+    slug = "missing-library"
+
+    additions: tuple[Addition, ...] = ()
+
+
+class TooOldLibrary(InputError):
+    """A language package needs a newer version of a library than the suite has."""
+
+    slug = "too-old-library"
+
+
+class WrongMachine(InputError):
+    """All that a language package would import is for another kind of machine."""
+
+    slug = "wrong-machine"
+
+
+def check_missing(
+    manifest: Manifest,
+    lock: Lock,
+    workshop: Workshop,
+    sources: Mapping[str, Source],
+    *,
+    dry_run: bool = False,
+) -> tuple[str, ...]:
+    """Sentences about what may be lacking. Raises `MissingLibrary`, `TooOldLibrary`, `WrongMachine`.
+
+    Each system with system packages of its own is looked at. What cannot be looked at is named.
+    """
+    notes: list[str] = []
+    errors: dict[str, InputError] = {}
+    additions: dict[str, Addition] = {}
+    for system in lock.systems:
+        rows = [row for row in lock.packages if system in row.systems and row.source in (_PYPI, _NPM)]
+        if not rows or not system.is_linux or not any(_is_libc(row, system) for row in lock.packages):
+            continue
+        one = _System(manifest, lock, workshop, sources, system, dry_run=dry_run)
+        found = one.findings(rows)
+        notes += one.notes(found)
+        for error, addition in one.errors(found):
+            errors.setdefault(error.fact, error)
+            if addition is not None:
+                additions.setdefault(addition.package, addition)
+    if errors:
+        system = next(system for system in lock.systems if system.is_linux)
+        least = _least(tuple(additions.values()), sources[_DEBIAN], system)
+        first, *others = errors.values()
+        first.also = tuple(others)
+        for error in errors.values():
+            if isinstance(error, MissingLibrary):
+                error.additions = least
+        raise next((one for one in errors.values() if isinstance(one, MissingLibrary)), first)
+    return tuple(dict.fromkeys(notes))
+
+
+def _least(additions: Sequence[Addition], source: Source, system: System) -> tuple[Addition, ...]:
+    """Without the packages that another one brings."""
+    from cape.sources.debian import DebianSource
+
+    if not isinstance(source, DebianSource):
+        return tuple(additions)
+    kept: list[Addition] = list(additions)
+    for one in additions:
+        others = [other.package for other in kept if other.package != one.package]
+        if any(one.package in source.leads_to(other, system) for other in others):
+            kept = [other for other in kept if other.package != one.package]
+    return tuple(kept)
+
+
+def _is_libc(row: LockedPackage, system: System) -> bool:
+    return (row.source, row.name) == (_DEBIAN, "libc6") and system in row.systems
+
+
+class _System:
+    """The check of one system of a lock."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        lock: Lock,
+        workshop: Workshop,
+        sources: Mapping[str, Source],
+        system: System,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self.manifest = manifest
+        self.lock = lock
+        self.workshop = workshop
+        self.sources = sources
+        self.system = system
+        self.dry_run = dry_run
+        self.debian = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
+        self.left: list[str] = []
+
+    # -- needs
+
+    def findings(self, rows: Sequence[LockedPackage]) -> Findings:
+        from cape.analysis.missing import Examined, examine
+
+        needs = Reader(self.workshop, self.system, self.sources, dry_run=self.dry_run).read(rows)
+        self.left = sorted({row.name for row in rows if row.artifact.digest not in needs})
+        examined = [
+            Examined(
+                name=row.name,
+                version=row.version,
+                source=row.source,
+                needs=needs[row.artifact.digest],
+            )
+            for row in rows
+            if row.artifact.digest in needs
+        ]
+        return examine(examined, self._provided())
+
+    def _provided(self) -> Provided:
+        from cape.analysis.missing import Provided
+        from cape.lock.platforms import platforms_of
+
+        (platform,) = platforms_of(self.debian.values(), [self.system])
+        return Provided(
+            system=self.system,
+            has=self._has,
+            beginning=self._beginning,
+            glibc=platform.glibc,
+            versions=self._versions,
+        )
+
+    @cached_property
+    def _names(self) -> FileNames | None:
+        """The archive's names; None when nobody has them."""
+        from cape.sources.debian import DebianSource
+
+        source = self.sources[_DEBIAN]
+        if not isinstance(source, DebianSource):
+            return None
+        try:
+            found = source.file_names(self.system)
+        except CapeError as error:
+            _log.debug("nobody can be asked who has a library: %s", error)
+            return None
+        return found
+
+    def _has(self, name: str) -> bool:
+        owners = self._names.owners(name) if self._names else ()
+        return any(owner in self.debian for owner in owners)
+
+    def _beginning(self, prefix: str) -> Iterable[str]:
+        listed = self._names.beginning(prefix) if self._names else {}
+        return [name for name, owners in listed.items() if any(owner in self.debian for owner in owners)]
+
+    def _versions(self, library: str) -> frozenset[str]:
+        """The symbol versions of a library of the locked system packages."""
+        owners = self._names.owners(library) if self._names else ()
+        row = next((self.debian[owner] for owner in owners if owner in self.debian), None)
+        if row is None:
+            return frozenset()
+        return VersionsRead(self.workshop, self.sources, dry_run=self.dry_run).of(row, library)
+
+    # -- what follows
+
+    def notes(self, found: Findings) -> Iterator[str]:
+        yield from found.notes
+        is_known = self._names is not None and self._names.is_known
+        optional = [row for row in found.missing if is_known and _is_worth_telling(row)]
+        told = list(dict.fromkeys(self._note(row) for row in optional))
+        yield from told[:_NOTES_SHOWN]
+        if len(told) > _NOTES_SHOWN:
+            yield f"and {len(told) - _NOTES_SHOWN} more names that language packages would load"
+        if self.left:
+            names = ", ".join(f"`{name}`" for name in self.left[:_NOTES_SHOWN])
+            yield f"whether {names} lack a library was not looked at: their artifacts are not at hand"
+
+    def _note(self, row: Missing) -> str:
+        helper = self._provider(row)
+        advice = f" (`{helper[1]}` has it)" if helper else ""
+        where = "a part of `{}`" if row.kind == "needed" else "`{}`"
+        return f"{where.format(row.package)} would use `{row.name}`{advice}"
+
+    def errors(self, found: Findings) -> Iterator[tuple[InputError, Addition | None]]:
+        for row in found.missing:
+            if self._is_error(row):
+                yield self._error(row)
+        for one in found.too_new:
+            yield self._too_old(one), None
+        for package, path in found.foreign:
+            fact = f"`{package}` is for another kind of machine: `{path}` is not for {self.system}"
+            yield WrongMachine(fact, where=self._where(package)), None
+
+    def _is_error(self, row: Missing) -> bool:
+        """An error counts where somebody could be asked, and the manifest does not allow the lack."""
+        if not row.is_error or self._names is None or not self._names.is_known:
+            return False
+        allowed = {name for one in self._bringing(row.package) for name in _without(one)}
+        return not (allowed & {*row.names, row.name, *(name.lstrip("*") for name in row.names)})
+
+    def _bringing(self, package: str) -> Iterator[Requirement]:
+        """The requirements that bring a language package."""
+        below = {row.name: row.dependencies for row in self.lock.packages if row.source != _DEBIAN}
+        for requirement in self.lock.requirements:
+            waiting = list(self.lock.roots.get(requirement.name, ()))
+            seen: set[str] = set()
+            while waiting:
+                name = waiting.pop()
+                if name not in seen:
+                    seen.add(name)
+                    waiting.extend(below.get(name, ()))
+            if requirement.source != _DEBIAN and package in seen:
+                yield requirement
+
+    def _where(self, package: str) -> str | None:
+        for one in self._bringing(package):
+            known = self.manifest.requirement(one.name)
+            if known is not None and known.where:
+                return known.where
+        return None
+
+    def _error(self, row: Missing) -> tuple[MissingLibrary, Addition | None]:
+        helper = self._provider(row)
+        name = helper[0] if helper else row.name
+        through = next(iter(self._bringing(row.package)), None)
+        brought = f" (`{through.name}` brings it)" if through and through.package != row.package else ""
+        fact = f"`{row.package}`{brought} needs `{name}`, which nothing in the environment has"
+        key = through.name if through else row.package
+        source = through.source if through else row.source
+        accepts = f'`{key} = {{ {source} = "*", without = ["{name}"] }}` does without it'
+        if helper is None:
+            hint = f"no package of the suite has it; {accepts}"
+            return MissingLibrary(fact, where=self._where(row.package), hint=hint), None
+        hint = f"`cape lock --fix` adds `{helper[1]}` to the manifest, which has it; {accepts}"
+        addition = Addition(
+            package=helper[1],
+            needed_by=row.package,
+            library=name,
+            environment=self.manifest.environment,
+        )
+        return MissingLibrary(fact, where=self._where(row.package), hint=hint), addition
+
+    def _too_old(self, one: TooNew) -> TooOldLibrary:
+        return TooOldLibrary(
+            f"`{one.package}` needs `{one.wanted}` of `{one.library}`, and the environment's has up to "
+            f"`{one.has or 'none'}`",
+            where=self._where(one.package),
+            hint="an older version of the package may need less; a newer suite has more",
+        )
+
+    def _provider(self, row: Missing) -> tuple[str, str] | None:
+        """The name to tell people, and the package that has it; the most used of all alternatives."""
+        from cape.analysis.missing import best_provider, shown
+
+        if self._names is None:
+            return None
+        offers: list[tuple[int, int, str, str]] = []
+        for at, name in enumerate(row.names):
+            for file, owners in self._files_for(name):
+                usable = [owner for owner in owners if self._exists(owner)]
+                if best := best_provider(file, usable, self._users):
+                    offers.append(
+                        (1 if best.endswith("-dev") else 0, -self._users(best), at, file + "\n" + best)
+                    )
+        if not offers:
+            return None
+        file, _, package = min(offers)[3].partition("\n")
+        return (file if row.kind != "typelib" else shown(file)), package
+
+    def _files_for(self, name: str) -> Iterator[tuple[str, Sequence[str]]]:
+        """The files that answer a name, with their owners: of any version for a starred one."""
+        from cape.analysis.missing import is_version_of
+
+        assert self._names is not None
+        if not name.startswith("*"):
+            yield name, self._names.owners(name)
+            return
+        found = self._names.beginning(f"lib{name[1:]}.so")
+        versions = [file for file in found if is_version_of(file, name[1:]) and file.count(".") < 4]
+        for file in sorted(versions, key=lambda file: (not file[-1].isdigit(), len(file))):
+            yield file, found[file]
+
+    def _exists(self, package: str) -> bool:
+        from cape.sources.debian import DebianSource
+
+        source = self.sources[_DEBIAN]
+        return isinstance(source, DebianSource) and source.named(package, self.system) is not None
+
+    def _users(self, package: str) -> int:
+        from cape.sources.debian import DebianSource
+
+        source = self.sources[_DEBIAN]
+        return source.users(package, self.system) if isinstance(source, DebianSource) else 0
+
+
+def _without(requirement: Requirement) -> list[str]:
+    return [part for part in requirement.options.get(WITHOUT, "").split(",") if part]
+
+
+def _is_worth_telling(row: Missing) -> bool:
+    """Programs of other machines, and the dozens of plug-ins that large packages have, are not."""
+    return row.kind in ("file", "library", "typelib") and not row.is_error
+
+
+# -- reading artifacts ----------------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads what artifacts need, each once: by what was kept, in the store, or from a registry."""
+
+    def __init__(
+        self, workshop: Workshop, system: System, sources: Mapping[str, Source], *, dry_run: bool
+    ) -> None:
+        self._workshop = workshop
+        self._system = system
+        self._sources = sources
+        self._dry_run = dry_run
+        self._kept = workshop.store.root / "indices" / "needs"
+
+    def read(self, rows: Sequence[LockedPackage]) -> dict[Digest, PackageNeeds]:
+        """The needs of all rows that can be looked at, by their artifacts' digests."""
+        found: dict[Digest, PackageNeeds] = {}
+        unknown: list[LockedPackage] = []
+        for row in rows:
+            known = self._remembered(row)
+            if known is not None:
+                found[row.artifact.digest] = known
+            elif _can_be_read(row):
+                unknown.append(row)
+        if unknown:
+            found |= self._read_new(unknown)
+        return found
+
+    def _read_new(self, rows: Sequence[LockedPackage]) -> dict[Digest, PackageNeeds]:
+        urls = self._locate(rows)
+        if not self._dry_run:
+            self._bring([row for row in rows if row.artifact.size_bytes <= WHOLE_BYTES], urls)
+        found: dict[Digest, PackageNeeds] = {}
+        progress = self._workshop.progress
+        progress.start("looking into packages", len(rows))
+        try:
+            for row in rows:
+                needs = self._read_one(row, urls.get(row.artifact.digest, ()))
+                if needs is not None:
+                    found[row.artifact.digest] = needs
+                progress.advance()
+        finally:
+            progress.finish()
+        return found
+
+    def _locate(self, rows: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
+        urls: dict[Digest, Sequence[str]] = {}
+        for name in sorted({row.source for row in rows}):
+            group = [row for row in rows if row.source == name and not self._is_at_hand(row)]
+            with contextlib.suppress(CapeError):
+                urls |= self._sources[name].locate(group) if group else {}
+        return urls
+
+    def _is_at_hand(self, row: LockedPackage) -> bool:
+        artifacts = self._workshop.store.artifacts
+        if self._dry_run:
+            return artifacts.has(row.artifact.digest)
+        return artifacts.find_elsewhere(row.artifact.digest, size_bytes=row.artifact.size_bytes)
+
+    def _bring(self, rows: Sequence[LockedPackage], urls: Mapping[Digest, Sequence[str]]) -> None:
+        from cape.operations.fetching import fetch_what_comes
+
+        fetch_what_comes([row for row in rows if row.artifact.digest in urls], urls, self._workshop)
+
+    def _read_one(self, row: LockedPackage, urls: Sequence[str]) -> PackageNeeds | None:
+        path = self._workshop.store.artifacts.path(row.artifact.digest)
+        try:
+            with open(path, "rb") as stream:
+                needs = _needs(row, stream, self._system)
+        except FileNotFoundError:
+            return self._read_remote(row, urls)
+        except CapeError as error:
+            _log.debug("`%s` cannot be looked into: %s", row.name, error)
+            return None
+        self._keep(row, needs)
+        return needs
+
+    def _read_remote(self, row: LockedPackage, urls: Sequence[str]) -> PackageNeeds | None:
+        """What parts of a large wheel say. It is kept: the digest of what they are parts of is known."""
+        import io
+
+        from cape.analysis.wheels import wheel_needs
+        from cape.operations.remote import RemoteFile
+
+        if not urls or row.source != _PYPI:
+            return None
+        stream = io.BufferedReader(RemoteFile(urls, row.artifact.size_bytes), 1 << 16)
+        try:
+            return wheel_needs(
+                stream,
+                _file_name(row),
+                self._system,
+                python=row.attributes.get("python", "3"),
+                largest_bytes=_LARGE_MEMBER_BYTES,
+            )
+        except CapeError as error:
+            _log.debug("`%s` cannot be looked into: %s", row.name, error)
+            return None
+
+    def _place(self, row: LockedPackage) -> str:
+        parts = [row.artifact.digest.hex, str(self._system), row.attributes.get("python", ""), row.placement]
+        return Digest.of_lines(parts).hex
+
+    def _remembered(self, row: LockedPackage) -> PackageNeeds | None:
+        from cape.analysis.needs import PackageNeeds
+
+        try:
+            return PackageNeeds.from_json(json.loads((self._kept / self._place(row)).read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    def _keep(self, row: LockedPackage, needs: PackageNeeds) -> None:
+        """Remember; a disk that has no room for it is told of by who needs it more."""
+        with contextlib.suppress(OSError):
+            self._kept.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._kept / self._place(row), json.dumps(needs.to_json()).encode())
+
+
+def _file_name(row: LockedPackage) -> str:
+    return row.artifact.location.rpartition("/")[2]
+
+
+def _can_be_read(row: LockedPackage) -> bool:
+    return row.source == _NPM or _file_name(row).endswith(".whl")
+
+
+def _needs(row: LockedPackage, stream: object, system: System) -> PackageNeeds:
+    from cape.analysis.wheels import tarball_needs, wheel_needs
+
+    if row.source == _NPM:
+        return tarball_needs(stream, row.placement, system)  # type: ignore[arg-type]
+    return wheel_needs(stream, _file_name(row), system, python=row.attributes.get("python", "3"))  # type: ignore[arg-type]
+
+
+class VersionsRead:
+    """The symbol versions that libraries of system packages define, each package read once."""
+
+    def __init__(self, workshop: Workshop, sources: Mapping[str, Source], *, dry_run: bool) -> None:
+        self._workshop = workshop
+        self._sources = sources
+        self._dry_run = dry_run
+        self._kept = workshop.store.root / "indices" / "versions"
+
+    def of(self, row: LockedPackage, library: str) -> frozenset[str]:
+        """The versions of one library; empty when its package is not at hand."""
+        place = self._kept / f"{row.artifact.digest.hex}.json"
+        with contextlib.suppress(OSError, ValueError):
+            return frozenset(json.loads(place.read_bytes()).get(library, ()))
+        found = self._read(row)
+        if found is None:
+            return frozenset()
+        with contextlib.suppress(OSError):
+            self._kept.mkdir(parents=True, exist_ok=True)
+            listed = {name: sorted(versions) for name, versions in sorted(found.items())}
+            write_atomically(place, json.dumps(listed).encode())
+        return found.get(library, frozenset())
+
+    def _read(self, row: LockedPackage) -> dict[str, frozenset[str]] | None:
+        from cape.analysis.symbols import defined_versions
+        from cape.operations.fetching import fetch_what_comes
+        from cape.sources.debian.deb import contents
+
+        try:
+            if not self._dry_run:
+                fetch_what_comes([row], self._sources[_DEBIAN].locate([row]), self._workshop)
+            found: dict[str, frozenset[str]] = {}
+            for entry in contents(self._workshop.store.artifacts.path(row.artifact.digest)):
+                name = entry.path.rpartition("/")[2]
+                if entry.kind == "f" and ".so." in name:
+                    versions = defined_versions(entry.read())
+                    soname = re.sub(r"(\.so\.\d+)\..*", r"\1", name)
+                    found[soname] = found.get(soname, frozenset()) | versions
+            return found
+        except (CapeError, OSError) as error:
+            _log.debug("the versions of `%s` cannot be read: %s", row.name, error)
+            return None
+
+
+# -- mending --------------------------------------------------------------------------------------------
+
+Consent = Callable[[Sequence[Addition]], Sequence[Addition]]
+"""Asked before packages are added; gives those that may be."""
+
+
+def agree(additions: Sequence[Addition]) -> Sequence[Addition]:
+    """The consent of who asked for it in advance."""
+    return additions
+
+
+def mended(text: str, additions: Sequence[Addition]) -> str:
+    """A manifest's text with system packages added, each with a comment that says what for."""
+    from cape.manifest import PackageArgument, add_requirements
+
+    for addition in additions:
+        argument = PackageArgument(source=None, name=addition.package)
+        text = add_requirements(text, [argument], environment=addition.environment)
+        line = re.compile(rf'^(\s*"?{re.escape(addition.package)}"?\s*=\s*"\*")[ \t]*$', re.MULTILINE)
+        text = line.sub(rf"\1  # {addition.needed_by} needs {addition.library}", text, count=1)
+    return text
