@@ -14,6 +14,7 @@ LOCK = {
     "packages": int,
     "systems": list,
     "changes": list,
+    "changed": list,
     "reasons": list,
     "notes": list,
     "dry_run": bool,
@@ -21,6 +22,7 @@ LOCK = {
 SYNC = {
     "dry_run": bool,
     "changes": list,
+    "changed": list,
     "generation": (int, type(None)),
     "identity": str,
     "content": (str, type(None)),
@@ -46,7 +48,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "show locked": (("show", "hello"), {"locked": list, "available": list}),
     "show available": (("show", "tool"), {"locked": list, "available": list}),
     "search": (("search", "debian:greet"), {"packages": list, "failures": list}),
-    "why": (("why", "words"), {"chains": list, "files": list}),
+    "why": (("why", "words"), {"chains": list, "asked_by": list, "files": list}),
     "outdated": (("outdated",), {"packages": list}),
     "licences": (("licences",), {"packages": list}),
     "history": (("history",), {"current": int, "generations": list, "rollbacks": list}),
@@ -89,6 +91,7 @@ GENERATION = {
     "previous",
     "environments",
     "changes",
+    "changed",
 }
 ROWS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "list": (("list", "--all"), "packages", PACKAGE | {"requested_as"}),
@@ -132,7 +135,7 @@ ELSEWHERE = {
     "usage": "tests/end_to_end/test_asking.py",
     "evaluate": "tests/evaluation",
     "index": "tests/end_to_end/test_knowledge_index.py",
-    **dict.fromkeys(("instances", "promote"), "tests/end_to_end/test_instances.py"),
+    **dict.fromkeys(("instances", "promote", "ci"), "tests/end_to_end/test_instances.py"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),
 }
 """Commands whose JSON wants a project of its own kind; the place of their tests."""

@@ -110,3 +110,25 @@ def test_without_a_rule_anybody_with_a_trusted_key_promotes(stocked: World, shar
     shared.cape("instances").failed(STATE, "which you do not trust")
     shared.cape("key", "trust", ben.cape("key", "export").succeeded().stdout.strip()).succeeded()
     assert instances(shared)["staging"]["generation"] == 1
+
+
+def test_ci_fails_where_an_instance_has_another_lock(shared: Project) -> None:
+    shared.cape("promote", "1", "staging").succeeded()
+    assert "no drift" in shared.cape("ci").succeeded().stderr
+    shared.cape("install", "tool").succeeded()
+    drifted = shared.cape("ci", "--check").failed(1)
+    assert "staging: generation 1, which differs" in drifted.stdout
+    assert "+ tool 1.0-1" in drifted.stdout
+    told = json.loads(shared.cape("ci", "--check", "staging", "--json").failed(1).stdout)
+    assert told["drifted"] and told["instances"][0]["changes"] == ["+ tool 1.0-1"]
+    shared.cape("ci", "production").failed(1, "no instance `production`", "it has `staging`")
+
+
+def test_ci_fails_where_the_lock_or_the_environment_is_not_the_manifests(stocked: World) -> None:
+    project = stocked.project(hello="*")
+    assert "there is no `cape.lock`" in project.cape("ci", "--check").failed(1).stdout
+    project.cape("ci").failed(STATE, "there is no `cape.lock`")
+    project.cape("lock").succeeded()
+    assert "no environment was made" in project.cape("ci", "--check").failed(1).stdout
+    project.cape("ci").succeeded()
+    project.cape("ci", "--check").succeeded()

@@ -32,7 +32,7 @@ def push(arguments: argparse.Namespace) -> int:
         project,
         Workshop.open(progress(quiet=arguments.quiet)),
         place,
-        argv=sys.argv,
+        argv=sys.argv[1:],
         with_artifacts=arguments.with_artifacts,
         force=arguments.force,
         message=arguments.message or "",
@@ -67,7 +67,7 @@ def pull(arguments: argparse.Namespace) -> int:
         find_project(Path.cwd()),
         workshop,
         arguments.place,
-        argv=sys.argv,
+        argv=sys.argv[1:],
         number=_wanted_number(arguments, workshop),
         force=arguments.force,
         consent=ask,
@@ -97,7 +97,11 @@ def fork(arguments: argparse.Namespace) -> int:
 
     directory = Path(arguments.into or Path.cwd())
     pulled = fork_project(
-        directory, Workshop.open(progress(quiet=arguments.quiet)), arguments.place, argv=sys.argv, consent=ask
+        directory,
+        Workshop.open(progress(quiet=arguments.quiet)),
+        arguments.place,
+        argv=sys.argv[1:],
+        consent=ask,
     )
     return _show_pulled(pulled, arguments)
 

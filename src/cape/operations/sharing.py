@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def push(
             name=project.directory.name,
             pushed_by=who(),
             pushed_at=now(),
-            command=" ".join(argv),
+            command=shlex.join(["cape", *argv]),
             message=message,
             key=signer.public.fingerprint,
             forced_over=head.digest if head and force and not _is_based_on(project, ledger, head) else None,
