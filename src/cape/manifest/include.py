@@ -85,12 +85,13 @@ def faults_of(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str | N
     """What cannot be meant: the item's index, the key (None: the item), a fact and a hint."""
     names: dict[str, int] = {}
     for index, item in enumerate(items):
-        yield from ((index, *fault) for fault in (*_path_faults(item), *_git_faults(item)))
+        found = (*_path_faults(item), *_git_faults(item))
+        yield from ((index, *fault) for fault in found)
         name = _name(item)
         if name in names:
             fact = f"two included environments are called `{name}`"
             yield index, "name" if "name" in item else None, fact, "give one another `name`"
-        elif name and (rule := file_name_rule(name)):
+        elif name and not found and (rule := file_name_rule(name)):
             key, hint = ("name", rule) if "name" in item else (None, "give it a `name` of its own")
             yield index, key, f"`{name}` is no name for an include", hint
         names.setdefault(name, index)

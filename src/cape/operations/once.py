@@ -76,9 +76,9 @@ def _generation(
     from cape.environment.generations import current_generation, is_up_to_date
 
     current = None if (project.state / "switching").exists() else current_generation(project.directory)
-    if current and (environment is None or environment in current.attached):
-        if is_up_to_date(project.directory, current):
-            return current
+    has_it = current and (environment is None or environment in current.attached)
+    if current and has_it and is_up_to_date(project.directory, current):
+        return current
     return ready_generation(project, workshop, argv=argv, environment=environment)
 
 
