@@ -26,6 +26,7 @@ from cape.names import Digest, GenerationId, sync_directory, write_atomically
 from cape.store.leases import holder_name, is_alive
 
 if TYPE_CHECKING:
+    from cape.environment.kept import OwnFiles
     from cape.environment.realisation import RealisedEnvironment
     from cape.manifest import Included
     from cape.store import Store
@@ -119,11 +120,12 @@ def new_generation(
     included: Sequence[Included] = (),
     attached: Mapping[str, RealisedEnvironment] | None = None,
     changes: Sequence[str] | None = None,
+    own: OwnFiles | None = None,
 ) -> Generation:
     """Make a generation and switch to it; `cape.toml` and `cape.lock` then hold the texts given.
 
     `included` are the manifests that `manifest_text` includes, `attached` the environments of other names,
-    `changes` lines that say what is new in it.
+    `changes` lines that say what is new in it, `own` the files of the project that ask for packages.
 
     If the current generation already is exactly that, it is sealed anew and given back. Until the switch
     nothing that a reader looks at has changed; a switch that is cut off is finished by `heal`.
@@ -142,9 +144,10 @@ def new_generation(
     if present and _is_same(present, environment, lock_text, manifest_text, included):
         for name, one in others.items():
             attach_environment(project, present, name, one)
+        _keep_own(project, present.directory, own, environment.path)
         return _switch(project, present.number)
     store.projects.register(project, [*reached, *_registered(store, project)])
-    texts = _Texts(manifest=manifest_text, lock=lock_text, included=tuple(included))
+    texts = _Texts(manifest=manifest_text, lock=lock_text, included=tuple(included), own=own)
     story = {"argv": list(argv), "user": _user(), "changes": None if changes is None else list(changes)}
     number, written = _write(project, environment, texts, story, others, present)
     try:
@@ -188,6 +191,7 @@ class _Texts:
     manifest: str
     lock: str
     included: tuple[Included, ...]
+    own: OwnFiles | None
 
 
 def _write(
@@ -221,6 +225,7 @@ def _write(
         (temporary / "cape.toml").write_text(texts.manifest, encoding="utf-8")
         (temporary / "cape.lock").write_text(texts.lock, encoding="utf-8")
         keep_included(temporary, texts.included)
+        _keep_own(project, temporary, texts.own, environment.path)
         final = directory_of(project, number)
         seal_scripts(project, temporary, final, environment.path)
         for name, one in attached.items():
@@ -231,6 +236,14 @@ def _write(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return GenerationId(number), temporary
+
+
+def _keep_own(project: Path, directory: Path, own: OwnFiles | None, environment: Path) -> None:
+    from cape.environment.kept import OwnFiles, keep_own_files
+    from cape.environment.node_modules import point_at_tree
+
+    keep_own_files(project, directory, own or OwnFiles())
+    point_at_tree(directory, environment)
 
 
 def attach_environment(
@@ -585,9 +598,13 @@ def seal(project: Path, target: Generation) -> None:
     To be called when something may have moved and turned out to be the same: the files' times, or the
     project's directory. A manifest or lock that differs from the generation's leaves it unsealed.
     """
+    from cape.environment.kept import kept_locals
+    from cape.environment.node_modules import link_modules
     from cape.environment.sealing import seal_scripts, seal_stamps
 
     project = Path(os.path.realpath(project))
+    home, locals_ = kept_locals(target.directory)
+    link_modules(project, target.directory, locals_, home=home)
     seal_scripts(project, target.directory, target.directory, target.environment)
     for name, environment in target.attached.items():
         seal_scripts(project, target.directory, target.directory, environment, name=name)

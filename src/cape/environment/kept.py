@@ -1,6 +1,7 @@
 """What a generation keeps of the manifests that were included, so that it needs none of them any more.
 
-Owns `includes.json` and `include-N.toml` of a generation, the manifest that they and its `cape.toml` come
+Owns `includes.json` and `include-N.toml` of a generation, `project.json` and `own-N` for files of the
+project that ask for packages, the manifest that they and its `cape.toml` come
 to, and the comparison with what is there now. It fetches nothing.
 """
 
@@ -8,14 +9,66 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cape.manifest import Included, Manifest, compose, environment_of, parse_manifest
 from cape.manifest.include import Wanted
-from cape.names import Digest
+from cape.names import Digest, write_atomically
 
 INCLUDES = "includes.json"
+OWN = "project.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnFiles:
+    """Files of the project that ask for packages, relative to it, and packages that are part of it.
+
+    `locals` are names and directories of packages that are part of the project, below `home`, the directory
+    of its `package.json`.
+    """
+
+    files: tuple[str, ...] = ()
+    home: str = "."
+    locals: tuple[tuple[str, str], ...] = ()
+
+
+def keep_own_files(project: Path, directory: Path, own: OwnFiles) -> None:
+    """Copy the project's own files into a generation's directory; those that are there already are renewed.
+
+    Nothing is written where there are none, and there were none.
+    """
+    rows = []
+    for number, name in enumerate(own.files):
+        try:
+            data = (project / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        kept = f"own-{number}"
+        _renew(directory / kept, data)
+        rows.append({"file": name, "kept": kept})
+    if rows or (directory / OWN).exists():
+        record = {"schema_version": 1, "files": rows, "home": own.home, "locals": own.locals}
+        _renew(directory / OWN, json.dumps(record, indent=1).encode() + b"\n")
+
+
+def _renew(file: Path, data: bytes) -> None:
+    if not file.exists() or file.read_bytes() != data:
+        write_atomically(file, data, mode=0o600)
+
+
+def kept_locals(directory: Path) -> tuple[str, list[tuple[str, str]]]:
+    """The directory of `package.json`, and names and directories of the packages that were part of it."""
+    own = _own(directory)
+    return own.get("home", "."), [(str(name), str(place)) for name, place in own.get("locals", ())]
+
+
+def _own(directory: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((directory / OWN).read_bytes()))
+    except FileNotFoundError:
+        return {}
 
 
 def keep_included(directory: Path, included: Sequence[Included]) -> None:
@@ -47,7 +100,10 @@ def kept_manifest(project: Path, directory: Path, *, environment: str | None = N
 
 
 def live_files(project: Path, directory: Path) -> Iterator[tuple[Path, Path]]:
-    """The files of included manifests that may change, each with the copy that the generation keeps."""
+    """The files of included manifests and of the project that may change, each with the copy that the
+    generation keeps."""
+    for row in _own(directory).get("files", ()):
+        yield project / row["file"], directory / row["kept"]
     seen = set()
     for row in _rows(directory):
         file = _directory(project, row) / "cape.toml"

@@ -23,6 +23,10 @@ OTHER_PROGRAMS = "libexec"
 """Directory of language packages' programs that are not on PATH; as deep as `bin`, so links hold."""
 
 
+PROJECT_TREE = "lib/project/"
+"""Where packages of the project's own `package.json` stand."""
+
+
 class FileConflict(InputError):
     """Two packages of one environment hold different files of the same name."""
 
@@ -132,6 +136,10 @@ def _settle(merged: Merged, plan: EnvironmentPlan, path: str, before: Placed, af
     first, second = plan.packages[before.owner], plan.packages[after.owner]
     if _replaces(second, first):
         winner, loser = after, first
+    elif _gives_way(second, first, path):
+        winner, loser = before, second
+    elif _gives_way(first, second, path):
+        winner, loser = after, first
     elif _replaces(first, second) or _HARMLESS.match(path) or path.startswith(OTHER_PROGRAMS):
         winner, loser = before, second
     else:
@@ -143,6 +151,14 @@ def _settle(merged: Merged, plan: EnvironmentPlan, path: str, before: Placed, af
         )
     merged.placed[path] = winner
     merged.shadowed.append((loser.name, path))
+
+
+def _gives_way(package: LockedPackage, other: LockedPackage, path: str) -> bool:
+    """Whether a package's program gives way to another's: that of the project's own tree does to all others,
+    and inside that tree, as with npm, one of the two is there."""
+    if package.source != "npm" or not package.placement.startswith(PROJECT_TREE):
+        return False
+    return path.startswith(f"{PROGRAMS}/") or (path.startswith(PROJECT_TREE) and "/.bin/" in path)
 
 
 def _replaces(package: LockedPackage, other: LockedPackage) -> bool:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from cape.manifest import Manifest
 from cape.sources.protocol import CONTENT_OPTION, PROJECT_OPTION, Requirement
+
+if TYPE_CHECKING:
+    from cape.environment.kept import OwnFiles
 
 NPM_PROJECT = "package.json"
 """The name of the requirement that stands for the project's own npm packages."""
@@ -64,6 +69,31 @@ def _npm_project(manifest: Manifest) -> tuple[Requirement, ...]:
             where=str(project.file),
         ),
     )
+
+
+def own_files(manifest: Manifest) -> OwnFiles:
+    """The files of the project that a generation keeps: another content of them is looked at again."""
+    from cape.environment.kept import OwnFiles
+
+    file = manifest.npm.get("project")
+    if not isinstance(file, str):
+        return OwnFiles()
+    from cape.sources.npm.project import local_links, read_project
+
+    project = read_project(manifest.path.parent / file)
+    directory = Path(file).parent
+    names = [file, (directory / project.lock_file.name).as_posix()]
+    names += [(directory / place / "package.json").as_posix() for place in project.locals]
+    return OwnFiles(files=tuple(names), home=directory.as_posix(), locals=tuple(local_links(project)))
+
+
+def own_notes(manifest: Manifest) -> tuple[str, ...]:
+    """Sentences about what stands in the way of the project's own packages."""
+    from cape.environment.node_modules import foreign_modules
+
+    file = manifest.npm.get("project")
+    told = foreign_modules((manifest.path.parent / file).parent) if isinstance(file, str) else None
+    return (told,) if told else ()
 
 
 def _scripted(manifest: Manifest, scripts: set[str]) -> Manifest:

@@ -28,6 +28,7 @@ from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
 from cape.operations.remembering import changes_since
+from cape.operations.requiring import own_files, own_notes
 from cape.sources.protocol import LockedPackage, Source
 from cape.store import Store, StoreObject
 
@@ -376,6 +377,7 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
             included=locked.manifest.included,
             attached=prepared.attached,
             changes=changes_since(current, locked.manifest, locked.lock),
+            own=own_files(locked.manifest),
         )
     return SyncResult(
         locked=locked,
@@ -387,7 +389,7 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
         files=prepared.environment.files,
         objects_made=prepared.objects_made,
         fetched=prepared.fetched,
-        notes=tuple(dict.fromkeys((*locked.lock.notes, *prepared.notes))),
+        notes=tuple(dict.fromkeys((*locked.lock.notes, *prepared.notes, *own_notes(locked.manifest)))),
     )
 
 

@@ -16,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 from cape.names import System
 from cape.sources.npm.project import LOCK, BadProjectFile, NotFromRegistry, NpmProject
 from cape.sources.npm.tree import PackageTree, Position
+from cape.sources.npm.unpacking import PROJECT_TREE
 from cape.sources.protocol import RegistryGarbage
 
-PLACE = "lib/project/"
+PLACE = PROJECT_TREE
 """Where the tree of a project stands below the environment: as it would beside its `package.json`."""
 
 _GIVEN = ("name", "version", "engines", "os", "cpu")

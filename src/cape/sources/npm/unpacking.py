@@ -17,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from cape.errors import IntegrityError
 from cape.sources.download import disk_errors
 
+PROJECT_TREE = "lib/project/"
+"""Where the tree of a project's own packages stands."""
+
 
 class DamagedTarball(IntegrityError):
     """An npm tarball cannot be read, or has a path that leads out of its directory."""
@@ -26,6 +29,8 @@ class DamagedTarball(IntegrityError):
 
 def unpack_tarball(tarball: Path, into: Path, *, placement: str, link_programs: bool) -> None:
     """Lay out a tarball at `placement` below `into`; with `link_programs`, link them into `bin/`.
+
+    Programs of a package in a project's own tree are in the `.bin` beside it too, as npm has them.
 
     Links in the archive are left out, as npm does. Raises `DamagedTarball`; `into` may then hold some
     files.
@@ -39,6 +44,8 @@ def unpack_tarball(tarball: Path, into: Path, *, placement: str, link_programs: 
             _make_runnable(home / file)
             if link_programs:
                 _link_program(into, name, PurePosixPath(placement) / file)
+            if placement.startswith(PROJECT_TREE):
+                _link_beside(into, name, placement, file)
     except DamagedTarball as error:
         error.where = error.where or str(tarball)
         raise
@@ -161,3 +168,13 @@ def _link_program(into: Path, name: str, file: PurePosixPath) -> None:
         link = into / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(f"../{file}")
+
+
+def _link_beside(into: Path, name: str, placement: str, file: str) -> None:
+    above, _, own = placement.rpartition("node_modules/")
+    bins = into / above / "node_modules" / ".bin"
+    with disk_errors(into):
+        bins.mkdir(exist_ok=True)
+        link = bins / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"../{own}/{file}")
