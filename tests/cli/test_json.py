@@ -91,7 +91,6 @@ GENERATION = {
     "previous",
     "environments",
     "changes",
-    "changed",
 }
 ROWS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "list": (("list", "--all"), "packages", PACKAGE | {"requested_as"}),
@@ -192,6 +191,7 @@ def test_an_error_is_an_object_with_its_slug(project: Project) -> None:
             "where": None,
             "hint": "did you mean `hello`?",
             "causes": [],
+            "explanation": None,
             "also": [],
         },
     }

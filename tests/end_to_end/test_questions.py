@@ -37,14 +37,22 @@ def project_with_files(world: World, tmp_path: Path) -> Project:
     return project
 
 
+ASKED = '   (cape.toml:10:1: top = "*")\n'
+
+
 def test_library_program_and_path_are_traced_to_the_manifest(world: World, tmp_path: Path) -> None:
     project = project_with_files(world, tmp_path)
     done = project.cape("why", "libdeep.so.4").succeeded()
-    assert done.stdout == "/usr/lib/x86_64-linux-gnu/libdeep.so.4.2 is of debian:deep 1.0-1\ntop -> deep\n"
+    assert (
+        done.stdout == "/usr/lib/x86_64-linux-gnu/libdeep.so.4.2 is of debian:deep 1.0-1\ntop -> deep" + ASKED
+    )
     for asked in ("/usr/share/words/list", "/bin/tool-of-words", "tool-of-words"):
-        assert project.cape("why", asked).succeeded().stdout.endswith("top -> deep -> words-data\n"), asked
+        assert project.cape("why", asked).succeeded().stdout.endswith("top -> deep -> words-data" + ASKED), (
+            asked
+        )
     found = json.loads(project.cape("why", "/usr/share/words/list", "--json").succeeded().stdout)
     assert found["chains"] == [["top", "deep", "words-data"]]
+    assert [one["line"] for one in found["asked_by"]] == ['top = "*"']
     assert [file["package"] for file in found["files"]] == ["words-data"]
 
 

@@ -85,8 +85,15 @@ def test_changes_read_as_lines() -> None:
         "~ jq 1.6 -> 1.7",
         "- perl 5.40",
         "+ ripgrep 14.1",
-        "~ npm:typescript 5.9.0 -> 5.6.3",
+        "~ npm:typescript 5.9.0 -> 5.6.3 (older)",
     )
+    assert changes.fields()[-1] == {
+        "kind": "downgraded",
+        "source": "npm",
+        "name": "typescript",
+        "before": ["5.9.0"],
+        "after": ["5.6.3"],
+    }
     assert [change.name for change in changes.upgraded] == ["jq"]
     assert [change.name for change in changes.downgraded] == ["typescript"]
     assert len(changes) == 5

@@ -18,7 +18,7 @@ from cape.operations.project import Project, Workshop, find_project, held
 if TYPE_CHECKING:
     from cape.lock import Lock
     from cape.operations.editing import EditResult
-    from cape.operations.inspecting import Listed, OwnedFile
+    from cape.operations.inspecting import Asking, Listed, OwnedFile
     from cape.sources.protocol import Candidate, LockedPackage
 
 
@@ -242,7 +242,7 @@ def search(arguments: argparse.Namespace) -> int:
 
 def why(arguments: argparse.Namespace) -> int:
     """`cape why PACKAGE|FILE|LIBRARY`."""
-    from cape.operations.inspecting import NotInLock, files_of, locked
+    from cape.operations.inspecting import NotInLock, asking, files_of, locked
     from cape.operations.inspecting import why as chains_to
 
     project = find_project(Path.cwd())
@@ -257,13 +257,28 @@ def why(arguments: argparse.Namespace) -> int:
         owners = sorted({f"{file.source}:{file.package}" for file in files})
         chains = tuple(chain for owner in owners for chain in chains_to(lock, owner))
     if arguments.json:
-        show_json({"chains": [list(chain) for chain in chains], "files": [asdict(file) for file in files]})
+        asked = [asdict(one) for one in asking(project, lock, chains)]
+        show_json(
+            {
+                "chains": [list(chain) for chain in chains],
+                "asked_by": asked,
+                "files": [asdict(file) for file in files],
+            }
+        )
         return 0
     for file in files:
         print(f"{file.path.removeprefix('root')} is of {file.source}:{file.package} {file.version}")
-    for chain in chains:
-        print(" -> ".join(chain))
+    for chain, one in zip(chains, asking(project, lock, chains), strict=True):
+        print(" -> ".join(chain) + _asked(one, project))
     return 0
+
+
+def _asked(one: Asking, project: Project) -> str:
+    """What is told behind a chain of who asks for it."""
+    if one.where:
+        place = one.where.removeprefix(f"{project.directory}/")
+        return f"   ({place}: {one.line})" if one.line else f"   ({place})"
+    return f"   (for what comes from {' and '.join(one.implied_by)})" if one.implied_by else ""
 
 
 def outdated(arguments: argparse.Namespace) -> int:

@@ -25,14 +25,26 @@ class Change:
     after: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """`+ jq 1.7.1-6`, `- jq 1.7.1-6`, or `~ ripgrep 14.0 -> 14.1`; other sources than Debian named."""
+        """`+ jq 1.7.1-6`, `- jq 1.7.1-6`, or `~ ripgrep 14.0 -> 14.1`; other sources than Debian named.
+
+        A step back is told as one: `~ ripgrep 14.1 -> 14.0 (older)`.
+        """
         name = self.name if self.source == "debian" else f"{self.source}:{self.name}"
         before, after = ", ".join(self.before), ", ".join(self.after)
         if not self.before:
             return f"+ {name} {after}"
         if not self.after:
             return f"- {name} {before}"
-        return f"~ {name} {before} -> {after}" if before != after else f"~ {name} {after} (other files)"
+        if before == after:
+            return f"~ {name} {after} (other files)"
+        return f"~ {name} {before} -> {after}" + (" (older)" if self.is_older else "")
+
+    @property
+    def is_older(self) -> bool:
+        """Whether the newest version after is older than the newest before."""
+        if not self.before or not self.after:
+            return False
+        return version_order(self.after[-1]) < version_order(self.before[-1])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +67,24 @@ class LockChanges:
     def lines(self) -> tuple[str, ...]:
         """One line for each change, sorted by name."""
         return tuple(change.line() for change in self.all)
+
+    def fields(self) -> list[dict[str, object]]:
+        """Every change for machines, sorted by name."""
+        kinds = {
+            change: kind
+            for kind in ("added", "removed", "upgraded", "downgraded", "rebuilt")
+            for change in getattr(self, kind)
+        }
+        return [
+            {
+                "kind": kinds[change],
+                "source": change.source,
+                "name": change.name,
+                "before": list(change.before),
+                "after": list(change.after),
+            }
+            for change in self.all
+        ]
 
     def __bool__(self) -> bool:
         return bool(self.all)
@@ -82,8 +112,7 @@ def _kind(change: Change, same_artifacts: bool) -> str | None:
         return "removed" if change.before else "added"
     if change.before == change.after:
         return None if same_artifacts else "rebuilt"
-    newer = version_order(change.after[-1]) >= version_order(change.before[-1])
-    return "upgraded" if newer else "downgraded"
+    return "downgraded" if change.is_older else "upgraded"
 
 
 def _by_package(lock: Lock | None) -> dict[tuple[str, str], list[LockedPackage]]:

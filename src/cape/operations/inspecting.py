@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cape.errors import InputError, SourceError
+from cape.errors import CapeError, InputError, SourceError
 from cape.lock import Lock, explain, read_lock
 from cape.lock.model import IMPLICIT_OPTION
 from cape.names import System, nearest
@@ -133,6 +133,41 @@ def why(lock: Lock, name: str) -> tuple[tuple[str, ...], ...]:
     for package in {row.name for row in rows_of(lock, name)}:
         chains += explain(lock, package)
     return tuple(sorted(set(chains), key=lambda chain: (len(chain), chain)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """What asks for a package in the end: the place and the line of the manifest, or why cape adds it.
+
+    `where` and `line` are None for what no manifest names; `implied_by` then has the sources it is for.
+    """
+
+    name: str
+    where: str | None
+    line: str | None
+    implied_by: tuple[str, ...] = ()
+
+
+def asking(project: Project, lock: Lock, chains: Sequence[Sequence[str]]) -> tuple[Asking, ...]:
+    """Who asks, for each chain of `why`. A manifest that cannot be read has no lines."""
+    from cape.operations.explaining import line_at
+    from cape.operations.including import project_manifest
+
+    try:
+        manifest = project_manifest(project)
+        places = {one.name: one.where for one in manifest.requirements}
+    except CapeError:
+        manifest, places = None, {}
+    implied = {one.name: one.options.get(IMPLICIT_OPTION, "") for one in lock.requirements}
+    return tuple(
+        Asking(
+            name=chain[0],
+            where=(where := places.get(chain[0])),
+            line=line_at(where, manifest),
+            implied_by=tuple(implied.get(chain[0], "").split()),
+        )
+        for chain in chains
+    )
 
 
 def files_of(project: Project, store: Store, text: str) -> tuple[OwnedFile, ...]:
