@@ -17,6 +17,7 @@ LOCK = {
     "changed": list,
     "reasons": list,
     "notes": list,
+    "added": list,
     "dry_run": bool,
 }
 SYNC = {

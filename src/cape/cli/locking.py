@@ -62,6 +62,7 @@ def lock_fields(result: LockResult) -> dict[str, object]:
         "packages": len(result.lock.packages),
         "systems": [str(system) for system in result.lock.systems],
         "changes": list(result.changes.lines()),
+        "changed": result.changes.fields(),
         "reasons": list(result.reasons),
         "notes": list(result.lock.notes),
         "added": [
@@ -189,6 +190,7 @@ def sync_fields(result: SyncResult) -> dict[str, object]:
     return {
         "dry_run": result.dry_run,
         "changes": list(result.locked.changes.lines()),
+        "changed": result.locked.changes.fields(),
         "generation": result.generation,
         "identity": str(result.identity),
         "content": str(result.content) if result.content else None,
