@@ -462,3 +462,67 @@ def test_wrong_environment_of_the_manifest_is_named_with_its_place(stocked: Worl
     project.cape("lock").failed(INPUT, "has no key `package`", "did you mean `packages`?")
     project = stocked.project(text="\n[environments.default]\n", hello="*")
     project.cape("lock").failed(INPUT, "`default` is the environment of the manifest itself")
+
+
+def test_running_shell_enters_another_environment_in_place(stocked: World) -> None:
+    project = stocked.project(text=TEST, hello="*")
+    project.cape("sync", "-e", "test").succeeded()
+    entered = subprocess.run(
+        [
+            "bash",
+            "--norc",
+            "-c",
+            'eval "$("$0" activate -e test)"; tool; echo $LEVEL; cape deactivate; echo $LEVEL.',
+            CAPE,
+        ],
+        cwd=project.directory,
+        env=dict(project.environment),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert entered.stdout.splitlines() == ["tool 1.0-1", "test", "."], entered.stderr
+
+
+def test_included_knowledge_base_is_filled_by_the_project(stocked: World) -> None:
+    base_at(stocked.place / "base", '[knowledge.notes]\nsources = ["docs/*.md"]\n')
+    project = including(stocked, "../base", hello="*")
+    (project.directory / "docs").mkdir()
+    (project.directory / "docs" / "a.md").write_text("# Colour\n\nThe gate is green.\n")
+    project.cape("sync").succeeded()
+    assert "1 document" in project.cape("index").succeeded().stderr
+
+
+def test_what_a_generation_keeps_of_an_include_is_enough(stocked: World) -> None:
+    base = base_at(stocked.place / "base", '[packages]\nhello = "*"\n\n[vars]\nA = "old"\n')
+    project = including(stocked, "../base")
+    project.cape("sync").succeeded()
+    os.rename(base, stocked.place / "away")
+    failed = project.cape("run", "--", "hello").failed(INPUT, "`" + str(base) + "` is not there")
+    assert "Traceback" not in failed.stderr
+    os.rename(stocked.place / "away", base)
+    assert project.cape("run", "--", "sh", "-c", "echo $A").succeeded().stdout == "old\n"
+    assert project.state().current == "generations/1"
+
+
+def test_touched_include_costs_no_generation(stocked: World) -> None:
+    base = base_at(stocked.place / "base", '[packages]\nhello = "*"\n')
+    project = including(stocked, "../base")
+    project.cape("sync").succeeded()
+    for stamp in (1_000_000_000, 2_000_000_000):
+        os.utime(base / "cape.toml", (stamp, stamp))
+        assert project.cape("run", "--", "hello").stdout == "hello 1.0-1\n"
+    assert project.state().current == "generations/1"
+
+
+def test_installing_what_an_include_brings_goes_over_it(world: World) -> None:
+    for version in ("1.0-1", "2.0-1"):
+        add_program(world.archive, "hello", version)
+    world.publish()
+    base_at(world.place / "base", '[packages]\nhello = "*"\n')
+    project = including(world, "../base")
+    project.cape("sync").succeeded()
+    project.cape("install", "hello@=1.0-1").succeeded()
+    assert project.cape("run", "--", "hello").stdout == "hello 1.0-1\n"
+    project.cape("uninstall", "hello").succeeded()
+    assert project.cape("run", "--", "hello").stdout == "hello 2.0-1\n"

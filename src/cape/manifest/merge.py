@@ -368,7 +368,7 @@ def _part_over(lower: Part, higher: Part) -> Part:
 
 
 def _placed(manifest: Manifest, included: Included | None) -> Manifest:
-    """The manifest with `$INCLUDE_DIR` told, and the documents of its knowledge bases found from the root."""
+    """The manifest with `$INCLUDE_DIR` told. Patterns of documents stay: they are the project's."""
     directory = included.expression if included else "$CAPE_PROJECT"
 
     def told(value: Any) -> Any:
@@ -385,7 +385,6 @@ def _placed(manifest: Manifest, included: Included | None) -> Manifest:
         services=told(manifest.services),
         profile=told(manifest.profile),
         hook=Hook(**{name: told(getattr(manifest.hook, name)) for name in _HOOKS}),
-        knowledge=_found_from_root(manifest.knowledge, included),
     )
 
 
@@ -397,21 +396,3 @@ def _check_plain(directory: str, manifest: Manifest) -> None:
             where=str(manifest.path),
             hint="rename the directory",
         )
-
-
-def _found_from_root(knowledge: Mapping[str, Any], included: Included | None) -> Mapping[str, Any]:
-    if included is None:
-        return knowledge
-    start = included.expression.removeprefix("$CAPE_PROJECT/")
-
-    def moved(key: str, value: Any) -> Any:
-        if key == "sources":
-            return tuple(one if one.startswith("/") else f"{start}/{one}" for one in value)
-        return f"{start}/{value}" if key in ("access", "questions") and not value.startswith("/") else value
-
-    return MappingProxyType(
-        {
-            name: MappingProxyType({key: moved(key, value) for key, value in base.items()})
-            for name, base in knowledge.items()
-        }
-    )
