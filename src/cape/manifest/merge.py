@@ -25,7 +25,7 @@ from cape.manifest.errors import (
 from cape.manifest.include import PLAIN_DIRECTORY, Layer, Opener, layers_of
 from cape.manifest.model import DEFAULT_ENVIRONMENT, Expose, Hook, Included, Manifest, Part
 from cape.manifest.naming import alike
-from cape.names import System
+from cape.names import Age, System
 from cape.sources.protocol import Requirement
 
 _INCLUDE_DIR = re.compile(r"\$(?:\{INCLUDE_DIR\}|INCLUDE_DIR(?![A-Za-z0-9_]))")
@@ -57,6 +57,7 @@ def compose(root: Manifest, opener: Opener) -> Manifest:
         whole,
         systems=_systems(root, layers),
         debian=_suite(layers),
+        minimum_age=_minimum_age(layers),
         environments=MappingProxyType(_parts(layers)),
         included=opened,
     )
@@ -319,6 +320,13 @@ def _systems(root: Manifest, layers: Sequence[Layer]) -> tuple[System, ...]:
             )
         common = left
     return common
+
+
+def _minimum_age(layers: Sequence[Layer]) -> Age | None:
+    """The highest manifest that has a minimum age decides, as for other keys."""
+    return next(
+        (one.manifest.minimum_age for one in reversed(layers) if one.manifest.minimum_age is not None), None
+    )
 
 
 def _suite(layers: Sequence[Layer]) -> str | None:
