@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -526,3 +527,25 @@ def test_installing_what_an_include_brings_goes_over_it(world: World) -> None:
     assert project.cape("run", "--", "hello").stdout == "hello 1.0-1\n"
     project.cape("uninstall", "hello").succeeded()
     assert project.cape("run", "--", "hello").stdout == "hello 2.0-1\n"
+
+
+def test_includes_are_listed_with_what_gave_way(stocked: World) -> None:
+    repository = stocked.place / "shared"
+    commit = committed(repository, '[vars]\nA = "base"\n')
+    project = from_git(stocked, f"file://{repository}", hello="*")
+    project.manifest.write_text(project.manifest.read_text() + '\n[vars]\nA = "own"\n')
+    project.cape("lock").succeeded()
+    told = project.cape("list", "--includes").succeeded()
+    assert told.stdout.split() == ["base", f"file://{repository}", "environments/base", "main", commit[:12]]
+    assert "`vars.A` of" in told.stderr
+    listed = json.loads(project.cape("list", "--includes", "--json").succeeded().stdout)
+    assert (listed["includes"][0]["commit"], len(listed["overridden"])) == (commit, 1)
+    assert "includes no other" in stocked.project(hello="*").cape("list", "--includes").stdout
+
+
+def test_other_environment_is_made_for_another_system(stocked: World) -> None:
+    project = stocked.project(text=TEST, hello="*")
+    project.cape("lock").succeeded()
+    made = project.cape("sync", "--system", "aarch64-linux", "-e", "test").succeeded().stdout.strip()
+    assert sorted(os.listdir(Path(made) / "bin")) == ["hello", "tool"]
+    project.cape("sync", "--system", "aarch64-linux", "-e", "no").failed(INPUT, "has no environment `no`")

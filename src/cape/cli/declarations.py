@@ -491,6 +491,10 @@ COMMANDS: tuple[Command, ...] = (
         handler="packages:list_packages",
         arguments=(
             Argument(flags=("--all",), help="also what the named packages need"),
+            Argument(
+                flags=("--includes",),
+                help="list the included manifests instead, and what of them others go over",
+            ),
             ENVIRONMENT,
             GLOBALLY,
             JSON,

@@ -149,11 +149,11 @@ def _sync_elsewhere(
     """`cape sync --system`: the environment of another system, beside the project."""
     from cape.operations.syncing import foresee_elsewhere, sync_elsewhere
 
-    system = System.parse(arguments.system)
+    system, name = System.parse(arguments.system), environment_name(arguments)
     if arguments.dry_run:
-        _show_synced(foresee_elsewhere(project, workshop, system=system), arguments)
+        _show_synced(foresee_elsewhere(project, workshop, system=system, environment=name), arguments)
         return 0
-    made = sync_elsewhere(project, workshop, system=system, only_from=only_from)
+    made = sync_elsewhere(project, workshop, system=system, only_from=only_from, environment=name)
     if arguments.json:
         show_json(_elsewhere_fields(made))
     else:

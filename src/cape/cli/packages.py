@@ -17,6 +17,7 @@ from cape.operations.project import Project, Workshop, find_project, held
 
 if TYPE_CHECKING:
     from cape.lock import Lock
+    from cape.manifest import Included
     from cape.operations.editing import EditResult
     from cape.operations.inspecting import Asking, Listed, OwnedFile
     from cape.sources.protocol import Candidate, LockedPackage
@@ -109,6 +110,8 @@ def list_packages(arguments: argparse.Namespace) -> int:
     from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import list_locked
 
+    if arguments.includes:
+        return _list_includes(arguments)
     lock = chosen_lock(_open_lock(arguments), environment_name(arguments))
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
@@ -132,6 +135,46 @@ def list_packages(arguments: argparse.Namespace) -> int:
     if others:
         say(f"and {count(others, 'package')} that these need (`cape list --all`)", quiet=arguments.quiet)
     return 0
+
+
+def _list_includes(arguments: argparse.Namespace) -> int:
+    """`cape list --includes`: where each comes from, and what gave way."""
+    from cape.operations.including import project_manifest
+
+    manifest = project_manifest(chosen_project(arguments), environment=environment_name(arguments))
+    if arguments.json:
+        show_json(
+            {
+                "includes": [_include_fields(one) for one in manifest.included],
+                "overridden": list(manifest.overridden),
+            }
+        )
+        return 0
+    rows = [
+        (
+            one.name,
+            f"{one.url} {one.path}" if one.is_git else one.path,
+            one.ref or "",
+            (one.commit or "")[:12],
+        )
+        for one in manifest.included
+    ]
+    print(table(rows) if rows else "this manifest includes no other")
+    for sentence in manifest.overridden:
+        say(f"note: {sentence}", quiet=arguments.quiet)
+    return 0
+
+
+def _include_fields(one: Included) -> dict[str, str | None]:
+    return {
+        "name": one.name,
+        "git": one.url,
+        "ref": one.ref,
+        "commit": one.commit if one.is_git else None,
+        "path": one.path,
+        "directory": str(one.directory),
+        "digest": str(one.digest),
+    }
 
 
 def _listed_columns(row: Listed) -> tuple[str, str, str, str]:

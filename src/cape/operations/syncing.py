@@ -22,7 +22,8 @@ from cape.errors import IntegrityError, StateError
 from cape.lock import ALL, Lock, read_lock, render_lock
 from cape.manifest import Manifest, environment_of
 from cape.names import Digest, System
-from cape.operations.composing import lock_of
+from cape.operations.building import with_scripts_run
+from cape.operations.composing import chosen_lock, lock_of
 from cape.operations.fetching import Coming, Fetched, missing
 from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
@@ -189,7 +190,12 @@ def make_environment(
 
 
 def sync_elsewhere(
-    project: Project, workshop: Workshop, *, system: System, only_from: Path | None = None
+    project: Project,
+    workshop: Workshop,
+    *,
+    system: System,
+    only_from: Path | None = None,
+    environment: str | None = None,
 ) -> Elsewhere:
     """Make the environment of a system of the lock in the store; nothing of the project changes.
 
@@ -197,15 +203,17 @@ def sync_elsewhere(
     program of it is run. No generation reaches such an environment, so `cape gc` removes it.
     Raises `LockOutOfDate`, `SystemNotLocked`, and what `prepare` raises.
     """
-    lock = _fresh_lock(project)
+    lock = chosen_lock(_fresh_lock(project), environment)
     return _make(_plan_elsewhere(lock, system), lock, workshop, only_from=only_from)
 
 
-def foresee_elsewhere(project: Project, workshop: Workshop, *, system: System) -> SyncResult:
+def foresee_elsewhere(
+    project: Project, workshop: Workshop, *, system: System, environment: str | None = None
+) -> SyncResult:
     """What `sync_elsewhere` would do. Raises `LockOutOfDate`, `SystemNotLocked`."""
     lock = _fresh_lock(project)
     locked = compute_lock(project_manifest(project), lock, workshop)
-    return _foresee(locked, workshop, _plan_elsewhere(lock, system))
+    return _foresee(locked, workshop, _plan_elsewhere(chosen_lock(lock, environment), system))
 
 
 def _fresh_lock(project: Project) -> Lock:
@@ -246,6 +254,11 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     objects = make_objects(
         plan, unpack=unpack, store=workshop.store, progress=workshop.progress, arriving=arriving
     )
+
+    def realise_plainly(one: EnvironmentPlan, made: Sequence[StoreObject]) -> RealisedEnvironment:
+        return _realise(one, made, workshop.store, lambda _: ())[0]
+
+    objects = with_scripts_run(plan, objects, workshop, sources, realise_plainly)
     unpacked = _unpacked(plan, objects, workshop)
     judgement = judge_objects(lock, plan.system, unpacked)
     judgement.check()
