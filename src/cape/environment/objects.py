@@ -95,7 +95,7 @@ def make_objects(
     Raises what `unpack` and `arriving` raise, `ArtifactDamaged`, `DiskFull`, `WorkerDied`.
     """
     store.announce()
-    maker = _Maker(plan.system, unpack, relocate, store, _loader_path(plan, store))
+    maker = _Maker(plan.system, unpack, relocate, store, loader_of(plan, store))
     tasks = _tasks(plan, store)
     missing = {task.key: task for task in tasks if store.objects.get(task.key) is None}
     if missing:
@@ -136,7 +136,7 @@ def _key(plan: EnvironmentPlan, package: LockedPackage, libc: Digest | None, sto
     )
 
 
-def _loader_path(plan: EnvironmentPlan, store: Store) -> Path | None:
+def loader_of(plan: EnvironmentPlan, store: Store) -> Path | None:
     """Where the loader of the plan's libc object is, or will be."""
     key = _libc_key(plan, store)
     if key is None:

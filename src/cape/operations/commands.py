@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cape.errors import InputError
-from cape.sources.protocol import LockedPackage, Requirement
+from cape.sources.protocol import PROJECT_OPTION, LockedPackage, Requirement
 
 if TYPE_CHECKING:
     from cape.environment.plan import EnvironmentPlan
@@ -88,7 +88,7 @@ def _check(
 ) -> None:
     from cape.analysis.commands import Offer, clashes, explained
     from cape.lock.model import IMPLICIT_OPTION
-    from cape.operations.explaining import line_at, written_line
+    from cape.operations.written import line_at, written_line
 
     rows = {(row.source, row.name): row for row in lock.packages}
     offers = [
@@ -102,7 +102,7 @@ def _check(
             ),
         )
         for one in requirements
-        if IMPLICIT_OPTION not in one.options and one.source != "model"
+        if IMPLICIT_OPTION not in one.options and PROJECT_OPTION not in one.options and one.source != "model"
     ]
 
     def written(one: Requirement) -> str:

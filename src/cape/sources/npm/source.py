@@ -149,7 +149,7 @@ class NpmSource:
         if others:
             if context.as_of:
                 self._check_times(others, context.as_of)
-            tree = self._tree(others, context)
+            tree = self._tree(others, context, cached=True)
             systems_of = self._needed(tree, others, context)
             _engine_notes(tree, systems_of, requirements, list(found.values()), context)
             for path in systems_of:
@@ -291,8 +291,13 @@ class NpmSource:
                 systems_of.setdefault(path, []).append(system)
         return systems_of
 
-    def _tree(self, requirements: Sequence[Requirement], context: ResolveContext) -> PackageTree:
-        """npm's answer; versions of `kept` rows stay where they fit."""
+    def _tree(
+        self, requirements: Sequence[Requirement], context: ResolveContext, *, cached: bool = False
+    ) -> PackageTree:
+        """npm's answer; versions of `kept` rows stay where they fit.
+
+        With `cached`, what npm was told before is taken as it is, however old.
+        """
         described = {
             "name": "environment",
             "version": "1.0.0",
@@ -302,7 +307,9 @@ class NpmSource:
         seeds = [seed_lock(context.kept)] if context.kept else []
         for seed in (*seeds, {}):
             try:
-                return PackageTree.read(self._lock_text(described, seed, requirements, context))
+                return PackageTree.read(
+                    self._lock_text(described, seed, requirements, context, cached=cached)
+                )
             except NpmFailure as error:
                 failure = error
         raise self._explained(failure, requirements, context)
@@ -313,6 +320,8 @@ class NpmSource:
         seed: Mapping[str, object],
         requirements: Sequence[Requirement],
         context: ResolveContext,
+        *,
+        cached: bool = False,
     ) -> str:
         npm = self._npm(context.progress)
         context.progress.start("locking npm packages", 0)
@@ -321,7 +330,9 @@ class NpmSource:
             if seed:
                 (place / "package-lock.json").write_text(json.dumps(seed), encoding="utf-8")
             if (ages := Ages.of(requirements, context)) is None:
-                return npm.lock(place, self.settings, self.registry, self.cache, before=context.as_of)
+                return npm.lock(
+                    place, self.settings, self.registry, self.cache, before=context.as_of, cached=cached
+                )
             with aged_registry(ages, self._document) as registry:
                 return npm.lock(place, None, registry, place, before=context.as_of)
 

@@ -72,10 +72,12 @@ class Npm:
         cache: Path,
         *,
         before: str | None = None,
+        cached: bool = False,
     ) -> str:
         """Resolve the `package.json` in `place`; the text of the `package-lock.json` it gives.
 
-        With `before`, an instant, only versions that came until then are there. Without settings, nothing
+        With `before`, an instant, only versions that came until then are there. With `cached`, answers that
+        npm has are not asked for again. Without settings, nothing
         but `registry` is asked, and what it says of files is left as it is. Raises `NpmFailure`.
         """
         npmrc = place / "npmrc"
@@ -89,6 +91,7 @@ class Npm:
             **FETCHING,
             **({} if settings else {"replace-registry-host": "never", "noproxy": "127.0.0.1"}),
             **({"before": before} if before else {}),
+            **({"prefer-offline": "true"} if cached else {}),
         }
         flags = (
             "install --package-lock-only --ignore-scripts --no-audit --no-fund --no-progress --no-color "
