@@ -51,8 +51,13 @@ _EXECUTORS = frozenset({"execvp", "execvpe", "execlp", "spawnvp"})
 _MODULES_PARSED = 400
 """A package with more modules that could matter is too large to be about one library."""
 
+_SMALL = 80
+_BARE = 3
+"""A package whose top module brings no more than this is used through its submodules."""
+
 _DEPTH = 12
 _MOST_NAMES = 24
+_MOST_ALTERNATIVES = 80
 _FOUND = "\0"
 """Before a name that `find_library` was asked for already: the value is a path, or None."""
 
@@ -94,11 +99,13 @@ def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load,
         return ()
     modules = _Modules(sources)
     reached = modules.reached(tops)
-    run = _Run(modules)
+    if len(reached) <= _BARE:
+        reached += [path for path in modules.central(triggered) if path not in reached]
+    run = _Run(modules, frozenset(reached))
     direct = [path for path in reached if path in triggered or modules.imports_any(path, triggered)]
     for path in direct:
         run.module(path, Reach.IMPORT)
-    for path in sorted(triggered):
+    for path in [*modules.importers(triggered), *sorted(triggered)]:
         run.rest(path)
     return _grouped(run.events)
 
@@ -130,7 +137,11 @@ def _load(members: Sequence[_Event]) -> Load:
     )
     kind = LoadKind.FILE if first.kind is LoadKind.LIBRARY else first.kind
     return Load(
-        path=first.path, line=first.line, kind=kind, names=tuple(names)[:_MOST_NAMES], reach=first.reach
+        path=first.path,
+        line=first.line,
+        kind=kind,
+        names=tuple(names)[:_MOST_ALTERNATIVES],
+        reach=first.reach,
     )
 
 
@@ -206,7 +217,11 @@ class _Modules:
 
     def reached(self, tops: Iterable[str]) -> list[str]:
         """The modules that importing the top ones imports, in no order that matters."""
-        waiting = [path for top in tops if (path := self._paths.get(top))]
+        return self.reached_from([path for top in tops if (path := self._paths.get(top))])
+
+    def reached_from(self, paths: Sequence[str]) -> list[str]:
+        """The same of modules by their paths; these come first."""
+        waiting = list(paths)
         seen = dict.fromkeys(waiting)
         while waiting:
             for path in self.imports(waiting.pop()):
@@ -214,6 +229,23 @@ class _Modules:
                     seen[path] = None
                     waiting.append(path)
         return list(seen)
+
+    def central(self, paths: Iterable[str]) -> list[str]:
+        """Those that more than half of a small package's modules import."""
+        if len(self.sources) > _SMALL:
+            return []
+        counts = dict.fromkeys(paths, 0)
+        for module in self._paths:
+            for path in self.reached([module]):
+                if path in counts:
+                    counts[path] += 1
+        return [path for path, count in counts.items() if 2 * count > len(self.sources)]
+
+    def importers(self, paths: set[str]) -> list[str]:
+        """The modules of a small package that import one of these: they know what to call it with."""
+        if len(self.sources) > _SMALL:
+            return []
+        return sorted(path for path in self.sources if path not in paths and self.imports_any(path, paths))
 
     def imports_any(self, path: str, others: set[str]) -> bool:
         return any(found in others for found in self.imports(path))
@@ -226,10 +258,11 @@ def _module_name(path: str) -> str:
 class _Run:
     """One abstract run. `events` are the loads met, in their order."""
 
-    def __init__(self, modules: _Modules) -> None:
+    def __init__(self, modules: _Modules, reached: frozenset[str]) -> None:
         self.modules = modules
+        self.reached = reached
         self.events: list[_Event] = []
-        self.done: set[tuple[int, tuple[tuple[str, tuple[str, ...]], ...]]] = set()
+        self.done: dict[tuple[int, tuple[tuple[str, tuple[str, ...]], ...]], list[str]] = {}
         self.walked: set[int] = set()
         self.scopes: dict[str, _Scope] = {}
         self.running: set[str] = set()
@@ -250,6 +283,23 @@ class _Run:
         self.running.add(path)
         frame = _Frame(path, "<module>", _raises(scope.tree.body), scope.constants)
         _Walk(self, scope, frame, reach, 0).statements(scope.tree.body)
+
+    def guarded(self, path: str, outer: _Walk) -> None:
+        """Run a module's statements for one that imports it in a guard, or within a function."""
+        for found in self.modules.reached_from([path]):
+            if found not in self.reached and _TRIGGERS.search(self.modules.sources[found]):
+                self._guarded_alone(found, outer)
+
+    def _guarded_alone(self, path: str, outer: _Walk) -> None:
+        scope = self.scope(path)
+        if scope is None or path in self.running:
+            return
+        self.running.add(path)
+        frame = _Frame(path, "<module>", _raises(scope.tree.body), scope.constants)
+        walk = _Walk(self, scope, frame, outer.reach, outer.depth + 1)
+        walk.is_optional = outer._is_optional()
+        walk.may_raise = frame.raises or outer.may_raise
+        walk.statements(scope.tree.body)
 
     def rest(self, path: str) -> None:
         """Run what importing did not reach: the module, then functions that nothing has called."""
@@ -279,7 +329,8 @@ class _Scope:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self.all_functions.append(node)
-                self.functions.setdefault(node.name, node)
+                if not any("overload" in ast.unparse(one) for one in node.decorator_list):
+                    self.functions.setdefault(node.name, node)
             elif isinstance(node, ast.ClassDef):
                 self.classes.setdefault(node.name, node)
             elif isinstance(node, ast.ImportFrom):
@@ -438,6 +489,8 @@ class _Walk:
         self.reach = reach
         self.depth = depth
         self.swallowed = 0
+        self.is_called = False
+        self.is_optional = False
         self.may_raise = frame.raises
         self.assigned = ""
         self.group = frame.module
@@ -506,12 +559,26 @@ class _Walk:
             self._assign(node.targets, node.value)
         elif isinstance(node, ast.AnnAssign | ast.AugAssign) and node.value is not None:
             self._assign([node.target], node.value, more=isinstance(node, ast.AugAssign))
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            self._import(node)
         elif isinstance(node, ast.Return) and node.value is not None:
             self.returned += self.values(node.value)
         else:
             for value in ast.iter_child_nodes(node):
                 if isinstance(value, ast.expr):
                     self.values(value)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        """An import that may be guarded: of a module that nothing imports for certain."""
+        if isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        else:
+            module = self.run.modules.absolute(self.scope.path, "." * node.level + (node.module or ""))
+            names = [module, *(f"{module}.{one.name}" for one in node.names)]
+        for name in names:
+            path = self.run.modules.path(name)
+            if path is not None and path not in self.run.reached and self.depth < _DEPTH:
+                self.run.guarded(path, self)
 
     def _assign(self, targets: Sequence[ast.expr], value: ast.expr, *, more: bool = False) -> None:
         before, self.assigned = self.assigned, ast.unparse(targets[0])
@@ -748,16 +815,18 @@ class _Walk:
         given = _given(function, node, arguments, keywords, skip=is_method)
         key = (id(function), tuple(sorted(given.items())))
         if key in self.run.done or self.depth >= _DEPTH:
-            return []
-        self.run.done.add(key)
+            return self.run.done.get(key, [])
+        self.run.done[key] = []
         self.run.walked.add(id(function))
         names = {**given, **dict(_defaults(function, given))}
         frame = _Frame(scope.path, function.name, _raises(function.body), names)
         inner = _Walk(self.run, scope, frame, self.reach, self.depth + 1)
-        inner.swallowed = self.swallowed
+        inner.is_called = self.is_called or self.depth > 0
+        inner.is_optional = self._is_optional()
         inner.group = f"{self.group}:{self.assigned or node.lineno}"
         inner.may_raise = frame.raises or self.may_raise
         inner.statements(function.body)
+        self.run.done[key] = inner.returned
         return inner.returned
 
     def _function(self, node: ast.expr) -> tuple[_Scope, _Function, bool] | None:
@@ -796,6 +865,10 @@ class _Walk:
 
     # -- what is met
 
+    def _is_optional(self) -> bool:
+        """Whether the code goes on when what happens here fails."""
+        return self.is_optional or bool(self.swallowed and not self.may_raise)
+
     def _met(self, node: ast.Call, kind: LoadKind, names: Sequence[str]) -> None:
         if not names:
             return
@@ -803,11 +876,9 @@ class _Walk:
             "find_library",
             "which",
         )
-        swallowed = bool(self.swallowed) or is_silent
-        reach = self.reach
-        if swallowed and not self.may_raise:
-            reach = Reach.OPTIONAL
-        group = f"{self.group}:{self.assigned or node.lineno}" if self.depth < 2 else self.group
+        silent = is_silent and not self.may_raise
+        reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
+        group = self.group if self.is_called else f"{self.group}:{self.assigned or node.lineno}"
         event = _Event(self.frame.module, node.lineno, kind, tuple(dict.fromkeys(names)), reach, group)
         self.run.events.append(event)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cape.analysis.loads import stem
 from cape.analysis.needs import ElfNeeds, Load, LoadKind, PackageNeeds, Reach
 from cape.environment.drivers import is_driver_library
 from cape.names import System
 
-DEDICATED_MODULES = 120
+DEDICATED_MODULES = 40
 """A package with more Python modules than this is about more than the one thing that it loads."""
 
 _C_LIBRARY = re.compile(
@@ -111,6 +111,7 @@ class _Examination:
         self.provided = provided
         self.libraries = {name for one in packages for name in one.needs.libraries}
         self.libraries |= {elf.soname for one in packages for elf in one.needs.elf if elf.soname}
+        self.main = _main_files(packages)
         self.programs = {name for one in packages for name in one.needs.programs}
 
     def findings(self) -> Findings:
@@ -126,14 +127,13 @@ class _Examination:
 
     def _unlinked(self, one: Examined) -> Iterator[Missing]:
         """The libraries that a package's files name and nobody has; one row each, an error if one is."""
-        main = _main_files(one.needs)
         found: dict[str, tuple[str, bool]] = {}
         for elf in one.needs.elf:
             for library in elf.needed:
                 if self._has_library(library):
                     continue
                 path, is_error = found.get(library, (elf.path, False))
-                if elf.path in main and not is_error:
+                if elf.path in self.main and not is_error:
                     path, is_error = elf.path, True
                 found[library] = (path, is_error)
         for library, (path, is_error) in sorted(found.items()):
@@ -159,9 +159,24 @@ class _Examination:
     def _unloaded(self, one: Examined) -> Iterator[Missing]:
         lacking = [load for load in one.needs.loads if not any(map(self._is_there(load), load.names))]
         words = frozenset(one.needs.described)
-        required = [load for load in lacking if _is_required(load, words)]
+        required = [load for load in lacking if _is_required(load, words, one.needs.modules)]
+        choice = () if required else self._choice(one, words)
         for load in lacking:
-            yield _missing(one, load, is_error=load in required)
+            if load not in choice:
+                yield _missing(one, load, is_error=load in required)
+        if choice:
+            names = tuple(dict.fromkeys(name for load in choice for name in load.names))
+            yield _missing(one, replace(choice[0], names=names), is_error=True)
+
+    def _choice(self, one: Examined, words: frozenset[str]) -> tuple[Load, ...]:
+        """The back ends of a small package, none of which is there: each is optional, all are not."""
+        if one.needs.modules > DEDICATED_MODULES or one.needs.elf:
+            return ()
+        files = [load for load in one.needs.loads if load.kind is LoadKind.FILE]
+        files = [load for load in files if _is_described(load, words)]
+        if any(any(map(self._is_there(load), load.names)) for load in files):
+            return ()
+        return tuple(load for load in files if load.reach is Reach.OPTIONAL)
 
     def _is_there(self, load: Load) -> Callable[[str], bool]:
         if load.kind is LoadKind.PROGRAM:
@@ -188,9 +203,8 @@ class _Examination:
 
     def _too_new(self, one: Examined) -> Iterator[TooNew]:
         worst: dict[str, TooNew] = {}
-        main = _main_files(one.needs)
         for elf in one.needs.elf:
-            for library, version in elf.versions if elf.path in main else ():
+            for library, version in elf.versions if elf.path in self.main else ():
                 row = self._checked(one, elf, library, version)
                 if row and (library not in worst or _key(row.wanted) > _key(worst[library].wanted)):
                     worst[library] = row
@@ -255,14 +269,18 @@ def _missing(one: Examined, load: Load, *, is_error: bool) -> Missing:
     )
 
 
-def _is_required(load: Load, words: frozenset[str]) -> bool:
+def _is_required(load: Load, words: frozenset[str], modules: int) -> bool:
     """Whether a package cannot do what it is for without a name.
 
     What an import fails without is. What only some call fails without is when the package's own description
     speaks of it.
     """
+    if load.kind is LoadKind.PROGRAM:
+        return (
+            load.reach is not Reach.OPTIONAL and modules <= DEDICATED_MODULES and _is_described(load, words)
+        )
     if load.reach is Reach.IMPORT:
-        return load.kind is not LoadKind.PROGRAM or _is_described(load, words)
+        return True
     return load.reach is Reach.USE and _is_described(load, words)
 
 
@@ -279,28 +297,33 @@ def is_version_of(file: str, bare: str) -> bool:
     return re.fullmatch(rf"lib{re.escape(bare)}\.so(\.\d+)*", file) is not None
 
 
-def _main_files(needs: PackageNeeds) -> frozenset[str]:
-    """What an interpreter imports, or a user starts, and the package's own libraries that these need.
+def _main_files(packages: Sequence[Examined]) -> frozenset[str]:
+    """What an interpreter imports, or a user starts, and the libraries of all packages that these need.
 
-    The rest are plug-ins that something may load, or may not. A package with nothing to import or start
-    is there for its libraries.
+    The rest are plug-ins that something may load, or may not.
     """
-    roots = [elf for elf in needs.elf if elf.role != "library" and not _is_plug_in(elf.path)]
-    if not roots:
-        roots = [elf for elf in needs.elf if not _is_plug_in(elf.path)]
+    files = [elf for one in packages for elf in one.needs.elf]
     by_name: dict[str, ElfNeeds] = {}
-    for elf in needs.elf:
+    for elf in files:
         by_name.setdefault(elf.soname or "", elf)
         by_name.setdefault(elf.path.rpartition("/")[2], elf)
-    seen = {elf.path for elf in roots}
-    waiting = list(roots)
+    loaded = {name for one in packages for load in one.needs.loads for name in load.names}
+    waiting = [elf for elf in files if elf.role != "library" and not _is_plug_in(elf.path)]
+    waiting += [elf for name, elf in by_name.items() if name in loaded]
+    seen = {elf.path for elf in waiting}
     while waiting:
         for library in waiting.pop().needed:
             found = by_name.get(library)
             if found is not None and found.path not in seen:
                 seen.add(found.path)
                 waiting.append(found)
-    return frozenset(seen)
+    return frozenset(seen | {path for one in packages for path in _only_libraries(one, seen)})
+
+
+def _only_libraries(one: Examined, seen: set[str]) -> Iterator[str]:
+    """The files of a package that nothing links with: if it is nothing but libraries, it is for them."""
+    if not any(elf.path in seen for elf in one.needs.elf) and len(one.needs.elf) <= 4:
+        yield from (elf.path for elf in one.needs.elf if not _is_plug_in(elf.path))
 
 
 _PLUG_IN = re.compile(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 1
+NEEDS_VERSION = 4
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 
@@ -83,6 +83,8 @@ class PackageNeeds:
     described: tuple[str, ...] = ()
     glibc_promised: str | None = None
     unread: int = 0
+    modules: int = 0
+    """How many Python modules there are."""
 
     def to_json(self) -> dict[str, Any]:
         """The needs as plain lists and texts."""
@@ -107,6 +109,7 @@ class PackageNeeds:
             "described": list(self.described),
             "glibc_promised": self.glibc_promised,
             "unread": self.unread,
+            "modules": self.modules,
         }
 
     @classmethod
@@ -123,6 +126,7 @@ class PackageNeeds:
                 described=tuple(value["described"]),
                 glibc_promised=value["glibc_promised"],
                 unread=value["unread"],
+                modules=value["modules"],
             )
         except (KeyError, TypeError, ValueError):
             return None

@@ -84,6 +84,7 @@ class _Wheel:
             described=self._described(members) if loads or any(one.literals for one in elf) else (),
             glibc_promised=promised_glibc(self.file_name),
             unread=self.unread,
+            modules=sum(path.endswith(".py") for _, path in members),
         )
 
     def _placed(self, name: str) -> str:

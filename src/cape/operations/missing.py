@@ -99,19 +99,20 @@ def check_missing(
         one = _System(manifest, lock, workshop, sources, system, dry_run=dry_run)
         found = one.findings(rows)
         notes += one.notes(found)
-        for error, addition in one.errors(found):
+        for error, helpful in one.errors(found):
             errors.setdefault(error.fact, error)
-            if addition is not None:
+            for addition in helpful:
                 additions.setdefault(addition.package, addition)
     if errors:
         system = next(system for system in lock.systems if system.is_linux)
         least = _least(tuple(additions.values()), sources[_DEBIAN], system)
         first, *others = errors.values()
         first.also = tuple(others)
-        for error in errors.values():
-            if isinstance(error, MissingLibrary):
-                error.additions = least
-        raise next((one for one in errors.values() if isinstance(one, MissingLibrary)), first)
+        if isinstance(first, MissingLibrary) and least:
+            first.additions = least
+            packages = _listed([addition.package for addition in least], most=12)
+            first.hint = f"`cape lock --fix` adds {packages} to the manifest; {first.hint}"
+        raise first
     return tuple(dict.fromkeys(notes))
 
 
@@ -224,7 +225,7 @@ class _System:
         yield from found.notes
         is_known = self._names is not None and self._names.is_known
         optional = [row for row in found.missing if is_known and _is_worth_telling(row)]
-        told = list(dict.fromkeys(self._note(row) for row in optional))
+        told = list(dict.fromkeys(filter(None, map(self._note, optional))))
         yield from told[:_NOTES_SHOWN]
         if len(told) > _NOTES_SHOWN:
             yield f"and {len(told) - _NOTES_SHOWN} more names that language packages would load"
@@ -232,21 +233,24 @@ class _System:
             names = ", ".join(f"`{name}`" for name in self.left[:_NOTES_SHOWN])
             yield f"whether {names} lack a library was not looked at: their artifacts are not at hand"
 
-    def _note(self, row: Missing) -> str:
+    def _note(self, row: Missing) -> str | None:
+        """What is told of something optional: that it is there to be had."""
         helper = self._provider(row)
-        advice = f" (`{helper[1]}` has it)" if helper else ""
-        where = "a part of `{}`" if row.kind == "needed" else "`{}`"
-        return f"{where.format(row.package)} would use `{row.name}`{advice}"
+        return f"`{row.package}` would use `{helper[0]}` (`{helper[1]}` has it)" if helper else None
 
-    def errors(self, found: Findings) -> Iterator[tuple[InputError, Addition | None]]:
+    def errors(self, found: Findings) -> Iterator[tuple[InputError, tuple[Addition, ...]]]:
+        """An error for each package that lacks something, and what would help."""
+        lacking: dict[str, list[Missing]] = {}
         for row in found.missing:
             if self._is_error(row):
-                yield self._error(row)
+                lacking.setdefault(row.package, []).append(row)
+        for rows in lacking.values():
+            yield self._error(rows)
         for one in found.too_new:
-            yield self._too_old(one), None
+            yield self._too_old(one), ()
         for package, path in found.foreign:
             fact = f"`{package}` is for another kind of machine: `{path}` is not for {self.system}"
-            yield WrongMachine(fact, where=self._where(package)), None
+            yield WrongMachine(fact, where=self._where(package)), ()
 
     def _is_error(self, row: Missing) -> bool:
         """An error counts where somebody could be asked, and the manifest does not allow the lack."""
@@ -276,26 +280,28 @@ class _System:
                 return known.where
         return None
 
-    def _error(self, row: Missing) -> tuple[MissingLibrary, Addition | None]:
-        helper = self._provider(row)
-        name = helper[0] if helper else row.name
-        through = next(iter(self._bringing(row.package)), None)
-        brought = f" (`{through.name}` brings it)" if through and through.package != row.package else ""
-        fact = f"`{row.package}`{brought} needs `{name}`, which nothing in the environment has"
-        key = through.name if through else row.package
-        source = through.source if through else row.source
-        accepts = f'`{key} = {{ {source} = "*", without = ["{name}"] }}` does without it'
-        if helper is None:
-            hint = f"no package of the suite has it; {accepts}"
-            return MissingLibrary(fact, where=self._where(row.package), hint=hint), None
-        hint = f"`cape lock --fix` adds `{helper[1]}` to the manifest, which has it; {accepts}"
-        addition = Addition(
-            package=helper[1],
-            needed_by=row.package,
-            library=name,
-            environment=self.manifest.environment,
+    def _error(self, rows: Sequence[Missing]) -> tuple[MissingLibrary, tuple[Addition, ...]]:
+        package = rows[0].package
+        helpers = [(row, self._provider(row)) for row in rows]
+        names = [helper[0] if helper else row.name for row, helper in helpers]
+        through = next(iter(self._bringing(package)), None)
+        brought = f" (`{through.name}` brings it)" if through and through.package != package else ""
+        fact = f"`{package}`{brought} needs {_listed(names)}, which nothing in the environment has"
+        additions = tuple(
+            Addition(
+                package=helper[1],
+                needed_by=package,
+                library=helper[0],
+                environment=self.manifest.environment,
+            )
+            for _, helper in helpers
+            if helper
         )
-        return MissingLibrary(fact, where=self._where(row.package), hint=hint), addition
+        key, source = (through.name, through.source) if through else (package, rows[0].source)
+        hint = f'`{key} = {{ {source} = "*", without = ["{names[0]}"] }}` does without it'
+        if unknown := [name for name, (_, helper) in zip(names, helpers, strict=True) if not helper]:
+            hint = f"no package of the suite has {_listed(unknown)}; {hint}"
+        return MissingLibrary(fact, where=self._where(package), hint=hint), additions
 
     def _too_old(self, one: TooNew) -> TooOldLibrary:
         return TooOldLibrary(
@@ -311,17 +317,15 @@ class _System:
 
         if self._names is None:
             return None
-        offers: list[tuple[int, int, str, str]] = []
+        offers: list[tuple[bool, int, int, str, str]] = []
         for at, name in enumerate(row.names):
             for file, owners in self._files_for(name):
                 usable = [owner for owner in owners if self._exists(owner)]
                 if best := best_provider(file, usable, self._users):
-                    offers.append(
-                        (1 if best.endswith("-dev") else 0, -self._users(best), at, file + "\n" + best)
-                    )
+                    offers.append((best.endswith("-dev"), -self._users(best), at, file, best))
         if not offers:
             return None
-        file, _, package = min(offers)[3].partition("\n")
+        *_, file, package = min(offers)
         return (file if row.kind != "typelib" else shown(file)), package
 
     def _files_for(self, name: str) -> Iterator[tuple[str, Sequence[str]]]:
@@ -348,6 +352,14 @@ class _System:
 
         source = self.sources[_DEBIAN]
         return source.users(package, self.system) if isinstance(source, DebianSource) else 0
+
+
+def _listed(names: Sequence[str], *, most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    shown = [f"`{name}`" for name in dict.fromkeys(names)]
+    more = [f"{len(shown) - most} more"] if len(shown) > most else []
+    *others, last = [*shown[:most], *more]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _without(requirement: Requirement) -> list[str]:
