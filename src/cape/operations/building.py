@@ -21,7 +21,7 @@ from cape.operations.project import Workshop
 from cape.sources.protocol import LockedPackage, Source
 from cape.store import StoreObject
 
-_BUILDING_VERSION = 1
+_BUILDING_VERSION = 2
 """Part of every key: a change of how scripts are run, or of what is kept of them, counts up."""
 
 _TOOLS = re.compile(

@@ -101,6 +101,7 @@ def run_scripts(package: Package, *, scratch: Path, environment: Path, log: Path
     for link in links:
         link.unlink(missing_ok=True)
     _tidy(home / "build")
+    _forget(home, environment)
 
 
 def _described(home: Path) -> dict[str, Any]:
@@ -304,3 +305,24 @@ def _tidy(build: Path) -> None:
         for name in files:
             if _LEFT_OVER.fullmatch(name):
                 (Path(top) / name).unlink()
+
+
+def _forget(home: Path, environment: Path) -> None:
+    """Blank the search path that the environment's compilers wrote into what they linked.
+
+    It leads into the environment that the package was built in, and add-ons inherit node's. The loader
+    passes over an empty one.
+    """
+    wanted = re.compile(rb"(?:" + re.escape(os.fsencode(environment)) + rb"/root/[^\0:]*:?)+\0")
+    for top, _, files in os.walk(home):
+        for name in files:
+            file = Path(top) / name
+            if file.is_symlink() or not file.is_file():
+                continue
+            with open(file, "rb") as stream:
+                if stream.read(4) != b"\x7fELF":
+                    continue
+                data = b"\x7fELF" + stream.read()
+            plain = wanted.sub(lambda found: bytes(len(found[0])), data)
+            if plain != data:
+                file.write_bytes(plain)
