@@ -59,7 +59,8 @@ class Explanation:
     `written` has for each requirement the line that asks for it. `reasons` is the chain from the
     requirements to the clash, a sentence a step. `is_smallest` is false where time ended the search:
     then some of the requirements may have no part in it. `is_whole` is false where the manifest has
-    another conflict besides: the relaxations resolve this one.
+    another conflict besides: the relaxations resolve this one. `is_searched` is false where time ended the
+    search for relaxations.
     """
 
     requirements: tuple[Requirement, ...]
@@ -68,6 +69,7 @@ class Explanation:
     relaxations: tuple[Relaxation, ...] = ()
     is_smallest: bool = True
     is_whole: bool = True
+    is_searched: bool = True
 
     def lines(self) -> tuple[str, ...]:
         """The explanation for people."""
@@ -86,6 +88,8 @@ class Explanation:
                 shown += _relaxation_lines(relaxation)
         if not self.is_whole:
             shown.append("note: the manifest has another conflict besides this one")
+        if not self.is_searched:
+            shown.append("note: time ended the search for ways out")
         return tuple(shown)
 
     def fields(self) -> Mapping[str, object]:
@@ -115,6 +119,7 @@ class Explanation:
             ],
             "smallest": self.is_smallest,
             "whole": self.is_whole,
+            "searched": self.is_searched,
         }
 
 

@@ -15,6 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cape.errors import CapeError, InputError
 from cape.manifest import Manifest
+from cape.operations.written import (
+    changed_line,
+    line_at,
+    line_of_suite,
+    order_in_file,
+    place_of_suite,
+    with_key,
+    written_line,
+)
 from cape.sources.protocol import (
     MINIMUM_AGE,
     NO_PROGRESS,
@@ -33,11 +42,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-LIMIT_S = 30.0
+LIMIT_S = 20.0
 """How long the search for an explanation may take. The error itself is known before it."""
 
 _NO_AGE = "0 days"
-_STEPS_BACK = 6
+_STEPS_BACK = 5
 """How many older versions of one package are tried, one after another."""
 
 
@@ -161,13 +170,14 @@ class _Explaining:
         self._workshop = workshop
         self._deadline = deadline
         self._answers: dict[str, _Answer] = {}
+        self._is_late = False
 
     def explanation(self) -> Explanation:
         """The whole of it. Raises `OutOfTime` when not even the conflict itself could be looked at."""
         from cape.analysis.conflicts import Explanation, nearest_first
 
         smallest = self._smallest()
-        members = tuple(sorted(smallest.members, key=_order_in_file))
+        members = tuple(sorted(smallest.members, key=order_in_file))
         error = self._answer(members).error or self._error
         relaxations, is_whole = self._relaxations(members, error)
         return Explanation(
@@ -177,6 +187,7 @@ class _Explaining:
             relaxations=nearest_first(relaxations),
             is_smallest=smallest.is_smallest,
             is_whole=is_whole,
+            is_searched=not self._is_late,
         )
 
     # The smallest set.
@@ -219,10 +230,10 @@ class _Explaining:
     def _settings(self, error: InputError) -> Iterator[str]:
         """What the environment has, where that is a part of the clash."""
         text = " ".join((error.fact, error.hint or "", *_reasons(error)))
-        place = _place_of_suite(self._manifest)
+        place = place_of_suite(self._manifest)
         for platform in self._context.platforms[:1]:
             if "Python " in text and platform.python:
-                yield f"the environment has Python {platform.python}{self._python_place() or place}"
+                yield f"the environment has Python {platform.python}{self._python_place()}{place}"
             if f"node is {platform.node}" in text:
                 yield f"node {platform.node} is Debian's `nodejs`{place}"
             if "glibc" in text and platform.glibc:
@@ -251,21 +262,28 @@ class _Explaining:
                 if found:
                     return found, around is self._all
         except OutOfTime:
-            _log.debug("time ended the search for ways out")
+            self._is_late = True
         return found, True
 
     def _ways(
         self, members: Sequence[Requirement], around: Sequence[Requirement], error: InputError
     ) -> Iterator[Relaxation]:
+        """Ways out, those that cost few questions first: time may end the search."""
+        stiff = []
         for member in members:
-            if relaxation := self._loosened(member, around) or self._older(member, around):
+            if relaxation := self._loosened(member, around):
                 yield relaxation
+            else:
+                stiff.append(member)
             if relaxation := self._younger(member, around):
                 yield relaxation
-        if relaxation := self._with_older_dependency(around, error):
-            yield relaxation
         yield from self._without(members, around)
         yield from self._other_suite(error)
+        if relaxation := self._with_older_dependency(around, error):
+            yield relaxation
+        for member in stiff:
+            if relaxation := self._older(member, around):
+                yield relaxation
 
     def _with(
         self, member: Requirement, constraint: str, around: Sequence[Requirement]
@@ -295,14 +313,22 @@ class _Explaining:
 
         constraint = member.constraint
         for _ in range(_STEPS_BACK):
-            answer = self._answer([replace(member, constraint=constraint)])
-            version = _version_of(answer.versions or {}, member) or _version_in(answer.error, member)
+            version = self._version_at(member, constraint, around)
             if version is None:
                 return None
             constraint = below(member.source, member.constraint, version)
             if tried := self._with(member, constraint, around):
                 return self._constraint(member, constraint, tried[1])
         return None
+
+    def _version_at(self, member: Requirement, constraint: str, around: Sequence[Requirement]) -> str | None:
+        """The version that a clash with this constraint names, or that the member has when it is alone."""
+        other = replace(member, constraint=constraint)
+        clash = self._answer([other if one is member else one for one in around]).error
+        if version := _version_in(clash, member):
+            return version
+        alone = self._answer([other])
+        return _version_of(alone.versions or {}, member) or _version_in(alone.error, member)
 
     def _younger(self, member: Requirement, around: Sequence[Requirement]) -> Relaxation | None:
         """The member's newest releases, where a minimum age keeps them away."""
@@ -393,7 +419,7 @@ class _Explaining:
                     way=Way.SUITE,
                     lines=(f'debian = "{suite}"',),
                     sentence=f"take the suite `{suite}`",
-                    where=_line_of_suite(self._manifest),
+                    where=line_of_suite(self._manifest),
                     steps=steps,
                     gives=gives,
                 )
@@ -471,76 +497,3 @@ def _culprit(error: InputError | None) -> tuple[str | None, str]:
 
     match = _NAMED.search(error.fact) if isinstance(error, NoWheel | NotForSystem) else None
     return (match["package"], match["version"]) if match else (None, "")
-
-
-# -- lines of files -----------------------------------------------------------------------------------
-
-_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::\d+)?\Z")
-
-
-def _order_in_file(requirement: Requirement) -> tuple[bool, str, int]:
-    """By file and line; what is not in a file yet comes last."""
-    match = _PLACE.match(requirement.where or "")
-    return (match is None, match["file"] if match else "", int(match["line"]) if match else 0)
-
-
-def line_at(where: str | None, manifest: Manifest | None) -> str | None:
-    """The line of a file that a place names; None when there is none."""
-    from pathlib import Path
-
-    match = _PLACE.match(where or "")
-    if match is None:
-        return None
-    try:
-        if manifest is not None and match["file"] == str(manifest.path):
-            text = manifest.text
-        else:
-            text = Path(match["file"]).read_text(encoding="utf-8")
-        return text.split("\n")[int(match["line"]) - 1].strip() or None
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def written_line(requirement: Requirement, constraint: str) -> str:
-    """The line of a manifest that asks for a requirement with a constraint."""
-    from cape.manifest.quoting import key_text, quoted
-
-    parts = [f"{requirement.source} = {quoted(constraint)}"]
-    if requirement.package != requirement.name:
-        parts.append(f"name = {quoted(requirement.package)}")
-    value = quoted(constraint) if _is_plain(requirement) else "{ " + ", ".join(parts) + " }"
-    return f"{key_text(requirement.name)} = {value}"
-
-
-def _is_plain(requirement: Requirement) -> bool:
-    return requirement.source == "debian" and requirement.package == requirement.name
-
-
-def changed_line(present: str, requirement: Requirement, constraint: str) -> str:
-    """A line with another constraint; written anew where the present one does not show its own."""
-    old = requirement.constraint
-    if old != "*" and present.count(old) == 1:
-        return present.replace(old, constraint)
-    if old == "*" and present.count('"*"') == 1:
-        return present.replace('"*"', f'"{constraint}"')
-    return written_line(requirement, constraint)
-
-
-def with_key(present: str, requirement: Requirement, key: str, value: str) -> str:
-    """A line with one more key in its table; written anew where it has no table on one line."""
-    line = present if present.endswith("}") else written_line(requirement, requirement.constraint)
-    if re.search(rf"\b{re.escape(key)}\s*=", line):
-        return re.sub(rf'(\b{re.escape(key)}\s*=\s*)"[^"]*"', rf'\g<1>"{value}"', line)
-    return f'{line.rstrip("}").rstrip()}, {key} = "{value}" }}'
-
-
-def _place_of_suite(manifest: Manifest) -> str:
-    where = _line_of_suite(manifest)
-    return f' (`debian = "{manifest.debian}"`{f", {where}" if where else ""})' if manifest.debian else ""
-
-
-def _line_of_suite(manifest: Manifest) -> str | None:
-    for number, line in enumerate(manifest.text.split("\n"), start=1):
-        if re.match(r"\s*debian\s*=", line):
-            return f"{manifest.path}:{number}"
-    return None

@@ -150,8 +150,8 @@ class Asking:
 
 def asking(project: Project, lock: Lock, chains: Sequence[Sequence[str]]) -> tuple[Asking, ...]:
     """Who asks, for each chain of `why`. A manifest that cannot be read has no lines."""
-    from cape.operations.explaining import line_at
     from cape.operations.including import project_manifest
+    from cape.operations.written import line_at
 
     try:
         manifest = project_manifest(project)
