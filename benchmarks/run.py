@@ -44,6 +44,7 @@ BUDGETS = {
     "`cape list`, p50": ("100 ms", 0.100),
     "lock 50 packages of 3 sources, one row changed, warm index": ("1 s", 1.0),
     "rollback among 1,000 generations": ("100 ms", 0.100),
+    "`cape run --with tree -- true`, again, p50": ("100 ms", 0.100),
     "sync of the large set, objects warm": ("1 s", 1.0),
     "sync of the large set, objects cold, over download and decompress": ("1.5 x", 1.5),
     "sync of the large set, objects cold, downloads there, over `dpkg-deb -x`": ("1.5 x", 1.5),
@@ -428,10 +429,24 @@ def measure_rollback(bench: Bench) -> None:
     )
 
 
+def measure_once(bench: Bench) -> None:
+    """A program that the project has not got, for one command: resolved and made, then remembered."""
+    project = bench.directory / "handbook"
+    words = ("run", "--with", "tree", "--", "true")
+    first = bench.cape(project, *words)[1]
+    bench.add("`cape run --with tree -- true`, first", ms(first), first, "resolved, fetched, made, run")
+    times = bench.times(project, list(words), 20)
+    again = statistics.median(times)
+    bench.add(
+        "`cape run --with tree -- true`, again, p50", ms(again), again, "20 runs, on top of the project"
+    )
+
+
 STAGES: dict[str, Callable[[Bench], None]] = {
     "handbook": measure_handbook,
     "fifty": measure_lock_of_fifty,
     "rollback": measure_rollback,
+    "once": measure_once,
     "python": measure_python_part,
     "large": measure_large_set,
 }

@@ -24,7 +24,7 @@ from cape.environment.generations import (
     numbers,
 )
 from cape.errors import CapeError
-from cape.operations.once import remembered
+from cape.operations.once import abandoned, remembered
 from cape.operations.project import Project, Workshop, held
 from cape.operations.repositories import CHECKOUTS
 from cape.store import Collected, Store, collect
@@ -83,7 +83,7 @@ def collect_garbage(
     checkouts = list(_unreached_checkouts(store, without))
     freed = collected.freed_bytes + sum(map(tree_size, checkouts))
     if not dry_run:
-        for place in old:
+        for place in (*old, *abandoned(store)):
             shutil.rmtree(place, ignore_errors=True)
         for checkout in checkouts:
             remove_tree(checkout)
@@ -169,7 +169,7 @@ def _unreached_checkouts(store: Store, without: Collection[Path]) -> Iterator[Pa
     with contextlib.suppress(FileNotFoundError):
         for checkout in sorted((store.root / CHECKOUTS).iterdir()):
             is_old = time.time() - checkout.stat().st_mtime > CHECKOUT_DAYS * _DAY_S
-            if is_old and checkout.name not in reached:
+            if is_old and checkout.name not in reached and not checkout.name.startswith("."):
                 yield checkout
 
 

@@ -193,3 +193,11 @@ def remembered(store: Store, *, now_s: float | None = None) -> Iterator[tuple[Pa
             is_old = now - record.stat().st_mtime > KEPT_DAYS * 86400
             name = os.path.basename(json.loads(record.read_bytes())["environment"])
             yield record.parent, name, is_old
+
+
+def abandoned(store: Store) -> Iterator[Path]:
+    """What processes that were killed left half made, a day ago or more."""
+    for place in (store.root / ONCE).glob(".new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - place.stat().st_mtime > 86400:
+                yield place

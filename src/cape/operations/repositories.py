@@ -6,16 +6,17 @@ own settings say how it authenticates; it never asks anybody. No manifest is rea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cape.errors import InputError, SourceError, StateError
+from cape.sources.tools import workplace
 from cape.store import Store
-from cape.store.files import remove_tree, sync_file_system
+from cape.store.files import sync_file_system
 from cape.store.leases import leased
 
 CHECKOUTS = "checkouts"
@@ -94,28 +95,15 @@ def newest(store: Store, url: str, ref: str | None, *, name: str) -> tuple[str, 
         return found, tree if tree.is_dir() else _check_out(repository, store, found)
 
 
-class _bare:
-    """An empty repository beside the checkouts, gone at the end of the block."""
-
-    def __init__(self, store: Store) -> None:
-        store.check_writable()
-        store.announce()
-        self._store = store
-
-    def __enter__(self) -> Path:
-        parent = self._store.root / CHECKOUTS
-        parent.mkdir(parents=True, exist_ok=True)
-        self._place = Path(tempfile.mkdtemp(prefix=".fetching-", dir=parent))
-        try:
-            ended = _git(self._place, ["init", "--quiet", "--bare"])
-            assert ended.returncode == 0, ended.stderr
-        except BaseException:
-            remove_tree(self._place)
-            raise
-        return self._place
-
-    def __exit__(self, *_: object) -> None:
-        remove_tree(self._place)
+@contextlib.contextmanager
+def _bare(store: Store) -> Iterator[Path]:
+    """An empty repository beside the checkouts, gone at the end of the block, or when this process died."""
+    store.check_writable()
+    store.announce()
+    with workplace(store.root / CHECKOUTS, ".fetching") as place:
+        ended = _git(place, ["init", "--quiet", "--bare"])
+        assert ended.returncode == 0, ended.stderr
+        yield place
 
 
 def _git(repository: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
