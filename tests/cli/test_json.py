@@ -49,7 +49,10 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "show locked": (("show", "hello"), {"locked": list, "available": list}),
     "show available": (("show", "tool"), {"locked": list, "available": list}),
     "search": (("search", "debian:greet"), {"packages": list, "failures": list}),
-    "why": (("why", "words"), {"chains": list, "asked_by": list, "files": list}),
+    "why": (
+        ("why", "words"),
+        {"chains": list, "asked_by": list, "files": list, "environment": (str, type(None))},
+    ),
     "outdated": (("outdated",), {"packages": list}),
     "licences": (("licences",), {"packages": list}),
     "history": (("history",), {"current": int, "generations": list, "rollbacks": list}),

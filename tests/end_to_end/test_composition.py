@@ -549,3 +549,14 @@ def test_other_environment_is_made_for_another_system(stocked: World) -> None:
     made = project.cape("sync", "--system", "aarch64-linux", "-e", "test").succeeded().stdout.strip()
     assert sorted(os.listdir(Path(made) / "bin")) == ["hello", "tool"]
     project.cape("sync", "--system", "aarch64-linux", "-e", "no").failed(INPUT, "has no environment `no`")
+
+
+def test_why_names_the_include_and_the_environment(stocked: World) -> None:
+    base_at(stocked.place / "base", '[packages]\nhello = "*"\n')
+    project = including(stocked, "../base", text=TEST)
+    project.cape("lock").succeeded()
+    assert f"hello   ({stocked.place}/base/cape.toml:7:1" in project.cape("why", "hello").stdout
+    told = project.cape("why", "tool").succeeded().stdout
+    assert told.startswith("in environment test:\ntool   (cape.toml:")
+    assert project.cape("why", "-e", "test", "hello").succeeded().stdout.startswith("in environment test:")
+    project.cape("why", "neither").failed(INPUT)

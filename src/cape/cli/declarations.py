@@ -542,6 +542,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete="package",
                 help="a locked package, a path as programs see it, a program, or a library (`libGL.so.1`)",
             ),
+            ENVIRONMENT,
             JSON,
         ),
         examples=("cape why libpcre2-8-0", "cape why libpcre2-8.so.0", "cape why /usr/bin/rg"),

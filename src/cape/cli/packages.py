@@ -285,11 +285,14 @@ def search(arguments: argparse.Namespace) -> int:
 
 def why(arguments: argparse.Namespace) -> int:
     """`cape why PACKAGE|FILE|LIBRARY`."""
-    from cape.operations.inspecting import NotInLock, asking, files_of, locked
+    from cape.operations.composing import chosen_lock
+    from cape.operations.inspecting import NotInLock, asking, environment_with, files_of, locked
     from cape.operations.inspecting import why as chains_to
 
     project = find_project(Path.cwd())
-    lock = locked(project)
+    whole = locked(project)
+    name = environment_name(arguments) or environment_with(whole, arguments.package)
+    lock = chosen_lock(whole, name)
     files: tuple[OwnedFile, ...] = ()
     try:
         chains = chains_to(lock, arguments.package)
@@ -300,18 +303,21 @@ def why(arguments: argparse.Namespace) -> int:
         owners = sorted({f"{file.source}:{file.package}" for file in files})
         chains = tuple(chain for owner in owners for chain in chains_to(lock, owner))
     if arguments.json:
-        asked = [asdict(one) for one in asking(project, lock, chains)]
+        asked = [asdict(one) for one in asking(project, lock, chains, environment=name)]
         show_json(
             {
                 "chains": [list(chain) for chain in chains],
                 "asked_by": asked,
                 "files": [asdict(file) for file in files],
+                "environment": name,
             }
         )
         return 0
     for file in files:
         print(f"{file.path.removeprefix('root')} is of {file.source}:{file.package} {file.version}")
-    for chain, one in zip(chains, asking(project, lock, chains), strict=True):
+    if name is not None:
+        print(f"in environment {name}:")
+    for chain, one in zip(chains, asking(project, lock, chains, environment=name), strict=True):
         print(" -> ".join(chain) + _asked(one, project))
     return 0
 

@@ -27,7 +27,7 @@ from cape.analysis.advisories import (
 )
 from cape.analysis.bill import bill_of_materials, source_package
 from cape.errors import InputError
-from cape.lock import Lock, explain
+from cape.lock import Lock, all_packages, explain
 from cape.lock.queries import rows_for
 from cape.manifest import Manifest
 from cape.names import Digest, System
@@ -136,9 +136,9 @@ def audit(project: Project, place: str, *, systems: Sequence[System]) -> Audit:
 def _by_ecosystem(
     lock: Lock, systems: Sequence[System]
 ) -> Mapping[tuple[str, str], Sequence[tuple[LockedPackage, str]]]:
-    """The lock's rows by ecosystem and the name that advisories use, with the exact ecosystem."""
+    """The rows of all environments by ecosystem and advisories' name, with the exact ecosystem."""
     rows: dict[tuple[str, str], list[tuple[LockedPackage, str]]] = {}
-    for package in lock.packages:
+    for package in all_packages(lock):
         if not {*systems} & {*package.systems}:
             continue
         if package.source == "debian":

@@ -148,13 +148,15 @@ class Asking:
     implied_by: tuple[str, ...] = ()
 
 
-def asking(project: Project, lock: Lock, chains: Sequence[Sequence[str]]) -> tuple[Asking, ...]:
+def asking(
+    project: Project, lock: Lock, chains: Sequence[Sequence[str]], *, environment: str | None = None
+) -> tuple[Asking, ...]:
     """Who asks, for each chain of `why`. A manifest that cannot be read has no lines."""
     from cape.operations.including import project_manifest
     from cape.operations.written import line_at
 
     try:
-        manifest = project_manifest(project)
+        manifest = project_manifest(project, environment=environment)
         places = {one.name: one.where for one in manifest.requirements}
     except CapeError:
         manifest, places = None, {}
@@ -168,6 +170,17 @@ def asking(project: Project, lock: Lock, chains: Sequence[Sequence[str]]) -> tup
         )
         for chain in chains
     )
+
+
+def environment_with(lock: Lock, name: str) -> str | None:
+    """The environment to look for a package in: the default one, else the first that has it."""
+    for environment, one in ((None, lock), *lock.environments.items()):
+        try:
+            rows_of(one, name)
+        except NotInLock:
+            continue
+        return environment
+    return None
 
 
 def files_of(project: Project, store: Store, text: str) -> tuple[OwnedFile, ...]:
