@@ -37,7 +37,7 @@ from cape.environment.relocation.paths import in_root
 from cape.environment.relocation.scripts import PLACEHOLDER, is_private, with_placeholder
 from cape.names import System
 
-RELOCATION_VERSION = 6
+RELOCATION_VERSION = 7
 """Part of every object's key: a change of any rule of relocation makes new objects."""
 
 REDIRECT_LIBRARY = "libcape-redirect.so"
@@ -270,7 +270,7 @@ def _relocate_elf(tree: Path, path: str, context: RelocationContext) -> ElfFacts
 
 def _is_foreign(elf: Elf, system: System) -> bool:
     """Whether it wants another C library's loader: musl's, or one of a kind that cape does not make."""
-    if elf.interpreter is None:
+    if not elf.interpreter:  # Editors of wheels leave an empty one in libraries that could be run.
         return any(name.startswith(("libc.musl", "ld-musl")) for name in elf.needed)
     return posixpath.basename(elf.interpreter) not in (loader_name(system), "ld-lsb-x86-64.so.3")
 
