@@ -878,7 +878,8 @@ class _Walk:
         )
         silent = is_silent and not self.may_raise
         reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
-        group = self.group if self.is_called else f"{self.group}:{self.assigned or node.lineno}"
+        place = self.assigned or ("" if self.is_called else node.lineno)
+        group = f"{self.group}:{place}"
         event = _Event(self.frame.module, node.lineno, kind, tuple(dict.fromkeys(names)), reach, group)
         self.run.events.append(event)
 

@@ -66,7 +66,12 @@ def lock_fields(result: LockResult) -> dict[str, object]:
         "reasons": list(result.reasons),
         "notes": list(result.lock.notes),
         "added": [
-            {"package": one.package, "needed_by": one.needed_by, "library": one.library}
+            {
+                "package": one.package,
+                "needed_by": one.needed_by,
+                "library": one.library,
+                "is_linked": one.is_linked,
+            }
             for one in result.added
         ],
     }

@@ -47,6 +47,8 @@ class Addition:
     package: str
     needed_by: str
     library: str
+    is_linked: bool = False
+    """Whether a file is linked with it; otherwise it is looked for by name."""
     environment: str | None = None
 
     def question(self) -> str:
@@ -292,9 +294,10 @@ class _System:
                 package=helper[1],
                 needed_by=package,
                 library=helper[0],
+                is_linked=row.kind == "needed",
                 environment=self.manifest.environment,
             )
-            for _, helper in helpers
+            for row, helper in helpers
             if helper
         )
         key, source = (through.name, through.source) if through else (package, rows[0].source)
