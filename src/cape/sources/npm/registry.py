@@ -61,7 +61,8 @@ def read_settings(configuration: Configuration, environment: Mapping[str, str] =
     """cape's setting, else `NPM_CONFIG_REGISTRY`, else npm's files; credentials come along in all cases."""
     network: dict[str, str] = {}
     origin = ""
-    for file in reversed(_npmrc_files(environment)):
+    project = _project_npmrc(Path.cwd())
+    for file in reversed([*([project] if project else []), *_npmrc_files(environment)]):
         found = _network_settings(file, environment)
         origin = str(file) if "registry" in found else origin
         network |= found
@@ -74,6 +75,14 @@ def read_settings(configuration: Configuration, environment: Mapping[str, str] =
     if own := configuration.one("npm.registry"):
         network["registry"], origin = own, "`npm.registry`"
     return NpmSettings(registry=network.get("registry"), origin=origin, network=network)
+
+
+def _project_npmrc(start: Path) -> Path | None:
+    """The `.npmrc` of the project that a directory is in, as npm reads it; None where there is none."""
+    for directory in (start, *start.parents):
+        if (directory / "cape.toml").is_file():
+            return directory / ".npmrc"
+    return None
 
 
 def with_slash(registry: str) -> str:
