@@ -57,14 +57,14 @@ class Bench:
         )
         self.workshop = Workshop(Configuration.read(), Store(directory / "store"))
 
-    def error(self, lines: Sequence[str]) -> InputError | None:
+    def error(self, lines: Sequence[str], *, limit_s: float = 30) -> InputError | None:
         """Why lines cannot be locked, explained; None when they can."""
         manifest = manifest_of(lines, self.directory)
         overheard = Overhearing({"debian": self.source})
         try:
             lock_manifest(manifest, overheard, None)
         except (RequirementsConflict, UnknownVersion) as error:
-            return explain_refusal(error, overheard, manifest, self.workshop)
+            return explain_refusal(error, overheard, manifest, self.workshop, limit_s=limit_s)
         return None
 
 
@@ -94,3 +94,15 @@ def test_no_line_of_a_conflict_can_be_left_out_and_every_way_out_resolves(tmp_pa
         place = int(relaxation["where"].split(":")[-2]) - HEAD.count("\n") - 1
         kept = [line for line in around if line != lines[place]]
         assert bench.error([*kept, *relaxation["lines"]]) is None, relaxation
+
+
+def test_without_time_what_the_source_names_is_told_as_it_is(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    bench = Bench(tmp_path, chance)
+    lines, _ = a_conflict(bench, chance)
+    error = bench.error(lines, limit_s=0)
+    assert error is not None and error.explanation is not None
+    found = error.explanation.fields()
+    assert not found["smallest"] and not found["searched"] and not found["relaxations"]
+    assert found["requirements"] and found["reasons"]
+    assert any("time ended the search for the smallest set" in line for line in error.explanation.lines())

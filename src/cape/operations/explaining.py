@@ -135,6 +135,10 @@ def _is_explicable(error: InputError) -> bool:
 def _told(error: InputError, explanation: Explanation) -> InputError:
     """The error of the source, its sentence about the smallest set."""
     members = explanation.requirements
+    error.where = ", ".join(dict.fromkeys(one.where for one in members if one.where)) or error.where
+    error.explanation = explanation
+    if not explanation.is_smallest:
+        return error
     if len(members) > 1:
         error.fact = f"{_and([f'`{one.name}`' for one in members])} cannot hold together"
     elif isinstance(error, RequirementsConflict) and members and explanation.reasons:
@@ -142,8 +146,6 @@ def _told(error: InputError, explanation: Explanation) -> InputError:
     if len(members) > 1 or isinstance(error, RequirementsConflict):
         error.hint = None
     error.args = (error.fact,)
-    error.where = ", ".join(dict.fromkeys(one.where for one in members if one.where)) or error.where
-    error.explanation = explanation
     return error
 
 
@@ -178,7 +180,7 @@ class _Explaining:
 
         smallest = self._smallest()
         members = tuple(sorted(smallest.members, key=order_in_file))
-        error = self._answer(members).error or self._error
+        error = self._error_of(members)
         relaxations, is_whole = self._relaxations(members, error)
         return Explanation(
             requirements=members,
@@ -198,9 +200,21 @@ class _Explaining:
         named = self._error.concerned if isinstance(self._error, RequirementsConflict) else ()
         if not named:
             named = tuple(one for one in self._all if one.where and one.where == self._error.where)
-        return smallest_conflict(
+        found = smallest_conflict(
             self._all, lambda members: self._answer(members).versions is not None, first=named
         )
+        if not found.is_smallest and 0 < len(named) < len(found.members):
+            return replace(found, members=named)
+        return found
+
+    def _error_of(self, members: Sequence[Requirement]) -> InputError:
+        """What the source says against these; against all, when there is no time to ask."""
+        from cape.analysis.conflicts import OutOfTime
+
+        try:
+            return self._answer(members).error or self._error
+        except OutOfTime:
+            return self._error
 
     def _answer(self, members: Sequence[Requirement]) -> _Answer:
         """What the source says of these requirements, asked once each. Raises `OutOfTime`."""
