@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
-from tests.end_to_end.harness import STATE, USAGE, Project, World, add_program
+from tests.end_to_end.harness import CAPE, STATE, USAGE, Project, World, add_program
 
 
-def history(project: Project) -> list[dict[str, object]]:
+def history(project: Project) -> list[dict[str, Any]]:
     told = json.loads(project.cape("history", "--json").succeeded().stdout)
     return list(told["generations"])
 
@@ -26,7 +28,7 @@ def test_history_says_who_by_what_command_and_what_is_new(stocked: World) -> Non
     project.cape("upgrade").succeeded()
     project.cape("uninstall", "tool").succeeded()
     told = history(project)
-    commands = [" ".join(one["argv"]) for one in told]  # type: ignore[call-overload]
+    commands = [" ".join(one["argv"]) for one in told]
     assert commands == ["uninstall tool", "upgrade", "install tool", "sync"]
     assert {one["user"] for one in told} == {getpass.getuser()}
     added = {"kind": "added", "name": "tool", "before": None, "after": "1.0-1"}
@@ -84,6 +86,16 @@ def test_rollback_says_what_of_an_included_directory_stays(stocked: World) -> No
     project.cape("sync").succeeded()
     told = project.cape("rollback").succeeded().stderr
     assert f"`{base}/cape.toml` is not what generation 1 included" in told
+
+
+def test_rollback_says_which_services_want_to_be_restarted(stocked: World) -> None:
+    service = '\n[services.db]\ncommand = "sleep 60"\n\n[services.web]\ncommand = "sleep 70"\n'
+    project = stocked.project(text=service, hello="*")
+    project.cape("sync").succeeded()
+    project.manifest.write_text(project.manifest.read_text().replace("sleep 60", "sleep 61"))
+    project.cape("sync").succeeded()
+    told = project.cape("rollback").succeeded().stderr
+    assert "keep what they were started with until they are restarted: `db`\n" in told
 
 
 def test_knowledge_follows_a_rollback(stocked: World) -> None:
@@ -153,9 +165,7 @@ def test_current_generation_stays_however_old_it_is(stocked: World) -> None:
 def test_what_a_running_process_uses_stays(stocked: World) -> None:
     project = made(stocked, 1)
     sleeper = subprocess.Popen(
-        ["/bin/sh", "-c", 'exec "$0" run -- sleep 60', shutil.which("cape", path=cape_directory())],
-        cwd=project.directory,
-        env=dict(project.environment),
+        [CAPE, "run", "--", "sleep", "60"], cwd=project.directory, env=dict(project.environment)
     )
     try:
         wait_until_inside(sleeper.pid)
@@ -171,15 +181,7 @@ def test_what_a_running_process_uses_stays(stocked: World) -> None:
     assert gone["generations"] == [1]
 
 
-def cape_directory() -> str:
-    from tests.end_to_end.harness import CAPE
-
-    return str(CAPE.parent)
-
-
 def wait_until_inside(pid: int) -> None:
-    import time
-
     until = time.monotonic() + 20
     while time.monotonic() < until:
         if b"CAPE_ENV=" in Path(f"/proc/{pid}/environ").read_bytes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_all_packages_are_those_of_every_environment(lock: Lock) -> None:
     assert not compare_locks(lock, lock)
 
 
-def lines_of(*rows: dict[str, object]) -> str:
+def lines_of(*rows: Mapping[str, object]) -> str:
     texts = sorted(json.dumps(row, separators=(",", ":")) for row in rows)
     return "\n".join(['{"cape-lock":1}', *texts, ""])
 
@@ -102,8 +103,8 @@ def test_two_branches_that_gave_a_row_other_environments_need_a_new_lock() -> No
         "registry": "debian", "location": "jq.deb", "sha256": "a" * 64, "size": 1,
     }  # fmt: skip
     shared = {"row": "package", "environments": ["default", "test"], **package}
-    rows = ({"row": "environment", "environments": ["default", "test"], **ENVIRONMENT}, package, shared)
-    merged = parse_lock(lines_of(*rows), path=PATH)
+    both = {"row": "environment", "environments": ["default", "test"], **ENVIRONMENT}
+    merged = parse_lock(lines_of(both, package, shared), path=PATH)
     assert merged.needs_relock
     assert [row.name for row in merged.packages] == ["jq"]
     assert [row.name for row in merged.environments["test"].packages] == ["jq"]

@@ -47,11 +47,6 @@ def project_manifest(
     return environment_of(with_project_files(compose(manifest, opener)), environment)
 
 
-def include_names(manifest: Manifest) -> tuple[str, ...]:
-    """The names of the included manifests that come from git: those that may be upgraded."""
-    return tuple(included.name for included in manifest.included if included.is_git)
-
-
 class DiskOpener:
     """Opens includes of a project on this machine."""
 

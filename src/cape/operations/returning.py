@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,28 @@ def roll_back(project: Project, to: int | None, *, argv: Sequence[str], dry_run:
     if dry_run:
         return Returned(generation=generations.rollback_target(project.directory, to))
     with held(project), project_files(project.directory):
+        before = generations.current_generation(project.directory)
         target = generations.rollback(project.directory, to, argv=argv)
-    return Returned(generation=target, notes=(*_changed_includes(target), *_knowledge_notes(project, target)))
+    notes = (*_service_notes(before, target), *_changed_includes(target))
+    return Returned(generation=target, notes=(*notes, *_knowledge_notes(project, target)))
+
+
+def _service_notes(before: Generation | None, target: Generation) -> Iterator[str]:
+    """Services whose definition, variables or programs went back: one that runs is as it was started."""
+    from cape.environment.kept import kept_manifest
+
+    if before is None or "services" not in before.manifest_text + target.manifest_text:
+        return
+    old, new = (kept_manifest(one.project, one.directory) for one in (before, target))
+    same = before.environment == target.environment and old.vars == new.vars
+    names = sorted(
+        name
+        for name in old.services.keys() | new.services.keys()
+        if not same or old.services.get(name) != new.services.get(name)
+    )
+    if names:
+        listed = ", ".join(f"`{name}`" for name in names)
+        yield f"services that run keep what they were started with until they are restarted: {listed}"
 
 
 def _changed_includes(target: Generation) -> tuple[str, ...]:
