@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import INPUT, INTEGRITY, Project, World, add_program
+from tests.end_to_end.harness import INPUT, INTEGRITY, SOURCE, Project, World, add_program
+from tests.mirrors.loopback import Fault
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on this machine")
 
@@ -261,6 +262,13 @@ def test_tools_of_the_manifest_and_the_project_may_differ(stocked_npm: World) ->
     link = project.directory / ".cape" / "current"
     record = json.loads((link / "generation.json").read_text())
     assert os.readlink(Path(record["environment"]) / "bin/app") == "../lib/node_modules/app/cli.js"
+
+
+def test_a_registry_that_asks_for_a_login_says_where_the_token_goes(stocked_npm: World) -> None:
+    project = own_project(stocked_npm, dependencies={"base": "2.0.0"})
+    stocked_npm.npm.server.faults["/base"] = [Fault(status=401)] * 9
+    done = project.cape("lock").failed(SOURCE, "asks for a login", ":_authToken")
+    assert "${NPM_TOKEN}" in done.stderr
 
 
 def test_a_token_of_the_projects_npmrc_is_used_and_never_written(stocked_npm: World) -> None:

@@ -174,6 +174,12 @@ def _explained(text: str, requirements: Sequence[Requirement], registry: str) ->
         return _no_version(text, requirements)
     if code == "ERESOLVE":
         return _conflict(text, requirements)
+    if code in ("E401", "E403", "ENEEDAUTH"):
+        return RegistryUnreachable(
+            "the npm registry asks for a login, or refuses the one that it was given",
+            where=registry,
+            hint="put its token into `.npmrc`, yours or the project's: `//HOST/:_authToken = ${NPM_TOKEN}`",
+        )
     if _UNREACHABLE.fullmatch(code) or "network" in text:
         return RegistryUnreachable(
             "the npm registry did not answer as it should",
