@@ -47,9 +47,9 @@ class Relaxation:
     gives: tuple[str, ...] = ()
 
     @property
-    def order(self) -> tuple[object, ...]:
-        """Nearest first."""
-        return (list(Way).index(self.way), self.steps, self.lines, self.sentence)
+    def order(self) -> tuple[int, int]:
+        """Nearest first; of equal ones the one that was found first."""
+        return (list(Way).index(self.way), self.steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

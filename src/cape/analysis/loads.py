@@ -102,7 +102,10 @@ def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load,
     if len(reached) <= _BARE:
         reached += [path for path in modules.central(triggered) if path not in reached]
     run = _Run(modules, frozenset(reached))
-    direct = [path for path in reached if path in triggered or modules.imports_any(path, triggered)]
+    is_small = len(sources) <= _SMALL
+    direct = [
+        path for path in reached if is_small or path in triggered or modules.imports_any(path, triggered)
+    ]
     for path in direct:
         run.module(path, Reach.IMPORT)
     for path in [*modules.importers(triggered), *sorted(triggered)]:

@@ -258,8 +258,13 @@ class _System:
         """An error counts where somebody could be asked, and the manifest does not allow the lack."""
         if not row.is_error or self._names is None or not self._names.is_known:
             return False
+        from cape.analysis.loads import stem
+
         allowed = {name for one in self._bringing(row.package) for name in _without(one)}
-        return not (allowed & {*row.names, row.name, *(name.lstrip("*") for name in row.names)})
+        if allowed & {*row.names, row.name}:
+            return False
+        starred = {stem(name[1:]) for name in row.names if name.startswith("*")}
+        return starred.isdisjoint(map(stem, allowed))
 
     def _bringing(self, package: str) -> Iterator[Requirement]:
         """The requirements that bring a language package."""
@@ -566,11 +571,17 @@ def agree(additions: Sequence[Addition]) -> Sequence[Addition]:
 
 def mended(text: str, additions: Sequence[Addition]) -> str:
     """A manifest's text with system packages added, each with a comment that says what for."""
-    from cape.manifest import PackageArgument, add_requirements
+    from cape.manifest import NameTaken, add_requirements
 
     for addition in additions:
-        argument = PackageArgument(source=None, name=addition.package)
-        text = add_requirements(text, [argument], environment=addition.environment)
-        line = re.compile(rf'^(\s*"?{re.escape(addition.package)}"?\s*=\s*"\*")[ \t]*$', re.MULTILINE)
+        key = addition.package
+        try:
+            argument = Requirement(source=_DEBIAN, name=key, package=key)
+            text = add_requirements(text, [argument], environment=addition.environment)
+        except NameTaken:
+            key = f"{_DEBIAN}-{addition.package}"
+            argument = Requirement(source=_DEBIAN, name=key, package=addition.package)
+            text = add_requirements(text, [argument], environment=addition.environment)
+        line = re.compile(rf'^(\s*"?{re.escape(key)}"?\s*=\s*(?:"\*"|\{{[^}}\n]*\}}))[ \t]*$', re.MULTILINE)
         text = line.sub(rf"\1  # {addition.needed_by} needs {addition.library}", text, count=1)
     return text

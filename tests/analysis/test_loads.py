@@ -1,0 +1,201 @@
+"""Which names code looks for, and what its failure does: small copies of how real packages load libraries."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.needs import Load, LoadKind, Reach
+
+
+def loads_of(text: str, **more: str) -> tuple[Load, ...]:
+    """The loads of a package `p` with this `__init__`, and more modules."""
+    sources = {"p/__init__.py": textwrap.dedent(text).encode()}
+    sources |= {f"p/{name}.py": textwrap.dedent(body).encode() for name, body in more.items()}
+    return read_loads(sources, ["p"])
+
+
+def test_a_library_found_by_name_or_raised_about_is_needed_on_import() -> None:
+    (load,) = loads_of(
+        """
+        from ctypes.util import find_library
+        path = find_library("portaudio")
+        if path is None:
+            raise OSError("PortAudio library not found")
+        """
+    )
+    assert (load.names, load.reach, load.kind) == (("*portaudio",), Reach.IMPORT, LoadKind.FILE)
+    assert (load.path, load.line) == ("p/__init__.py", 3)
+
+
+def test_names_in_a_loop_are_alternatives() -> None:
+    (load,) = loads_of(
+        """
+        import ctypes
+        for name in ("libhidapi-hidraw.so.0", "libhidapi-libusb.so.0", "hidapi.dll"):
+            try:
+                found = ctypes.CDLL(name)
+                break
+            except OSError:
+                pass
+        else:
+            raise ImportError("no hidapi")
+        """
+    )
+    assert load.names == ("libhidapi-hidraw.so.0", "libhidapi-libusb.so.0")
+    assert load.reach is Reach.IMPORT
+
+
+def test_a_swallowed_failure_makes_a_load_optional() -> None:
+    (load,) = loads_of(
+        """
+        import ctypes
+        try:
+            library = ctypes.CDLL("libfast.so.2")
+        except OSError:
+            library = None
+        """
+    )
+    assert load.reach is Reach.OPTIONAL
+
+
+def test_a_handler_that_raises_leaves_a_load_required() -> None:
+    (load,) = loads_of(
+        """
+        import ctypes
+        try:
+            library = ctypes.CDLL("libfast.so.2")
+        except OSError as error:
+            raise ImportError("install libfast") from error
+        """
+    )
+    assert load.reach is Reach.IMPORT
+
+
+def test_code_of_other_systems_is_passed_over() -> None:
+    (load,) = loads_of(
+        """
+        import ctypes, sys, platform
+        system = platform.system()
+        if sys.platform == "win32":
+            library = ctypes.CDLL("libwin.so.1")
+        elif system == "Darwin":
+            library = ctypes.CDLL("libmac.so.1")
+        else:
+            library = ctypes.CDLL({"linux": "libnix.so.1", "win32": "liboff.so.1"}[sys.platform])
+        """
+    )
+    assert load.names == ("libnix.so.1",)
+
+
+def test_what_a_function_of_another_module_loads_on_import_is_seen() -> None:
+    (load,) = loads_of(
+        "from . import loader\nlib = loader.load('magic')\n",
+        loader="""
+        from ctypes.util import find_library
+        import ctypes
+        def candidates(name):
+            yield find_library(name)
+            yield f"lib{name}.so.1"
+        def load(name):
+            for one in candidates(name):
+                try:
+                    return ctypes.CDLL(one)
+                except OSError:
+                    pass
+            raise ImportError(name)
+        """,
+    )
+    assert set(load.names) == {"*magic", "libmagic.so.1"}
+    assert load.reach is Reach.IMPORT
+
+
+def test_one_loader_called_twice_is_two_loads() -> None:
+    loads = loads_of(
+        """
+        def _dlopen(ffi, *names, allow_fail=False):
+            for name in names:
+                try:
+                    return ffi.dlopen(name)
+                except OSError:
+                    pass
+            if allow_fail:
+                return None
+            return ffi.dlopen(names[0])
+        pango = _dlopen(ffi, "pango-1.0", "libpango-1.0.so.0")
+        extra = _dlopen(ffi, "extra", "libextra.so.0", allow_fail=True)
+        """
+    )
+    reaches = {load.names[0]: load.reach for load in loads}
+    assert reaches == {"libpango-1.0.so.0": Reach.IMPORT, "libextra.so.0": Reach.OPTIONAL}
+
+
+def test_a_call_that_nothing_makes_on_import_is_of_use_only() -> None:
+    (load,) = loads_of(
+        """
+        import subprocess
+        def version():
+            return subprocess.check_output(["tesseract", "--version"])
+        """
+    )
+    assert (load.kind, load.names, load.reach) == (LoadKind.PROGRAM, ("tesseract",), Reach.USE)
+
+
+def test_an_import_in_a_guard_makes_what_it_loads_optional() -> None:
+    loads = loads_of(
+        "try:\n    from . import backend\nexcept ImportError:\n    backend = None\n",
+        backend="import ctypes\nlib = ctypes.CDLL('libback.so.1')\n",
+    )
+    assert [load.reach for load in loads] == [Reach.OPTIONAL]
+
+
+def test_the_last_of_several_ways_fails_the_import() -> None:
+    (load,) = loads_of(
+        """
+        def choose():
+            module = None
+            try:
+                from . import pure as module
+            except Exception as error:
+                note(error)
+            if module is None:
+                raise ImportError("no pq wrapper available")
+        choose()
+        """,
+        pure="import ctypes.util\nif not ctypes.util.find_library('pq'):\n    raise ImportError('none')\n",
+    )
+    assert (load.names, load.reach) == (("*pq",), Reach.IMPORT)
+
+
+def test_typelibs_are_named_with_their_version() -> None:
+    (load,) = loads_of("import gi\ngi.require_version('Gtk', '3.0')\n", other="find_library = 1\n")
+    assert (load.kind, load.names) == (LoadKind.TYPELIB, ("Gtk-3.0.typelib",))
+
+
+def test_a_package_that_loads_nothing_has_no_loads() -> None:
+    assert loads_of("import os\nprint(os.name)\n") == ()
+
+
+def test_code_that_is_no_python_is_passed_over() -> None:
+    assert loads_of("find_library('x'", other="def find_library(\n") == ()
+
+
+@pytest.mark.parametrize("text", ["", "\0", "find_library(" * 300, "CDLL(CDLL)\nCDLL(*a, **b)\n"])
+def test_strange_code_is_no_trouble(text: str) -> None:
+    assert loads_of(text) == ()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(["libone.so.1", "libtwo.so.2", "libthree.so.3"]))
+def test_the_order_of_statements_does_not_change_what_is_loaded(names: list[str]) -> None:
+    text = "import ctypes\n" + "".join(f"v{at} = ctypes.CDLL('{name}')\n" for at, name in enumerate(names))
+    assert {name for load in loads_of(text) for name in load.names} == set(names)
+
+
+def test_a_script_that_opens_a_library_is_read() -> None:
+    (load,) = read_script_loads("a.js", 'const ffi = require("ffi")\nffi.Library("libusb-1.0.so.0", {})\n')
+    assert (load.line, load.names) == (2, ("libusb-1.0.so.0",))

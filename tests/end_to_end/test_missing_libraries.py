@@ -1,0 +1,201 @@
+"""A wheel that needs a library of the system: told when it is locked, and added with consent."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import platform
+import pty
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.harness import CAPE, INPUT, Project, World
+from tests.end_to_end.test_native import ARCHITECTURE, TRIPLET, libraries_of
+
+LOADER = """
+from ctypes.util import find_library
+if find_library("gone") is None:
+    raise ImportError("no libgone")
+"""
+OPTIONAL = "import ctypes\ntry:\n    ctypes.CDLL('libgone.so.1')\nexcept OSError:\n    pass\n"
+
+
+@pytest.fixture
+def archive(world: World) -> World:
+    """An archive with a C library, a Python, a library that an extension needs, and one asked for by name."""
+    libraries = libraries_of("/bin/ls") if shutil.which("ldd") else {}
+    selinux = next((path for name, path in libraries.items() if name.startswith("libselinux")), "")
+    wanted = next((name for name in libraries if name.startswith("libpcre")), "")
+    if not ARCHITECTURE or "libc.so.6" not in libraries or not selinux or not wanted:
+        pytest.skip("this machine's `ls` is not Debian's")
+    place = f"usr/lib/{TRIPLET}"
+    libc = {
+        f"{place}/{name}": Path(path).read_bytes()
+        for name, path in libraries.items()
+        if not name.startswith(("libselinux", "libpcre"))
+    }
+    pcre = {f"{place}/{wanted}": Path(libraries[wanted]).read_bytes()}
+    world.archive.add("libc6", "2.41-1", architecture=ARCHITECTURE, files=libc, runnable=list(libc))
+    world.archive.add("libpcre2-8-0", architecture=ARCHITECTURE, files=pcre, depends="libc6")
+    world.archive.add("libgone1t64", architecture=ARCHITECTURE, files={f"{place}/libgone.so.1": b"x"})
+    world.archive.add("libgone-dev", architecture=ARCHITECTURE, files={f"{place}/libgone.so": b"x"})
+    python = {"usr/bin/python3.13": b"#!/bin/sh\n"}
+    world.archive.add("python3.13", "3.13.5-1", architecture=ARCHITECTURE, files=python, depends="libc6")
+    world.archive.add("python3", "3.13.5-1", architecture=ARCHITECTURE, depends="python3.13")
+    world.archive.add("libstdc++6", architecture=ARCHITECTURE, depends="libc6")
+    listed = (
+        f"{place}/{wanted}    libs/libpcre2-8-0\n{place}/libgone.so.1    libs/libgone1t64\n"
+        f"{place}/libgone.so    libdevel/libgone-dev\nusr/bin/python3.13    python/python3.13\n"
+    )
+    contents = {f"main/Contents-{ARCHITECTURE}.gz": gzip.compress(listed.encode(), mtime=0)}
+    world.publish(more=contents)
+    world.index.add_wheel(
+        "linked", "1.0", files={"linked.abi3.so": Path(selinux).read_bytes()}, tag=f"py3-none-linux_{MACHINE}"
+    )
+    world.index.add_wheel("named", "1.0", files={"named.py": LOADER.encode()})
+    world.index.add_wheel("careful", "1.0", files={"careful.py": OPTIONAL.encode()})
+    world.index.add_wheel("user", "1.0", requires=["named"])
+    world.index.add_wheel("plain", "1.0", files={"plain.py": b"import os\n"})
+    return world
+
+
+MACHINE = platform.machine()
+
+
+def project_here(world: World, **packages: str) -> Project:
+    """A project for this machine's system."""
+    project = world.project(**packages)
+    system = f'systems = ["{MACHINE}-linux"]'
+    project.manifest.write_text(re.sub(r"systems = .*", system, project.manifest.read_text()))
+    return project
+
+
+def test_lock_names_what_is_missing_and_what_would_help(archive: World) -> None:
+    project = project_here(archive, linked='{ pypi = "*" }', named='{ pypi = "*" }')
+    before = project.state()
+    done = project.cape("lock").failed(
+        INPUT, "`linked` needs `libpcre2-8.so.0`", "`named` needs `libgone.so.1`"
+    )
+    assert "`cape lock --fix` adds `libpcre2-8-0` and `libgone1t64` to the manifest" in done.stderr
+    assert f"{project.manifest}:10:1" in done.stderr
+    assert project.state() == before
+    assert '"slug": "missing-library"' in project.cape("lock", "--json").stdout
+
+
+def test_fix_adds_them_with_a_reason_and_keeps_comments(archive: World) -> None:
+    project = project_here(archive, linked='{ pypi = "*" }  # eyes', named='{ pypi = "*" }')
+    told = project.cape("lock", "--fix").succeeded().stderr
+    assert "added `libgone1t64` to the manifest: named needs libgone.so.1" in told
+    text = project.manifest.read_text()
+    assert 'libgone1t64 = "*"  # named needs libgone.so.1' in text
+    assert "# eyes" in text and "# A project of a test." in text
+    project.cape("lock", "--check").succeeded()
+    assert "libpcre2-8-0" in project.lock.read_text()
+
+
+def test_a_dry_run_of_fix_changes_nothing(archive: World) -> None:
+    project = project_here(archive, named='{ pypi = "*" }')
+    before = project.state()
+    told = project.cape("lock", "--fix", "--dry-run").succeeded().stderr
+    assert "would add `libgone1t64`" in told
+    assert project.state() == before
+
+
+def test_a_dependency_that_lacks_something_is_told_with_who_brings_it(archive: World) -> None:
+    project = project_here(archive, user='{ pypi = "*" }')
+    project.cape("lock").failed(INPUT, "`named` (`user` brings it) needs `libgone.so.1`")
+
+
+def test_what_the_manifest_says_to_do_without_is_no_error(archive: World) -> None:
+    project = project_here(archive, user='{ pypi = "*", without = ["libgone.so.1"] }')
+    project.cape("lock").succeeded()
+    assert "libgone1t64" not in project.lock.read_text()
+
+
+def test_an_optional_library_is_a_note_and_nothing_is_none(archive: World) -> None:
+    project = project_here(archive, careful='{ pypi = "*" }')
+    told = project.cape("lock").succeeded().stderr
+    assert "note: `careful` would use `libgone.so.1` (`libgone1t64` has it)" in told
+    quiet = project_here(archive, plain='{ pypi = "*" }').cape("lock").succeeded().stderr
+    assert "would use" not in quiet and "not looked at" not in quiet
+
+
+def test_without_is_for_language_packages_and_names_of_files(archive: World) -> None:
+    project = project_here(archive, python3='{ debian = "*", without = ["libgone.so.1"] }')
+    project.cape("lock").failed(INPUT, "`without` is for language packages")
+    project = project_here(archive, plain='{ pypi = "*", without = ["a b"] }')
+    project.cape("lock").failed(INPUT, "`a b` is no name of a library or program")
+
+
+def test_without_the_archives_list_of_files_nothing_is_refused(archive: World) -> None:
+    archive.publish()
+    project = project_here(archive, named='{ pypi = "*" }')
+    project.cape("lock").succeeded()
+
+
+def test_a_list_that_no_signature_vouches_for_is_a_hint_all_the_same(archive: World) -> None:
+    listed = f"usr/lib/{TRIPLET}/libgone.so.1    libs/libgone1t64\n".encode()
+    for file in archive.archive.directory.rglob(f"Contents-{ARCHITECTURE}.gz"):
+        file.write_bytes(gzip.compress(listed, mtime=0))
+    project = project_here(archive, named='{ pypi = "*" }')
+    project.cape("lock").failed(INPUT, "`named` needs `libgone.so.1`", "`libgone1t64`")
+
+
+def test_a_terminal_is_asked_and_yes_adds(archive: World) -> None:
+    project = project_here(archive, named='{ pypi = "*" }')
+    assert "named needs libgone.so.1: add libgone1t64? [Y/n]" in _at_a_terminal(
+        project, "n\n", expected=INPUT
+    )
+    assert "libgone1t64" not in project.manifest.read_text()
+    _at_a_terminal(project, "y\n", expected=0)
+    assert 'libgone1t64 = "*"  # named needs libgone.so.1' in project.manifest.read_text()
+
+
+def _at_a_terminal(project: Project, answer: str, *, expected: int) -> str:
+    """What `cape lock` says at a terminal where somebody types an answer."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [CAPE, "lock"],
+        cwd=project.directory,
+        env=dict(project.environment),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    said = b""
+    try:
+        while piece := os.read(ours, 4096):
+            said += piece
+    except OSError:
+        pass
+    os.close(ours)
+    assert process.wait(60) == expected, said.decode()
+    return said.decode()
+
+
+def test_a_wheel_is_looked_into_once(archive: World) -> None:
+    project = project_here(archive, careful='{ pypi = "*" }')
+    project.cape("lock").succeeded()
+    kept = sorted(file.stat().st_mtime_ns for file in (project.store / "indices/needs").iterdir())
+    project.manifest.write_text(project.manifest.read_text() + 'plain = { pypi = "*" }\n')
+    project.cape("lock").succeeded()
+    after = sorted(file.stat().st_mtime_ns for file in (project.store / "indices/needs").iterdir())
+    assert len(after) == len(kept) + 1 and after[: len(kept)] == kept
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", ["python-magic", "opencv-python", "pytesseract", "numpy"])
+def test_real_packages_are_told_as_the_corpus_says(name: str, tmp_path: Path) -> None:
+    from tests.acceptance.libraries import Bench, load_needs
+
+    (need,) = [one for one in load_needs() if one.name == name]
+    report = Bench(tmp_path / "bench").measure(need, runs=False)
+    assert report.locked, report.said
+    assert (report.missed, report.false) == ([], [])
