@@ -120,8 +120,11 @@ def test_history_tells_what_made_each_generation(synced: Project) -> None:
     lines = synced.cape("history").succeeded().stdout.splitlines()
     assert [line.split()[-2:] for line in lines] == [
         ["uninstall", "hello"],
+        ["hello", "1.0-1"],
         ["install", "tool"],
+        ["tool", "1.0-1"],
         ["cape", "sync"],
+        ["hello", "1.0-1"],
     ]
     assert lines[0].startswith("*")
     assert generations(synced)["current"] == 3
