@@ -756,6 +756,9 @@ class _Walk:
         if name == "format" and isinstance(node.func, ast.Attribute):
             texts = self.values(node.func.value)
             return [re.sub(r"\{\w*\}", one, text) for text in texts for one in first if text.count("{") == 1]
+        if name == "split" and isinstance(node.func, ast.Attribute):
+            mark = first[0] if first and first[0] else None
+            return [part for text in self.values(node.func.value) for part in text.split(mark)]
         if name == "join":
             return self.values(node.args[-1]) if node.args else []
         if name in ("append", "extend") and isinstance(node.func, ast.Attribute):

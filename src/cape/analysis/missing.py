@@ -287,7 +287,8 @@ def _is_required(load: Load, words: frozenset[str], modules: int) -> bool:
 def _is_described(load: Load, words: frozenset[str]) -> bool:
     for name in load.names:
         bare = stem(name.lstrip("*"))
-        if len(bare) > 2 and not words.isdisjoint((bare, f"lib{bare}", name.lstrip("*").lower())):
+        spoken = {f"lib{bare}", f"open{bare}", name.lstrip("*").lower()}
+        if words & (spoken | {bare} if len(bare) > 2 else spoken):
             return True
     return False
 
