@@ -191,6 +191,81 @@ def test_node_modules_goes_when_it_is_no_longer_wanted(stocked_npm: World) -> No
     assert not (project.directory / "node_modules").exists()
 
 
+def test_a_rollback_takes_node_modules_along(stocked_npm: World) -> None:
+    project = own_project(stocked_npm, dependencies={"base": "^1.0.0"})
+    project.cape("sync").succeeded()
+    describe(project, dependencies={"base": "^2.0.0", "app": "*"})
+    project.cape("sync").succeeded()
+    assert say(project, "import base from 'base'; console.log(base)") == "2.0.0"
+    project.cape("rollback").succeeded()
+    assert say(project, "import base from 'base'; console.log(base)") == "1.1.0"
+    assert not os.path.lexists(project.directory / "node_modules" / "app")
+
+
+def test_locking_twice_gives_equal_bytes(stocked_npm: World) -> None:
+    project = own_project(stocked_npm, dependencies={"app": "*"}, devDependencies={"@team/lint": "*"})
+    project.cape("lock").succeeded()
+    first = project.lock.read_bytes()
+    project.lock.unlink()
+    project.cape("lock").succeeded()
+    assert project.lock.read_bytes() == first
+
+
+def test_a_package_json_in_a_directory_gets_its_modules_there(stocked_npm: World) -> None:
+    project = stocked_npm.project(text=OWN.replace("package.json", "web/package.json"))
+    web = project.directory / "web"
+    web.mkdir()
+    (web / "package.json").write_text(json.dumps({"name": "web", "dependencies": {"app": "*"}}))
+    project.cape("sync").succeeded()
+    assert say(project, "import a from 'app'; console.log(a)", directory="web") == "app over 1.1.0"
+    assert not (project.directory / "node_modules").exists()
+
+
+def test_scripts_that_do_not_run_are_told_with_what_lets_them(stocked_npm: World) -> None:
+    stocked_npm.npm.publish(
+        "native", "1.0.0", hasInstallScript=True, scripts={"install": "node-gyp rebuild", "test": "x"}
+    )
+    project = own_project(stocked_npm, dependencies={"native": "*"})
+    done = project.cape("lock").succeeded()
+    assert "`native` 1.0.0 wants to run `install: node-gyp rebuild`" in done.stderr
+    assert '`scripts = ["native"]` in `[npm]`' in done.stderr
+    project.manifest.write_text(project.manifest.read_text() + 'scripts = ["native", "absent"]\n')
+    done = project.cape("lock").succeeded()
+    assert "wants to run" not in done.stderr
+    assert "`scripts` names `absent`, and no npm package of that name is locked" in done.stderr
+    assert '"scripts":"run"' in project.lock.read_text().replace(" ", "")
+
+
+def test_named_scripts_run_once_and_what_they_make_is_kept(stocked_npm: World) -> None:
+    stocked_npm.npm.publish(
+        "native",
+        "1.0.0",
+        hasInstallScript=True,
+        scripts={"install": "echo \"module.exports = 'built'\" > index.js"},
+        files={"index.js": b"module.exports = 'plain'\n"},
+    )
+    project = own_project(stocked_npm, OWN + 'scripts = ["native"]\n', dependencies={"native": "*"})
+    project.cape("sync").succeeded()
+    assert say(project, "import n from 'native'; console.log(n)") == "built"
+    logs = list((stocked_npm.place / "store" / "logs").iterdir())
+    written = [log.stat().st_mtime_ns for log in logs]
+    describe(project, dependencies={"native": "*", "base": "*"})
+    project.cape("sync").succeeded()
+    assert say(project, "import n from 'native'; console.log(n)") == "built"
+    assert [log.stat().st_mtime_ns for log in logs] == written
+
+
+def test_a_script_that_fails_leaves_the_project_as_it_was(stocked_npm: World) -> None:
+    stocked_npm.npm.publish(
+        "native", "1.0.0", hasInstallScript=True, scripts={"postinstall": "echo it went wrong; exit 3"}
+    )
+    project = own_project(stocked_npm, OWN + 'scripts = ["native"]\n', dependencies={"native": "*"})
+    before = project.state()
+    done = project.cape("sync").failed(INPUT, "the script `postinstall` of `native` 1.0.0")
+    assert "it went wrong" in done.stderr and "native-1.0.0.log" in done.stderr
+    assert project.state() == before
+
+
 def test_a_project_that_asks_for_nothing_is_locked(stocked_npm: World) -> None:
     project = own_project(stocked_npm)
     project.cape("sync").succeeded()
