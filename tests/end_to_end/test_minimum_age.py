@@ -108,6 +108,16 @@ def test_a_kept_package_that_must_move_moves_to_what_is_old_enough(python: World
     assert versions(project, "pypi") == {"base": "1.5"}
 
 
+def test_an_upgrade_chooses_anew_and_marks_what_goes_back(python: World) -> None:
+    project = project_of(python, None, base='{ pypi = "*" }')
+    project.cape("lock").succeeded()
+    set_age(project, "7 days")
+    done = project.cape("upgrade", "--dry-run").succeeded()
+    assert done.stdout == "~ pypi:base 2.0 -> 1.0 (older)\n"
+    (change,) = json.loads(project.cape("upgrade", "--dry-run", "--json").stdout)["changed"]
+    assert change["kind"] == "downgraded" and change["after"] == ["1.0"]
+
+
 @pytest.mark.parametrize("row", ['{ pypi = ">=2" }', '{ npm = ">=2" }'])
 def test_when_only_young_releases_fit_their_age_and_their_day_are_told(python: World, row: str) -> None:
     project = project_of(python, "7 days", base=row)

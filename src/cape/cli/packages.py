@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cape.lock import Lock
     from cape.manifest import Included
     from cape.operations.editing import EditResult
-    from cape.operations.inspecting import Asking, Listed, OwnedFile
+    from cape.operations.inspecting import Asking, Listed, Outdated, OwnedFile
     from cape.sources.protocol import Candidate, LockedPackage
 
 
@@ -330,6 +330,12 @@ def _asked(one: Asking, project: Project) -> str:
     return f"   (for what comes from {' and '.join(one.implied_by)})" if one.implied_by else ""
 
 
+def _outdated_row(row: Outdated, project: Project) -> tuple[str, ...]:
+    """A row of the table; the line that holds a package back is shown from the project's directory."""
+    place = (row.where or "").removeprefix(f"{project.directory}/")
+    return (row.name, row.source, row.locked, row.allowed, row.newest, place)
+
+
 def outdated(arguments: argparse.Namespace) -> int:
     """`cape outdated`: a table of what could be newer; exit code 0 either way."""
     from cape.cli.progress import progress
@@ -344,7 +350,7 @@ def outdated(arguments: argparse.Namespace) -> int:
         say("all that the manifest names is as new as its sources have it", quiet=arguments.quiet)
         return 0
     heads = ("package", "source", "locked", "allowed", "newest", "held by")
-    print(table([heads, *((r.name, r.source, r.locked, r.allowed, r.newest, r.where or "") for r in rows)]))
+    print(table([heads, *(_outdated_row(row, project) for row in rows)]))
     if any(row.allowed != row.locked for row in rows):
         say("`cape upgrade` locks what is allowed", quiet=arguments.quiet)
     return 0
