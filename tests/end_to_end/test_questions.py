@@ -70,7 +70,7 @@ def test_outdated_tells_what_is_allowed_newest_and_what_holds_it(world: World) -
     project = world.project(pkg='{ pypi = "==1.0" }')
     project.cape("lock").succeeded()
     assert project.cape("outdated").succeeded().stdout.splitlines()[1].split() == [
-        "pkg", "pypi", "1.0", "1.0", "2.0", f"{project.manifest}:{line_of(project, 'pkg')}:1",
+        "pkg", "pypi", "1.0", "1.0", "2.0", f"cape.toml:{line_of(project, 'pkg')}:1",
     ]  # fmt: skip
     project.manifest.write_text(project.manifest.read_text().replace("==1.0", "<2"))
     project.cape("lock").succeeded()

@@ -182,12 +182,12 @@ def check_merge(directory: Path, archives: Archives, seed: int) -> bool:
     chance = random.Random(seed)
     repository = _Repository(directory, union=chance.random() < 0.7)
     base = _edited(_edited(_edited({}, chance), chance), chance) or {"shell": '"*"'}
-    sides = [_edited(base, chance), _edited(base, chance)]
+    ours, theirs = _edited(base, chance), _edited(base, chance)
     start = lock_manifest(_manifest(base, directory), archives.states[0], None)
     repository.commit(base, start)
     repository.git("branch", "side")
     locks = []
-    for branch, rows in zip(("main", "side"), sides, strict=True):
+    for branch, rows in (("main", ours), ("side", theirs)):
         repository.git("checkout", "-q", branch)
         state = archives.states[chance.randrange(STATES)]
         upgrade = frozenset({"*"}) if chance.random() < 0.2 else None
@@ -195,7 +195,7 @@ def check_merge(directory: Path, archives: Archives, seed: int) -> bool:
         repository.commit(rows, locks[-1])
     repository.git("checkout", "-q", "main")
     repository.git("merge", "-q", "-m", "merge", "side", check=False)
-    manifest = _manifest(_merged(base, *sides, chance), directory)
+    manifest = _manifest(_merged(base, ours, theirs, chance), directory)
     text = repository.lock_text()
     _check(parse_lock(text, path=directory / "cape.lock"), manifest, archives.states[-1], locks)
     return "<<<<<<<" in text
