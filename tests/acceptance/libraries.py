@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,11 @@ class Report:
         return sorted(self.need.truth - self.there)
 
 
+_MOST_ROUNDS = 12
+_NEEDS = re.compile(r" needs (`[^\n]+?), which nothing")
+_QUOTED = re.compile(r"`([^`]+)`")
+
+
 class Bench(Laboratory):
     """A laboratory whose manifests are those of the corpus."""
 
@@ -124,10 +130,17 @@ class Bench(Laboratory):
         project.mkdir(parents=True, exist_ok=True)
         names = [*need.linked, *need.loaded]
         others = sorted(need.truth - {package})
-        (project / "cape.toml").write_text(need.manifest(others, names))
-        synced = self._cape("sync", project)
+        for _ in range(_MOST_ROUNDS):
+            (project / "cape.toml").write_text(need.manifest(others, names))
+            synced = self._cape("sync", project)
+            lacking = [name for line in _NEEDS.findall(synced.output) for name in _QUOTED.findall(line)]
+            if synced.passed or not lacking:
+                break
+            names += lacking
         self._open_to_user(project)
-        return synced.passed and not self.run_strict(case).passed
+        if not synced.passed:
+            raise RuntimeError(f"{case.name} cannot be made: {synced.output[-300:]}")
+        return not self.run_strict(case).passed
 
     def _command(self, project: Path, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

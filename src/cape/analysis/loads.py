@@ -882,7 +882,7 @@ class _Walk:
             "find_library",
             "which",
         )
-        silent = is_silent and not self.may_raise
+        silent = is_silent and (kind is LoadKind.PROGRAM or not self.may_raise)
         reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
         place = self.assigned or ("" if self.is_called else node.lineno)
         group = f"{self.group}:{place}"
@@ -914,6 +914,22 @@ def _given(
         given[function.args.vararg.arg] = tuple(rest)
     given.update({name: tuple(texts) for name, texts in keywords.items() if name and texts})
     return given
+
+
+_INDENTED = re.compile(r"^[ \t]+(?:from[ \t]+([.\w]+)[ \t]+)?import[ \t]+([^\n#]+)", re.MULTILINE)
+
+
+def guarded_modules(sources: Iterable[bytes]) -> frozenset[str]:
+    """The last parts of modules' names that are imported in guards and functions, and nowhere else."""
+    guarded: set[str] = set()
+    certain: set[str] = set()
+    for source in sources:
+        text = source.decode("utf-8", "replace")
+        for match in _INDENTED.finditer(text):
+            guarded.update(re.findall(r"\w+", " ".join(filter(None, match.groups()))))
+        for match in _IMPORT.finditer(text):
+            certain.update(re.findall(r"\w+", " ".join(filter(None, match.groups()))))
+    return frozenset(guarded - certain)
 
 
 # -- JavaScript -----------------------------------------------------------------------------------------

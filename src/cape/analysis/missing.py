@@ -50,6 +50,8 @@ class Missing:
     names: tuple[str, ...]
     path: str
     is_error: bool
+    is_certain: bool = True
+    """Whether an import, or the loader, fails; otherwise it is some call that may."""
 
     @property
     def name(self) -> str:
@@ -266,6 +268,7 @@ def _missing(one: Examined, load: Load, *, is_error: bool) -> Missing:
         names=load.names,
         path=f"{load.path}:{load.line}",
         is_error=is_error,
+        is_certain=load.reach is Reach.IMPORT,
     )
 
 

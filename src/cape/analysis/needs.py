@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 8
+NEEDS_VERSION = 9
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 

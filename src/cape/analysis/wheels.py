@@ -11,10 +11,11 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import IO
 
-from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.loads import guarded_modules, read_loads, read_script_loads
 from cape.analysis.needs import ElfNeeds, Load, PackageNeeds
 from cape.environment.relocation import elf_facts
 from cape.environment.relocation.elf import MACHINES, DamagedElf, machine_of, read_elf
@@ -74,8 +75,9 @@ class _Wheel:
 
     def needs(self) -> PackageNeeds:
         members = [(one, self._placed(one.filename)) for one in self.archive.infolist() if not one.is_dir()]
-        elf = tuple(sorted(self._elf_files(members), key=lambda one: one.path))
-        loads = self._loads(members)
+        sources = self._sources(members)
+        elf = _with_guards(sorted(self._elf_files(members), key=lambda one: one.path), sources)
+        loads = read_loads(sources, _tops(sources))
         return PackageNeeds(
             elf=elf,
             loads=loads,
@@ -111,9 +113,9 @@ class _Wheel:
             if found := elf_needs(data, path, self.system):
                 yield found
 
-    def _loads(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[Load, ...]:
+    def _sources(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> dict[str, bytes]:
         prefix = f"{self.site}/"
-        sources = {
+        return {
             path.removeprefix(prefix): self.archive.read(info)
             for info, path in members
             if path.endswith(".py")
@@ -121,7 +123,6 @@ class _Wheel:
             and info.file_size <= _LARGEST_SCRIPT_BYTES
             and not _IS_TEST.search(path)
         }
-        return read_loads(sources, _tops(sources))
 
     def _programs(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
         found = {_base(path) for _, path in members if path.startswith("bin/")}
@@ -136,6 +137,19 @@ class _Wheel:
             if path.endswith(".dist-info/METADATA") and info.file_size <= _LARGEST_METADATA_BYTES:
                 return words_of(self.archive.read(info).decode("utf-8", "replace"))
         return ()
+
+
+def _with_guards(elf: Sequence[ElfNeeds], sources: Mapping[str, bytes]) -> tuple[ElfNeeds, ...]:
+    """Extensions that code imports in guards alone are plug-ins: what loads them can do without."""
+    if not any(one.role == "extension" for one in elf):
+        return tuple(elf)
+    guarded = guarded_modules(sources.values())
+    return tuple(
+        replace(one, role="library")
+        if one.role == "extension" and _base(one.path).split(".")[0] in guarded
+        else one
+        for one in elf
+    )
 
 
 _IS_TEST = re.compile(

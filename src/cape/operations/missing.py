@@ -258,6 +258,8 @@ class _System:
         """An error counts where somebody could be asked, and the manifest does not allow the lack."""
         if not row.is_error or self._names is None or not self._names.is_known:
             return False
+        if not row.is_certain and self._provider(row) is None:
+            return False
         from cape.analysis.loads import stem
 
         allowed = {name for one in self._bringing(row.package) for name in _without(one)}
