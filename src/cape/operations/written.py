@@ -38,26 +38,32 @@ def line_at(where: str | None, manifest: Manifest | None) -> str | None:
 
 def written_line(requirement: Requirement, constraint: str) -> str:
     """The line of a manifest that asks for a requirement with a constraint."""
-    from cape.manifest.quoting import key_text, quoted
+    from cape.manifest.quoting import key_text, quoted, quoted_list
 
     parts = [f"{requirement.source} = {quoted(constraint)}"]
     if requirement.package != requirement.name:
         parts.append(f"name = {quoted(requirement.package)}")
+    if extras := requirement.options.get("extras"):
+        parts.append(f"extras = {quoted_list(extras.split(','))}")
+    if requirement.systems:
+        parts.append(f"systems = {quoted_list([str(system) for system in requirement.systems])}")
     value = quoted(constraint) if _is_plain(requirement) else "{ " + ", ".join(parts) + " }"
     return f"{key_text(requirement.name)} = {value}"
 
 
 def _is_plain(requirement: Requirement) -> bool:
-    return requirement.source == "debian" and requirement.package == requirement.name
+    is_named = requirement.package == requirement.name
+    return requirement.source == "debian" and is_named and not requirement.systems
 
 
 def changed_line(present: str, requirement: Requirement, constraint: str) -> str:
     """A line with another constraint; written anew where the present one does not show its own."""
     old = requirement.constraint
+    for quote in ('"', "'"):
+        if present.count(f"{quote}{old}{quote}") == 1:
+            return present.replace(f"{quote}{old}{quote}", f"{quote}{constraint}{quote}")
     if old != "*" and present.count(old) == 1:
         return present.replace(old, constraint)
-    if old == "*" and present.count('"*"') == 1:
-        return present.replace('"*"', f'"{constraint}"')
     return written_line(requirement, constraint)
 
 
