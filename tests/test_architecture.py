@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources.npm": FOUNDATION
     | {"configuration", "sources.protocol", "sources.download", "sources.pypi", "sources.tools"},
     "sources.models": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.pypi"},
+    "sources.builds": FOUNDATION | {"sources.protocol", "building"},
     "manifest": FOUNDATION | {"sources.protocol"},
     "lock": FOUNDATION | {"sources.protocol", "manifest"},
     "store": FOUNDATION | {"configuration", "sources.protocol"},
@@ -32,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": FOUNDATION | {"knowledge"},
     "answers": FOUNDATION | {"knowledge"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
+    "building": FOUNDATION,
     "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
 }
 BELOW_OPERATIONS = set(ALLOWED)

@@ -356,6 +356,38 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape promote 3 staging", "cape promote staging production"),
     ),
     Command(
+        name="build",
+        summary="build the project's own packages",
+        description=(
+            "Runs the commands of `[build.NAME]` in the locked environment, in a sandbox without network that "
+            "holds only files which git tracks. The result is an archive in the store; `NAME = { build = "
+            '"*" }` in `[packages]` installs it. What was built from the same inputs is not built again.'
+        ),
+        handler="building:build",
+        arguments=(
+            Argument(flags=("builds",), nargs="*", help="builds of the manifest; all otherwise"),
+            Argument(flags=("--check",), help="build twice, and fail if the results differ"),
+            Argument(flags=("--no-sandbox",), help="build with this machine's files and network in sight"),
+            JSON,
+        ),
+        examples=("cape build", "cape build --check mytool"),
+    ),
+    Command(
+        name="publish",
+        summary="write a built package into a directory",
+        description=(
+            "Writes the archive of a build, named by its digest, and a record of what it was made from. Files "
+            "that git has not committed are an error. `cape config artifacts DIR` lets others use it."
+        ),
+        handler="building:publish",
+        arguments=(
+            Argument(flags=("build",), help="a build of the manifest"),
+            Argument(flags=("into",), complete="directory", help="the directory to write into"),
+            JSON,
+        ),
+        examples=("cape publish mytool /srv/artifacts",),
+    ),
+    Command(
         name="ci",
         summary="make the locked environment, and fail on drift",
         description=(

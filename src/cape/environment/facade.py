@@ -106,12 +106,16 @@ def speaking_packages(plan: EnvironmentPlan, owners: Set[int]) -> set[int]:
     Those are the roots, and for each of them the dependencies that carry its programs: all direct ones
     of a package that only leads to others (`default-jdk`, `imagemagick`), those that are named after it
     (`perl` keeps its program in `perl-base`, `python3` in `python3-minimal`), and those that are built
-    from its source (`openjdk-21-jdk-headless` leaves `java` to `openjdk-21-jre-headless`).
+    from its source (`openjdk-21-jdk-headless` leaves `java` to `openjdk-21-jre-headless`). Of packages that
+    a project built itself, those that it asks for.
     """
     index = {one.name: at for at, one in enumerate(plan.packages) if one.source == "debian"}
     roots = {index[name] for source, name in plan.roots if source == "debian" and name in index}
     leaders = _leaders(plan, index, roots, owners)
-    speakers: set[int] = set()
+    asked = set(plan.roots)
+    speakers = {
+        at for at, one in enumerate(plan.packages) if one.source == "build" and (one.source, one.name) in asked
+    }
     waiting = sorted(roots | leaders)
     while waiting:
         at = waiting.pop()

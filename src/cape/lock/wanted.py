@@ -46,6 +46,7 @@ def wanted_requirements(manifest: Manifest) -> tuple[Requirement, ...]:
     wanted = list(manifest.requirements)
     for implicit in dict.fromkeys(one for group in IMPLICIT.values() for one in group):
         wanted += _implied(manifest, implicit)
+    wanted += _of_builds(manifest, {requirement.name for requirement in wanted})
     return tuple(sorted(wanted, key=lambda requirement: requirement.name))
 
 
@@ -79,6 +80,26 @@ def _implied(manifest: Manifest, implicit: Implicit) -> list[Requirement]:
             options={IMPLICIT_OPTION: " ".join(used)},
         )
     ]
+
+
+def _of_builds(manifest: Manifest, named: set[str]) -> list[Requirement]:
+    """The Debian packages that installed builds of this project need, and that nothing names."""
+    added: dict[str, Requirement] = {}
+    for requirement in manifest.requirements:
+        if requirement.source != "build" or requirement.options.get("project"):
+            continue
+        build = manifest.build.get(requirement.package)
+        for package in build.get("runtime", ()) if isinstance(build, Mapping) else ():
+            if package not in named:
+                options = {IMPLICIT_OPTION: requirement.name}
+                added[package] = Requirement(
+                    source="debian",
+                    name=package,
+                    package=package,
+                    systems=requirement.systems,
+                    options=options,
+                )
+    return list(added.values())
 
 
 def wanted_on(requirement: Requirement, systems: tuple[System, ...]) -> tuple[System, ...]:

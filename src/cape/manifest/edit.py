@@ -17,7 +17,7 @@ from cape.manifest.argument import PackageArgument
 from cape.manifest.errors import NameTaken, UnknownRequirement
 from cape.manifest.keys import KeyPath
 from cape.manifest.model import DEFAULT_SOURCE
-from cape.manifest.naming import alike
+from cape.manifest.naming import PACKAGE_SOURCES, alike
 from cape.manifest.places import Places, Statement, find_places
 from cape.manifest.quoting import key_text, quoted, quoted_list
 from cape.sources.protocol import Requirement
@@ -122,7 +122,7 @@ def _add(text: str, requirement: Requirement, around: tuple[str, ...]) -> str:
 def _source_of(present: str | dict[str, Any]) -> str:
     if isinstance(present, str):
         return DEFAULT_SOURCE
-    return next((source for source in ("debian", "pypi", "npm") if source in present), "model")
+    return next((source for source in PACKAGE_SOURCES if source in present), "model")
 
 
 def _change(text: str, path: tuple[str, ...], present: str | dict[str, Any], requirement: Requirement) -> str:

@@ -100,6 +100,18 @@ KEYS: tuple[Key, ...] = (
         'typescript = { npm = "^5.6" }',
     ),
     Key(
+        "packages.NAME.build",
+        Kind.STRING,
+        "the package is one that a project builds itself, `[build.NAME]`; the version, or `*`",
+        'mytool = { build = "*" }',
+    ),
+    Key(
+        "packages.NAME.project",
+        Kind.STRING,
+        "the directory of the project that builds it, where that is not this one; with `build` only",
+        'project = "../tools"',
+    ),
+    Key(
         "packages.NAME.name",
         Kind.STRING,
         "what the source calls the package, where that is not the key",
@@ -292,6 +304,39 @@ KEYS: tuple[Key, ...] = (
         'command = "pg_isready"',
     ),
     Key("services.NAME.depends-on", Kind.STRINGS, "services to start first", 'depends-on = ["db"]'),
+    Key("build", Kind.TABLE, "packages that this project builds itself, by name", "[build.mytool]"),
+    Key("build.NAME", Kind.TABLE, "how one is built", "[build.mytool]"),
+    Key(
+        "build.NAME.command",
+        Kind.STRING,
+        "shell text that leaves its result in `$out`, laid out as below `/usr`; required",
+        'command = "make && make install DESTDIR=$out prefix="',
+    ),
+    Key("build.NAME.version", Kind.STRING, "the version of the result; otherwise `0`", 'version = "1.2.0"'),
+    Key(
+        "build.NAME.inputs",
+        Kind.STRINGS,
+        "files that the build sees; otherwise all that git tracks",
+        'inputs = ["src", "Makefile"]',
+    ),
+    Key(
+        "build.NAME.outputs",
+        Kind.STRINGS,
+        "what of `$out` is the result; otherwise everything",
+        'outputs = ["bin/*"]',
+    ),
+    Key(
+        "build.NAME.runtime",
+        Kind.STRINGS,
+        "Debian packages that the result needs where it is installed",
+        'runtime = ["libpng16-16t64"]',
+    ),
+    Key(
+        "build.NAME.depends",
+        Kind.STRINGS,
+        "builds to make first; each is laid out at `$CAPE_BUILD_` and its name",
+        'depends = ["mylib"]',
+    ),
     Key(
         "promote",
         Kind.TABLE,

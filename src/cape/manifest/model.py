@@ -88,8 +88,8 @@ class Manifest:
     `requirements` are `[packages]`, then `[models]` (their source is `model`), in the manifest's order.
     `vars` is ordered so that a variable stands after those of `[vars]` that it refers to, and otherwise
     as in the text. `profile` maps `common` or a shell's name to shell text. `services`, `knowledge`,
-    `include`, `promote` and `npm` are checked, frozen copies of their tables: mappings and tuples. `debian`
-    is the suite, None where the manifest names none.
+    `include`, `build`, `promote` and `npm` are checked, frozen copies of their tables: mappings and tuples.
+    `debian` is the suite, None where the manifest names none.
 
     `environments` are the parts of other environments; `environment` is the name of the one that this
     value is (None: the default). Of a composed manifest `included` are all manifests that lie below,
@@ -111,6 +111,7 @@ class Manifest:
     services: Mapping[str, object] = field(default_factory=dict)
     knowledge: Mapping[str, object] = field(default_factory=dict)
     include: Mapping[str, object] = field(default_factory=dict)
+    build: Mapping[str, object] = field(default_factory=dict)
     promote: Mapping[str, object] = field(default_factory=dict)
     npm: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()

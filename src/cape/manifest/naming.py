@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from cape.names import nearest
 
-PACKAGE_SOURCES = ("debian", "pypi", "npm")
+PACKAGE_SOURCES = ("debian", "pypi", "npm", "build")
 """The sources that a package may name, in the order in which messages list them."""
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -19,11 +19,13 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PATTERNS = {
     "debian": re.compile(r"[a-z0-9][a-z0-9+.-]+\Z"),
     "pypi": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z"),
+    "build": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z"),
     "npm": re.compile(r"(?:@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~][A-Za-z0-9._~-]*\Z"),
 }
 _RULES = {
     "debian": "lower-case letters, digits, `+`, `-` and `.`, two characters at least",
     "pypi": "letters, digits, `-`, `_` and `.`, a letter or digit first and last",
+    "build": "letters, digits, `-`, `_` and `.`, a letter or digit first",
     "npm": "letters, digits, `-`, `_`, `.` and `~`, after a scope (`@scope/`) where it has one",
 }
 _PROJECT_NAME = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9][A-Za-z0-9+._~-]*\Z")

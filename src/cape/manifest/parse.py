@@ -285,6 +285,7 @@ class _Reading:
         self._names_are_single(table)
         self._services(table)
         self._knowledge(table)
+        self._builds(table)
         self._include(table.get("include", {}))
         return Manifest(
             path=self.path,
@@ -299,6 +300,7 @@ class _Reading:
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
             include=_frozen(table.get("include", {})),
+            build=_frozen(table.get("build", {})),
             promote=_frozen(table.get("promote", {})),
             npm=self._npm(table.get("npm", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
@@ -495,7 +497,13 @@ class _Reading:
         return ",".join(sorted(set(names)))
 
     def _package_options(self, table: Table, source: str, path: KeyPath) -> Mapping[str, str]:
-        owners = (("extras", "pypi"), ("recommends", "debian"), ("force", "debian"), ("scripts", "npm"))
+        owners = (
+            ("extras", "pypi"),
+            ("recommends", "debian"),
+            ("force", "debian"),
+            ("scripts", "npm"),
+            ("project", "build"),
+        )
         for key, owner in owners:
             if key in table and source != owner:
                 place = self.places.of_key((*path, key))
@@ -512,6 +520,8 @@ class _Reading:
         for key in ("recommends", "force", "scripts"):
             if table.get(key):
                 options[key] = "true"
+        if table.get("project"):
+            options["project"] = table["project"]
         options |= self._own_age(table, path)
         if "minimum-age" in table and source == "debian":
             place = self.places.of_key((*path, "minimum-age"))
@@ -668,6 +678,21 @@ class _Reading:
         close = alike(name, table.get(section, {}))
         hint = f"did you mean `{close[0]}`?" if close else f"name a table of `[{section}]`"
         self.bad_value(f"{fact} `{name}`, which is not in `[{section}]`", path, hint)
+
+    def _builds(self, table: Table) -> None:
+        for name, build in table.get("build", {}).items():
+            path: KeyPath = ("build", name)
+            if rule := package_name_rule("build", name):
+                self.bad_name(f"`{name}` is no name for a build", path, rule)
+            if not build.get("command", "").strip():
+                hint = 'for example `command = "make && make install DESTDIR=$out prefix="`'
+                self.bad_value(f"build `{name}` has no `command`", path, hint)
+            for key, source in (("runtime", "debian"), ("depends", "build")):
+                for index, other in enumerate(build.get(key, ())):
+                    if rule := package_name_rule(source, other):
+                        self.bad_value(f"`{other}` is no name of a package", (*path, key, index), rule)
+            if rule := file_name_rule(build.get("version", "0")):
+                self.bad_value(f"the version of build `{name}` cannot be part of a file's name", path, rule)
 
     def _knowledge(self, table: Table) -> None:
         bases: Mapping[str, Table] = table.get("knowledge", {})

@@ -123,7 +123,7 @@ class Workshop:
 class _Sources(Mapping[str, Source]):
     """Opens each source on first use: importing all of them would cost every command its start."""
 
-    names = ("debian", "pypi", "npm", "model")
+    names = ("debian", "pypi", "npm", "model", "build")
 
     def __init__(self, workshop: Workshop, suite: str) -> None:
         self._workshop = workshop
@@ -161,6 +161,10 @@ class _Sources(Mapping[str, Source]):
             from cape.sources.npm import NpmSource
 
             return NpmSource(configuration=configuration, cache=cache, artifacts=artifacts)
+        if name == "build":
+            from cape.sources.builds import BuildSource
+
+            return BuildSource(directory=Path.cwd(), artifacts=artifacts)
         from cape.sources.models import ModelSource
         from cape.sources.pypi import PypiSource
 
