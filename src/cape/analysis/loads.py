@@ -10,21 +10,16 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
+from cape.analysis.conditions import decided, literal, platform_text
+from cape.analysis.modules import SMALL, Modules
 from cape.analysis.needs import Load, LoadKind, Reach
 
 _TRIGGERS = re.compile(
     rb"find_library|CDLL|PyDLL|LoadLibrary|dlopen|load_library|require_version"
     rb"|subprocess|shutil|\bwhich\(|os\.exec|Popen"
-)
-_IMPORT = re.compile(
-    r"^(?:from[ \t]+(?P<module>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#]*)"
-    r"|import[ \t]+(?P<plain>[^\n#]+))",
-    re.MULTILINE,
 )
 _LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "load_library"})
 _NAME_LOADERS = frozenset({"dlopen", "load_library"})
@@ -51,7 +46,6 @@ _EXECUTORS = frozenset({"execvp", "execvpe", "execlp", "spawnvp"})
 _MODULES_PARSED = 400
 """A package with more modules that could matter is too large to be about one library."""
 
-_SMALL = 80
 _BARE = 3
 """A package whose top module brings no more than this is used through its submodules."""
 
@@ -97,12 +91,12 @@ def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load,
     triggered = {path for path, text in sources.items() if _TRIGGERS.search(text)}
     if not triggered or len(triggered) > _MODULES_PARSED:
         return ()
-    modules = _Modules(sources)
+    modules = Modules(sources)
     reached = modules.reached(tops)
     if len(reached) <= _BARE:
         reached += [path for path in modules.central(triggered) if path not in reached]
     run = _Run(modules, frozenset(reached))
-    is_small = len(sources) <= _SMALL
+    is_small = len(sources) <= SMALL
     direct = [
         path for path in reached if is_small or path in triggered or modules.imports_any(path, triggered)
     ]
@@ -158,110 +152,10 @@ def stem(name: str) -> str:
     return match[1] if match else name.lower()
 
 
-class _Modules:
-    """A package's modules: their sources, trees, and what they import."""
-
-    def __init__(self, sources: Mapping[str, bytes]) -> None:
-        self.sources = sources
-        self._paths = {_module_name(path): path for path in sources}
-        self._trees: dict[str, ast.Module | None] = {}
-        self._imports: dict[str, tuple[str, ...]] = {}
-
-    def path(self, module: str) -> str | None:
-        return self._paths.get(module)
-
-    def tree(self, path: str) -> ast.Module | None:
-        if path not in self._trees:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    self._trees[path] = ast.parse(self.sources[path])
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                self._trees[path] = None
-        return self._trees[path]
-
-    def imports(self, path: str) -> tuple[str, ...]:
-        """The package's modules that one imports where nothing guards it: at the beginning of a line."""
-        if path not in self._imports:
-            text = self.sources[path].decode("utf-8", "replace")
-            found: dict[str, None] = {}
-            for match in _IMPORT.finditer(text):
-                found.update(dict.fromkeys(self._targets(path, match)))
-            self._imports[path] = tuple(found)
-        return self._imports[path]
-
-    def _targets(self, path: str, match: re.Match[str]) -> Iterator[str]:
-        if match["plain"]:
-            for part in match["plain"].split(","):
-                yield from self._with_parents(part.split(" as ")[0].strip())
-            return
-        base = self.absolute(path, match["module"])
-        yield from self._with_parents(base)
-        for name in re.findall(r"\w+", re.sub(r"\bas\s+\w+", "", match["names"])):
-            if child := self._paths.get(f"{base}.{name}"):
-                yield child
-
-    def _with_parents(self, module: str) -> Iterator[str]:
-        parts = module.split(".")
-        for end in range(1, len(parts) + 1):
-            if found := self._paths.get(".".join(parts[:end])):
-                yield found
-
-    def absolute(self, path: str, module: str) -> str:
-        """`..b` in `a/x/y.py` is `a.b`."""
-        level = len(module) - len(module.lstrip("."))
-        if not level:
-            return module
-        own = _module_name(path).split(".")
-        if path.endswith("__init__.py"):
-            own.append("")
-        base = own[: max(len(own) - level, 0)]
-        return ".".join([*base, *filter(None, [module[level:]])])
-
-    def reached(self, tops: Iterable[str]) -> list[str]:
-        """The modules that importing the top ones imports, in no order that matters."""
-        return self.reached_from([path for top in tops if (path := self._paths.get(top))])
-
-    def reached_from(self, paths: Sequence[str]) -> list[str]:
-        """The same of modules by their paths; these come first."""
-        waiting = list(paths)
-        seen = dict.fromkeys(waiting)
-        while waiting:
-            for path in self.imports(waiting.pop()):
-                if path not in seen:
-                    seen[path] = None
-                    waiting.append(path)
-        return list(seen)
-
-    def central(self, paths: Iterable[str]) -> list[str]:
-        """Those that more than half of a small package's modules import."""
-        if len(self.sources) > _SMALL:
-            return []
-        counts = dict.fromkeys(paths, 0)
-        for module in self._paths:
-            for path in self.reached([module]):
-                if path in counts:
-                    counts[path] += 1
-        return [path for path, count in counts.items() if 2 * count > len(self.sources)]
-
-    def importers(self, paths: set[str]) -> list[str]:
-        """The modules of a small package that import one of these: they know what to call it with."""
-        if len(self.sources) > _SMALL:
-            return []
-        return sorted(path for path in self.sources if path not in paths and self.imports_any(path, paths))
-
-    def imports_any(self, path: str, others: set[str]) -> bool:
-        return any(found in others for found in self.imports(path))
-
-
-def _module_name(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
 class _Run:
     """One abstract run. `events` are the loads met, in their order."""
 
-    def __init__(self, modules: _Modules, reached: frozenset[str]) -> None:
+    def __init__(self, modules: Modules, reached: frozenset[str]) -> None:
         self.modules = modules
         self.reached = reached
         self.events: list[_Event] = []
@@ -321,7 +215,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 class _Scope:
     """A module's names: functions, classes, imported names, and texts."""
 
-    def __init__(self, path: str, tree: ast.Module, modules: _Modules) -> None:
+    def __init__(self, path: str, tree: ast.Module, modules: Modules) -> None:
         self.path = path
         self.tree = tree
         self.constants: dict[str, tuple[str, ...]] = {}
@@ -379,73 +273,8 @@ def _defaults(
         if value is not None
     ]
     for argument, value in pairs:
-        if argument.arg not in given and (texts := _literal(value)):
+        if argument.arg not in given and (texts := literal(value)):
             yield argument.arg, texts
-
-
-def _literal(node: ast.expr) -> tuple[str, ...]:
-    if isinstance(node, ast.Constant):
-        return (node.value,) if isinstance(node.value, str) else ()
-    if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        return tuple(text for one in node.elts for text in _literal(one))
-    return ()
-
-
-_HERE = {"sys.platform": "linux", "os.name": "posix", "platform.system()": "Linux", "sys.byteorder": "little"}
-
-
-_PLATFORMS = (("linux",), ("Linux",), ("posix",))
-_Names = Mapping[str, tuple[str, ...]]
-
-
-def _decided(test: ast.expr, names: _Names = MappingProxyType({})) -> bool | None:
-    """What a test of the platform gives on Linux; None for any other test. `names` are what is known."""
-    text = ast.unparse(test) if isinstance(test, ast.Compare | ast.Call | ast.Name | ast.Attribute) else ""
-    if text in ("TYPE_CHECKING", "typing.TYPE_CHECKING") or text.startswith("__name__ =="):
-        return False
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        inner = _decided(test.operand, names)
-        return None if inner is None else not inner
-    if isinstance(test, ast.BoolOp):
-        parts = [_decided(value, names) for value in test.values]
-        if isinstance(test.op, ast.And):
-            return False if False in parts else True if all(parts) else None
-        return True if True in parts else False if all(part is False for part in parts) else None
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        return _compared(test, names)
-    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.args:
-        here = _platform_text(test.func.value, names)
-        if here is not None and test.func.attr == "startswith":
-            return any(here.startswith(text) for text in _literal(test.args[0]))
-    return None
-
-
-def _compared(test: ast.Compare, names: _Names) -> bool | None:
-    left, right = _platform_text(test.left, names), _platform_text(test.comparators[0], names)
-    operator = test.ops[0]
-    if right is not None and left is None and isinstance(operator, ast.In):
-        wanted = _literal(test.left)
-        return any(text in right for text in wanted) if wanted else None
-    if left is None:
-        return None
-    wanted = _literal(test.comparators[0])
-    if not wanted:
-        return None
-    if isinstance(operator, ast.Eq | ast.In):
-        return left in wanted
-    if isinstance(operator, ast.NotEq | ast.NotIn):
-        return left not in wanted
-    return None
-
-
-def _platform_text(node: ast.expr, names: _Names = MappingProxyType({})) -> str | None:
-    if isinstance(node, ast.Name) and names.get(node.id, ()) in _PLATFORMS:
-        return names[node.id][0]
-    text = ast.unparse(node)
-    lowered = text.removesuffix(".lower()")
-    if lowered in _HERE:
-        return _HERE[lowered].lower() if lowered != text else _HERE[lowered]
-    return {"platform": "linux", "_platform": "linux", "system()": "Linux"}.get(text)
 
 
 def _leaves(body: Sequence[ast.stmt]) -> bool:
@@ -511,7 +340,7 @@ class _Walk:
 
     def _is_true(self, test: ast.expr) -> bool:
         known = isinstance(test, ast.Name) and self.frame.names.get(test.id) == (_TRUE,)
-        return known or _decided(test, self.frame.names) is True
+        return known or decided(test, self.frame.names) is True
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -540,12 +369,12 @@ class _Walk:
             self._simple(node)
 
     def _if(self, node: ast.If) -> None:
-        decided = _decided(node.test, self.frame.names)
-        if decided is None:
+        known = decided(node.test, self.frame.names)
+        if known is None:
             self.values(node.test)
-        if decided is not False:
+        if known is not False:
             self.statements(node.body)
-        if decided is not True:
+        if known is not True:
             self.statements(node.orelse)
 
     def _try(self, node: ast.Try) -> None:
@@ -635,7 +464,7 @@ class _Walk:
         """A module's constant, or one of a class: all of a module's classes share their names here."""
         if not isinstance(node.value, ast.Name):
             return self._children(node)
-        if (here := _platform_text(node)) is not None:
+        if (here := platform_text(node)) is not None:
             return (here,)
         module, attribute = self.scope.imported.get(node.value.id, ("", ""))
         path = self.run.modules.path(f"{module}.{attribute}" if attribute else module)
@@ -661,11 +490,11 @@ class _Walk:
         return [text for one in node.values for text in self.values(one)]
 
     def _ifexp(self, node: ast.IfExp) -> list[str]:
-        decided = _decided(node.test, self.frame.names)
-        if decided is None:
+        known = decided(node.test, self.frame.names)
+        if known is None:
             self.values(node.test)
-        first = self.values(node.body) if decided is not False else []
-        return first + (self.values(node.orelse) if decided is not True else [])
+        first = self.values(node.body) if known is not False else []
+        return first + (self.values(node.orelse) if known is not True else [])
 
     def _joinedstr(self, node: ast.JoinedStr) -> list[str]:
         texts = [""]
@@ -689,12 +518,12 @@ class _Walk:
         return []
 
     def _subscript(self, node: ast.Subscript) -> list[str]:
-        here = _platform_text(node.slice)
+        here = platform_text(node.slice)
         if here is not None and isinstance(node.value, ast.Dict):
             chosen = [
                 value
                 for key, value in zip(node.value.keys, node.value.values, strict=True)
-                if key is not None and here in _literal(key)
+                if key is not None and here in literal(key)
             ]
             return [text for value in chosen for text in self.values(value)]
         self.values(node.slice)
@@ -727,7 +556,7 @@ class _Walk:
         return self.values(node.value)
 
     def _call(self, node: ast.Call) -> list[str]:
-        if (here := _platform_text(node)) is not None:
+        if (here := platform_text(node)) is not None:
             return [here]
         name = _called(node.func)
         arguments = [self.values(one) for one in node.args]
@@ -914,22 +743,6 @@ def _given(
         given[function.args.vararg.arg] = tuple(rest)
     given.update({name: tuple(texts) for name, texts in keywords.items() if name and texts})
     return given
-
-
-_INDENTED = re.compile(r"^[ \t]+(?:from[ \t]+([.\w]+)[ \t]+)?import[ \t]+([^\n#]+)", re.MULTILINE)
-
-
-def guarded_modules(sources: Iterable[bytes]) -> frozenset[str]:
-    """The last parts of modules' names that are imported in guards and functions, and nowhere else."""
-    guarded: set[str] = set()
-    certain: set[str] = set()
-    for source in sources:
-        text = source.decode("utf-8", "replace")
-        for match in _INDENTED.finditer(text):
-            guarded.update(re.findall(r"\w+", " ".join(filter(None, match.groups()))))
-        for match in _IMPORT.finditer(text):
-            certain.update(re.findall(r"\w+", " ".join(filter(None, match.groups()))))
-    return frozenset(guarded - certain)
 
 
 # -- JavaScript -----------------------------------------------------------------------------------------

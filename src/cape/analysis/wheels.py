@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
-from cape.analysis.loads import guarded_modules, read_loads, read_script_loads
+from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.modules import guarded_modules
 from cape.analysis.needs import ElfNeeds, Load, PackageNeeds
 from cape.environment.relocation import elf_facts
 from cape.environment.relocation.elf import MACHINES, DamagedElf, machine_of, read_elf
