@@ -22,6 +22,7 @@ TOP = Path(__file__).resolve().parent.parent
 CAPE = TOP / ".venv" / "bin" / "cape"
 BUDGET = 1.0
 TIMES = 5
+"""Rounds, unless told otherwise."""
 
 DEPENDENCIES = {
     "express": "^4.19.0",
@@ -94,7 +95,7 @@ def install(project: Path, cache: Path) -> float:
     return run(project, cache, *words, "--cache", str(cache))
 
 
-def measure(directory: Path) -> str:
+def measure(directory: Path, times: int) -> str:
     store, cache = directory / "store", directory / "npm-cache"
     bare = make_project(directory / "bare", own=False)
     own = make_project(directory / "own", own=True)
@@ -115,9 +116,9 @@ def measure(directory: Path) -> str:
         ("objects made anew, tarballs there", ("environments", "objects")),
     ):
         rounds = [
-            (sync(own, store, *rooms), sync(bare, store, *rooms), install(rival, cache)) for _ in range(TIMES)
+            (sync(own, store, *rooms), sync(bare, store, *rooms), install(rival, cache)) for _ in range(times)
         ]
-        whole, without, npm = (statistics.median(times) for times in zip(*rounds, strict=True))
+        whole, without, npm = (statistics.median(values) for values in zip(*rounds, strict=True))
         part = statistics.median(one - other for one, other, _ in rounds)
         ratio = part / npm
         said = f"{whole:.2f} s | {without:.2f} s | {part:.2f} s | {npm:.2f} s | {ratio:.2f} x"
@@ -125,18 +126,19 @@ def measure(directory: Path) -> str:
         lines.append(f"| {what} | {said} | {BUDGET:.1f} x: {verdict} |")
         print(lines[-1], flush=True)
     return (
-        f"{packages} npm packages, medians of {TIMES}, {os.cpu_count()} cores.\n\n" + "\n".join(lines) + "\n"
+        f"{packages} npm packages, medians of {times}, {os.cpu_count()} cores.\n\n" + "\n".join(lines) + "\n"
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=TIMES, help="rounds to measure")
     parser.add_argument("--where", help="directory for the store (the same file system matters)")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="cape-npm-", dir=arguments.where))
     try:
-        text = measure(directory)
+        text = measure(directory, arguments.times)
     finally:
         subprocess.run(["chmod", "-R", "u+w", directory], check=False)
         shutil.rmtree(directory, ignore_errors=True)
