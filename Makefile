@@ -2,10 +2,10 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 
-.PHONY: help venv dev demo test check format bench acceptance clean
+.PHONY: help venv dev demo demo-share test check format bench acceptance clean
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 venv:
 	@scripts/bootstrap run
@@ -15,6 +15,9 @@ dev:
 
 demo: ## Lock, sync, use, upgrade and roll back examples/handbook, and print what it took
 	@sh examples/handbook/demo
+
+demo-share: ## Push, pull, promote and roll back examples/sharing between two users
+	@sh examples/sharing/demo
 
 test: dev ## Run the whole suite
 	@$(PY) -m pytest

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cape.errors import InputError, StateError
-from cape.lock import Lock, compare_locks, parse_lock, read_lock
+from cape.lock import Lock, all_packages, compare_locks, parse_lock, read_lock
 from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
 from cape.operations.locking import reasons_to_lock
 from cape.operations.project import LOCKFILE, MANIFEST, Project, Workshop, held
 from cape.operations.syncing import LockOutOfDate, SyncResult, sync_project
+from cape.operations.vendoring import bring_all
 from cape.sharing import Entry, KeyUnknown, Ledger, PlaceDamaged, PublicKey, Record
 from cape.sharing.keys import KeyRing, Trust
 from cape.sharing.ledger import Consent, nobody
@@ -124,7 +125,7 @@ def push(
         files, lock = _travelling(project)
         head = ledger.head()
         digests = {path: Digest.of(data) for path, data in files.items()}
-        wanted = _artifacts(lock) if with_artifacts else {}
+        wanted = _artifacts(lock, workshop) if with_artifacts else {}
         if head and head.record.files == digests and wanted.items() <= head.record.carried.items():
             _remember(project, ledger, head)
             return Pushed(place=ledger.place.shown, entry=head, unchanged=True)
@@ -279,9 +280,11 @@ def _fresh_lock(project: Project, manifest: Manifest) -> Lock:
     return lock
 
 
-def _artifacts(lock: Lock) -> dict[Digest, int]:
-    """Digest and size of every artifact of a lock, for all its systems."""
-    return {row.artifact.digest: row.artifact.size_bytes for row in lock.packages}
+def _artifacts(lock: Lock, workshop: Workshop) -> dict[Digest, int]:
+    """Digest and size of every artifact of a lock, for all its systems and environments; those that the
+    store lacks are brought from their registries."""
+    bring_all(lock, workshop)
+    return {row.artifact.digest: row.artifact.size_bytes for row in all_packages(lock)}
 
 
 def _send(
@@ -293,12 +296,6 @@ def _send(
     sent = 0
     artifacts = workshop.store.artifacts
     lacking = [digest for digest in wanted if not ledger.holds(digest)]
-    absent = [digest for digest in lacking if not artifacts.has(digest)]
-    if absent:
-        raise CannotTravel(
-            f"{len(absent)} artifacts of the lock are not in the store, the first is `{absent[0]}`",
-            hint="`cape vendor DIR` brings those of all systems",
-        )
     workshop.progress.start("pushing", sum(wanted[digest] for digest in lacking), unit="B")
     try:
         for digest in lacking:

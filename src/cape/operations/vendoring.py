@@ -32,6 +32,12 @@ class Vendored:
     fetched: Fetched
 
 
+def bring_all(lock: Lock, workshop: Workshop) -> Fetched:
+    """Bring every artifact of the lock, for all its systems, into the store. Raises what `fetch` raises."""
+    workshop.store.announce()
+    return fetch(all_packages(lock), workshop, workshop.sources(lock.suite), snapshots=lock.snapshots)
+
+
 def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     """Write every artifact of the lock to `destination`, named by its sha256 as the store names them.
 
@@ -39,9 +45,7 @@ def vendor(lock: Lock, destination: Path, workshop: Workshop) -> Vendored:
     `DestinationNotWritable`.
     """
     packages = all_packages(lock)
-    sources = workshop.sources(lock.suite)
-    workshop.store.announce()
-    fetched = fetch(packages, workshop, sources, snapshots=lock.snapshots)
+    fetched = bring_all(lock, workshop)
     unique: dict[str, Artifact] = {package.artifact.digest.hex: package.artifact for package in packages}
     try:
         written = sum(_write(artifact, destination, workshop) for artifact in unique.values())
