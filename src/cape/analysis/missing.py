@@ -162,6 +162,10 @@ class _Examination:
         lacking = [load for load in one.needs.loads if not any(map(self._is_there(load), load.names))]
         words = frozenset(one.needs.described)
         required = [load for load in lacking if _is_required(load, words, one.needs.modules)]
+        if any(map(_is_subject, one.needs.loads)):
+            required = [
+                load for load in required if load.reach is Reach.IMPORT or load.kind is not LoadKind.FILE
+            ]
         choice = () if required else self._choice(one, words)
         for load in lacking:
             if load not in choice:
@@ -287,6 +291,12 @@ def _is_required(load: Load, words: frozenset[str], modules: int) -> bool:
     return load.reach is Reach.USE and _is_described(load, words)
 
 
+def _is_subject(load: Load) -> bool:
+    """Whether importing a package loads a library: then others, of submodules, are not what it is about."""
+    is_libc = any(_C_LIBRARY.match(f"lib{stem(name.lstrip('*'))}.so.6") for name in load.names)
+    return load.reach is Reach.IMPORT and load.kind is LoadKind.FILE and not is_libc
+
+
 def _is_described(load: Load, words: frozenset[str]) -> bool:
     for name in load.names:
         bare = stem(name.lstrip("*"))
@@ -357,6 +367,11 @@ def best_provider(
     'libmagic1t64'
     """
     asked = needed_by.get if isinstance(needed_by, Mapping) else needed_by
+    proper = [package for package in owners if package in _conventional(name)] or [
+        package for package in owners if not _ASIDE.search(package)
+    ]
+    if len(proper) == 1 or len(owners) < 2:
+        return next(iter(proper or owners), None)
 
     def order(package: str) -> tuple[int, int, int, int, str]:
         return (

@@ -157,6 +157,8 @@ class _System:
         self.dry_run = dry_run
         self.debian = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
         self.left: list[str] = []
+        self.users: dict[str, int] = {}
+        self.known_versions: dict[str, frozenset[str]] = {}
 
     # -- needs
 
@@ -215,6 +217,11 @@ class _System:
 
     def _versions(self, library: str) -> frozenset[str]:
         """The symbol versions of a library of the locked system packages."""
+        if library not in self.known_versions:
+            self.known_versions[library] = self._versions_read(library)
+        return self.known_versions[library]
+
+    def _versions_read(self, library: str) -> frozenset[str]:
         owners = self._names.owners(library) if self._names else ()
         row = next((self.debian[owner] for owner in owners if owner in self.debian), None)
         if row is None:
@@ -327,16 +334,23 @@ class _System:
 
         if self._names is None:
             return None
-        offers: list[tuple[bool, int, int, str, str]] = []
+        offers: list[tuple[int, str, str]] = []
         for at, name in enumerate(row.names):
             for file, owners in self._files_for(name):
                 usable = [owner for owner in owners if self._exists(owner)]
                 if best := best_provider(file, usable, self._users):
-                    offers.append((best.endswith("-dev"), -self._users(best), at, file, best))
+                    offers.append((at, file, best))
         if not offers:
             return None
-        *_, file, package = min(offers)
+        _, file, package = (
+            offers[0] if len({best for *_, best in offers}) == 1 else min(offers, key=self._order)
+        )
         return (file if row.kind != "typelib" else shown(file)), package
+
+    def _order(self, offer: tuple[int, str, str]) -> tuple[bool, int, int, str]:
+        """Of alternatives the one that most need, none for development if possible."""
+        at, file, package = offer
+        return package.endswith("-dev"), -self._users(package), at, file
 
     def _files_for(self, name: str) -> Iterator[tuple[str, Sequence[str]]]:
         """The files that answer a name, with their owners: of any version for a starred one."""
@@ -361,7 +375,9 @@ class _System:
         from cape.sources.debian import DebianSource
 
         source = self.sources[_DEBIAN]
-        return source.users(package, self.system) if isinstance(source, DebianSource) else 0
+        if package not in self.users and isinstance(source, DebianSource):
+            self.users[package] = source.users(package, self.system)
+        return self.users.get(package, 0)
 
 
 def _listed(names: Sequence[str], *, most: int = 5) -> str:

@@ -43,6 +43,7 @@ class FileNames:
 
     def __init__(self, lists: Sequence[Path], *, is_signed: bool) -> None:
         self.is_signed = is_signed
+        self._known: dict[str, tuple[str, ...]] = {}
         self._texts = [text for one in lists if (text := _mapped(one))]
 
     @property
@@ -52,7 +53,10 @@ class FileNames:
 
     def owners(self, name: str) -> tuple[str, ...]:
         """The packages that have a file of exactly that name, sorted."""
-        return tuple(sorted({owner for found, owner in self._lines(f"{name}\t") if found == name}))
+        if name not in self._known:
+            found = {owner for other, owner in self._lines(f"{name}\t") if other == name}
+            self._known[name] = tuple(sorted(found))
+        return self._known[name]
 
     def beginning(self, prefix: str) -> dict[str, tuple[str, ...]]:
         """The names that begin like that, with their packages."""
