@@ -158,8 +158,9 @@ class Table:
         return len(self._records)
 
     def mentions(self, name: str) -> int:
-        """How often records name a package in a relation with a version, or alone."""
-        return len(re.findall(rb"[ ,|]" + re.escape(name.encode()) + rb"(?= \(|,|\n)", self._map))
+        """How often records name a package in a relation."""
+        literal = re.escape(name.encode())
+        return len(re.findall(literal + rb"(?<=[ ,|]" + literal + rb")(?= \(|,|\n)", self._map))
 
     def records(self, name: str) -> list[bytes]:
         """The records of the packages of that name, in the index's order; empty when there are none."""
