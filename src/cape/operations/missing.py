@@ -270,7 +270,8 @@ class _System:
         from cape.analysis.loads import stem
 
         allowed = {name for one in self._bringing(row.package) for name in _without(one)}
-        if allowed & {*row.names, row.name}:
+        helper = self._provider(row) if allowed else None
+        if allowed & {*row.names, row.name, helper[0] if helper else row.name}:
             return False
         starred = {stem(name[1:]) for name in row.names if name.startswith("*")}
         return starred.isdisjoint(map(stem, allowed))
