@@ -10,6 +10,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import get_ident
 
 from cape.errors import DiskFull
 from cape.names import sync_directory
@@ -100,7 +101,7 @@ class DirectoryPlace:
         final = self.root / path
         final.parent.mkdir(parents=True, exist_ok=True)
         _sweep(final.parent)
-        temporary = final.parent / f".{final.name}.{_HOST}.{holder_name()}"
+        temporary = final.parent / f".{final.name}.{get_ident()}.{_HOST}.{holder_name()}"
         with open(temporary, "wb") as stream:
             if isinstance(data, bytes):
                 stream.write(data)
