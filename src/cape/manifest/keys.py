@@ -18,6 +18,8 @@ class Kind(StrEnum):
     STRING = "string"
     BOOLEAN = "boolean"
     INTEGER = "integer"
+    NUMBER = "number"
+    INTEGER_OR_STRING = "integer or string"
     STRINGS = "list of strings"
     TABLE = "table"
     TABLES = "list of tables"
@@ -294,7 +296,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "services.NAME.ready",
         Kind.TABLE,
-        "how to know that it is ready",
+        "how to know that it can be used; otherwise its first port answers, or it runs",
         'ready = { command = "pg_isready" }',
     ),
     Key(
@@ -303,7 +305,112 @@ KEYS: tuple[Key, ...] = (
         "ready when this command succeeds",
         'command = "pg_isready"',
     ),
+    Key(
+        "services.NAME.ready.port",
+        Kind.INTEGER_OR_STRING,
+        "ready when this port of this machine accepts connections: a number, or a name in `ports`",
+        'port = "http"',
+    ),
+    Key(
+        "services.NAME.ready.http",
+        Kind.STRING,
+        "ready when a GET of this path, or address on this machine, gives a status from 200 to 399",
+        'http = "/health"',
+    ),
+    Key(
+        "services.NAME.ready.log",
+        Kind.STRING,
+        "ready when its output has text that this regular expression finds",
+        'log = "ready to accept connections"',
+    ),
+    Key(
+        "services.NAME.ready.timeout",
+        Kind.NUMBER,
+        "seconds after which it has failed if it is not ready; otherwise 60",
+        "timeout = 120",
+    ),
+    Key(
+        "services.NAME.ready.interval",
+        Kind.NUMBER,
+        "seconds between two attempts; otherwise 0.1",
+        "interval = 1",
+    ),
     Key("services.NAME.depends-on", Kind.STRINGS, "services to start first", 'depends-on = ["db"]'),
+    Key(
+        "services.NAME.ports",
+        Kind.TABLE,
+        "ports by name; 0 is a free one, which stays the same. The first is `$PORT`, each `$PORT_` and its name",
+        "ports = { http = 0 }",
+    ),
+    Key("services.NAME.ports.NAME", Kind.INTEGER, "one port; 0 asks for a free one", "http = 0"),
+    Key(
+        "services.NAME.restart",
+        Kind.STRING,
+        "when it is started again after it ended: `on-failure` (otherwise), `always` or `never`",
+        'restart = "always"',
+    ),
+    Key(
+        "services.NAME.restart-limit",
+        Kind.INTEGER,
+        "how often, each time after a longer pause, until it has failed; otherwise 5",
+        "restart-limit = 10",
+    ),
+    Key("services.NAME.stop", Kind.TABLE, "how it is stopped", 'stop = { signal = "INT", grace = 30 }'),
+    Key(
+        "services.NAME.stop.signal",
+        Kind.STRING,
+        "the signal that asks it to end; otherwise TERM",
+        'signal = "INT"',
+    ),
+    Key(
+        "services.NAME.stop.grace",
+        Kind.NUMBER,
+        "seconds until it is killed; otherwise 10",
+        "grace = 30",
+    ),
+    Key(
+        "services.NAME.stop.command",
+        Kind.STRING,
+        "a command that ends it, instead of a signal",
+        'command = "nginx -s quit"',
+    ),
+    Key(
+        "services.NAME.daemon",
+        Kind.BOOLEAN,
+        "whether its command puts itself into the background; otherwise no",
+        "daemon = true",
+    ),
+    Key(
+        "services.NAME.vars",
+        Kind.TABLE,
+        "variables of this service alone, over `[vars]`",
+        'vars = { LOG_LEVEL = "debug" }',
+    ),
+    Key("services.NAME.vars.NAME", Kind.STRING, "one variable", 'LOG_LEVEL = "debug"'),
+    Key(
+        "services.NAME.directory",
+        Kind.STRING,
+        "where it runs, relative to the project; otherwise in the project's directory",
+        'directory = "backend"',
+    ),
+    Key(
+        "services.NAME.systems",
+        Kind.STRINGS,
+        "the systems that it runs on; otherwise all",
+        'systems = ["x86_64-linux"]',
+    ),
+    Key(
+        "services.NAME.auto-start",
+        Kind.BOOLEAN,
+        "whether `cape activate` starts it; otherwise no",
+        "auto-start = true",
+    ),
+    Key(
+        "services.NAME.persist",
+        Kind.BOOLEAN,
+        "whether it goes on when the last shell has left; otherwise no",
+        "persist = true",
+    ),
     Key("build", Kind.TABLE, "packages that this project builds itself, by name", "[build.mytool]"),
     Key("build.NAME", Kind.TABLE, "how one is built", "[build.mytool]"),
     Key(

@@ -185,6 +185,8 @@ _MATCHES: Mapping[Kind, Callable[[Any], bool]] = {
     Kind.STRING: lambda value: isinstance(value, str),
     Kind.BOOLEAN: lambda value: isinstance(value, bool),
     Kind.INTEGER: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    Kind.NUMBER: lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    Kind.INTEGER_OR_STRING: lambda value: isinstance(value, int | str) and not isinstance(value, bool),
     Kind.STRINGS: lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
     Kind.TABLE: lambda value: isinstance(value, dict),
     Kind.TABLES: lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
@@ -655,6 +657,8 @@ class _Reading:
             return {}
 
     def _services(self, table: Table) -> None:
+        from cape.manifest.services import faults_of_services
+
         services: Mapping[str, Table] = table.get("services", {})
         for name, service in services.items():
             path: KeyPath = ("services", name)
@@ -670,6 +674,8 @@ class _Reading:
                     self.bad_value(f"service `{name}` depends on itself", at, "remove it")
                 else:
                     self._known_name(f"service `{name}` depends on", other, table, "services", at)
+        for path, fact, hint in faults_of_services(services):
+            self.bad_value(fact, ("services", *path), hint)
 
     def _known_name(self, fact: str, name: str, table: Table, section: str, path: KeyPath) -> None:
         """Check that a table of that name is in the section, or may come from an included manifest."""
