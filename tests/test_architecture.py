@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "answers": FOUNDATION | {"knowledge"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
     "building": FOUNDATION,
+    "services": FOUNDATION | {"manifest"},
     "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
 }
 BELOW_OPERATIONS = set(ALLOWED)

@@ -80,6 +80,12 @@ PLACE = Argument(
 AT_PLACE = Argument(
     flags=("--place",), value="PLACE", complete="directory", help="the place; the project's otherwise"
 )
+REMOTE = Argument(
+    flags=("-r", "--remote"),
+    value="PLACE",
+    complete="directory",
+    help="the environment of PLACE, without a project here",
+)
 INSTANCE = Argument(flags=("name",), help="the instance")
 MESSAGE = Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for those who look back")
 KEY = Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one")
@@ -89,6 +95,9 @@ PACKAGES = Argument(
     complete="package",
     help="packages, as `NAME`, `SOURCE:NAME` or `SOURCE:NAME@CONSTRAINT`",
 )
+
+SERVICES = Argument(flags=("names",), nargs="*", help="services of the manifest; none: all of them")
+NO_WAIT = Argument(flags=("--no-wait",), help="do not wait until they are ready")
 
 GLOBAL: tuple[Argument, ...] = (
     Argument(
@@ -388,6 +397,70 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape publish mytool /srv/artifacts",),
     ),
     Command(
+        name="services up",
+        summary="start background processes and wait until they are ready",
+        description=(
+            "Starts services of `[services]`, after those that they depend on, and waits until they are. "
+            "One supervisor per environment runs them, whichever shell asked; what runs already is left "
+            "alone, unless its definition changed. All services, if none is named."
+        ),
+        handler="services:up",
+        arguments=(SERVICES, NO_WAIT, ENVIRONMENT, JSON),
+        examples=("cape services up", "cape services up db"),
+    ),
+    Command(
+        name="services down",
+        summary="stop background processes",
+        description=(
+            "Stops services, each before those that it depends on: its signal, and after its grace SIGKILL. "
+            "All and their supervisor, if none is named."
+        ),
+        handler="services:down",
+        arguments=(SERVICES, ENVIRONMENT, JSON),
+        examples=("cape services down",),
+    ),
+    Command(
+        name="services restart",
+        summary="stop background processes and start them as the manifest says now",
+        description="Stops services and starts them from the current generation. All, if none is named.",
+        handler="services:restart",
+        arguments=(SERVICES, NO_WAIT, ENVIRONMENT, JSON),
+        examples=("cape services restart web",),
+    ),
+    Command(
+        name="services status",
+        summary="show the state, ports and generation of background processes",
+        description=(
+            "For each service: its state and the reason for it, its process, its ports, the generation that "
+            "it was started from, and since when. What a killed supervisor left is ended first."
+        ),
+        handler="services:status",
+        arguments=(SERVICES, ENVIRONMENT, JSON),
+        examples=("cape services status --json",),
+    ),
+    Command(
+        name="services logs",
+        summary="print what background processes said",
+        description=(
+            "Prints the logs of services, as they wrote them. With `--follow` goes on as they write, also "
+            "for services that are not started yet; `--json` then prints one object a line."
+        ),
+        handler="services:logs",
+        arguments=(
+            SERVICES,
+            Argument(flags=("--follow",), help="go on printing what comes, until Ctrl-C"),
+            Argument(
+                flags=("-n", "--lines"),
+                value="N",
+                help="the last N lines of each; otherwise all that are kept, or 10 with `--follow`",
+            ),
+            Argument(flags=("--times",), help="when each line came, in front of it"),
+            ENVIRONMENT,
+            JSON,
+        ),
+        examples=("cape services logs db -n 20", "cape services logs --follow"),
+    ),
+    Command(
         name="ci",
         summary="make the locked environment, and fail on drift",
         description=(
@@ -472,6 +545,7 @@ COMMANDS: tuple[Command, ...] = (
                 "programs to the machine's files are dropped",
             ),
             ENVIRONMENT,
+            REMOTE,
             Argument(
                 flags=("--with",),
                 value="PACKAGE",
@@ -497,6 +571,7 @@ COMMANDS: tuple[Command, ...] = (
         ),
         handler="living:activate",
         arguments=(
+            REMOTE,
             Argument(
                 flags=("--shell",),
                 value="SHELL",

@@ -1,7 +1,7 @@
 """Rules of `[services]` that join keys or look into values.
 
-Owns what the table of keys cannot say of a service: which ways of readiness there are, ports, signals, rings of
-dependencies. How a service runs is not known here.
+Owns what the table of keys cannot say of a service: which ways of readiness there are, ports, signals,
+rings of dependencies. How a service runs is not known here.
 """
 
 from __future__ import annotations

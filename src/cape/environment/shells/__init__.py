@@ -7,6 +7,6 @@ Owns quoting and the shells' ways of setting and giving back. Which operations t
 from __future__ import annotations
 
 from cape.environment.shells.bash import render_bash, render_bashrc
-from cape.environment.shells.sealed import render_run
+from cape.environment.shells.sealed import IN_HOOK, render_run, render_service
 
-__all__ = ["render_bash", "render_bashrc", "render_run"]
+__all__ = ["IN_HOOK", "render_bash", "render_bashrc", "render_run", "render_service"]

@@ -6,7 +6,7 @@ variables before `exec`. It runs under dash, bash and busybox, and starts no pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cape.environment.activation import (
@@ -16,9 +16,14 @@ from cape.environment.activation import (
     Prepend,
     Set,
     Unset,
+    parse_value,
     pure_path,
 )
 from cape.environment.shells.quoting import quoted, quoted_value
+from cape.manifest.variables import in_order
+
+IN_HOOK = "_CAPE_HOOK"
+"""A variable that a hook sees, and nobody else: what it starts can tell where it is."""
 
 _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
@@ -197,4 +202,18 @@ def _hook(activation: Activation) -> list[str]:
 
 def hook_command(hook: str) -> str:
     """The command that runs a hook: in a shell of its own, off the command's standard input and output."""
-    return f"/bin/sh -c {quoted(hook)} on-activate </dev/null >&2"
+    return f"{IN_HOOK}=on-activate /bin/sh -c {quoted(hook)} on-activate </dev/null >&2"
+
+
+def render_service(activation: Activation, variables: Mapping[str, str]) -> str:
+    """A script that becomes `/bin/sh -c "$1"` inside, with a service's own variables over all others.
+
+    Unlike the sealed script it does not look whether anything moved, and runs no hook: a service that is
+    started again is what it was.
+    """
+    own = [
+        Set(name=name, value=parse_value(text), origin="services")
+        for name, text in in_order(variables).items()
+    ]
+    operations = [_operation(operation) for operation in (*activation.operations, *own)]
+    return "\n".join(["cape_mode=run", *operations, 'exec /bin/sh -c "$1"', ""])
