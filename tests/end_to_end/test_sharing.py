@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -165,3 +170,59 @@ def test_a_revoked_keys_later_records_are_refused(stocked: World, anna: Project,
 def anna_fingerprint(project: Project) -> str:
     own = json.loads(project.cape("key", "list", "--json").succeeded().stdout)["own"]
     return str(own[0]["fingerprint"])
+
+
+def test_a_command_runs_in_a_places_environment_without_a_project(
+    stocked: World, anna: Project, place: str
+) -> None:
+    anna.cape("push", place, "--with-artifacts").succeeded()
+    ben = bens(stocked, anna)
+    assert cut_off(ben).cape("run", "-r", place, "--", "hello").succeeded().stdout
+    assert not ben.manifest.exists(), "nothing was made here"
+    line = ben.cape("activate", "-r", place, "--shell", "bash").succeeded().stdout
+    assert "borrowed" in line
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push", "--with-artifacts").succeeded()
+    assert ben.cape("run", "-r", place, "--", "tool").succeeded().stdout, "it follows the place"
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """The directory through a web server on loopback; its address."""
+    handler = partial(QuietHandler, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_place_that_is_away_leaves_what_was_there_last(stocked: World, anna: Project) -> None:
+    place = stocked.place / "place"
+    anna.cape("push", str(place)).succeeded()
+    ben = bens(stocked, anna)
+    with served(place) as url:
+        ben.cape("run", "-r", url, "--", "hello").succeeded()
+    told = ben.cape("run", "-r", url, "--", "hello").succeeded()
+    assert "there last" in told.stderr
+    ben.cape("run", "-r", url + "x", "--", "hello").failed(4, "does not answer")
+
+
+def test_a_directory_place_is_a_place_through_http_too(stocked: World, anna: Project) -> None:
+    place = stocked.place / "place"
+    anna.cape("push", str(place), "--with-artifacts").succeeded()
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push", "--with-artifacts").succeeded()
+    (place / "head").write_text("1\n")  # a push that was killed before it could point to its record
+    ben = bens(stocked, anna)
+    with served(place) as url:
+        cut_off(ben).cape("fork", url).succeeded()
+        assert digests(ben) == digests(anna)
+        anna.cape("install", "other").succeeded()
+        anna.cape("push", url, "--force").failed(STATE, "not pushed to")
+        (place / "head").write_text("many\n")
+        ben.cape("pull").failed(INTEGRITY, "`head` is no number")

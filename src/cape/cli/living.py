@@ -71,11 +71,25 @@ def run(arguments: argparse.Namespace) -> int:
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     if vars(arguments)["with"]:
         living.become(_once(arguments, workshop, command, name))
-    project = find_project(Path.cwd())
+    project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     sys.stdout.flush()
     living.become(living.inside(generation, command, pure=arguments.pure, environment=name))
     return 0
+
+
+def _borrowed(arguments: argparse.Namespace, workshop: Workshop) -> Project | None:
+    """The project that stands for the place that `-r` names; None without one."""
+    if not arguments.remote:
+        return None
+    from cape.cli.output import say
+    from cape.cli.sharing import ask
+    from cape.operations.borrowing import borrowed_project
+
+    project, notes = borrowed_project(arguments.remote, workshop, argv=sys.argv[1:], consent=ask)
+    for note in notes:
+        say(f"note: {note}", quiet=arguments.quiet)
+    return project
 
 
 def _once(
@@ -108,8 +122,8 @@ def activate(arguments: argparse.Namespace) -> int:
             f"`{arguments.shell}` cannot be entered in place yet",
             hint="`bash` can; `cape run -- CMD` works in all",
         )
-    project = find_project(Path.cwd())
     workshop = Workshop.open(progress(quiet=arguments.quiet))
+    project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     name = environment_name(arguments)
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     if arguments.shell or not sys.stdout.isatty():
