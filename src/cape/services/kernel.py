@@ -191,7 +191,7 @@ def send(pid: int, signal_number: int) -> None:
 def boot() -> str:
     """A name for the time since the machine started: numbers of processes mean nothing beyond it."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
             return stream.read().strip()
     except OSError:
         return ""

@@ -74,7 +74,7 @@ def holder(number: int) -> str | None:
     """Who listens at a port, as `NAME (pid N)`; None where that cannot be seen."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table, encoding="ascii") as stream:
+        with contextlib.suppress(OSError), open(table, encoding="utf-8") as stream:
             for row in stream.readlines()[1:]:
                 fields = row.split()
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == number:
