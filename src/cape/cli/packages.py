@@ -117,7 +117,7 @@ def list_packages(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from cape.operations.syncing import current_digests
 
-        digests = current_digests(lock, Workshop.open().store)
+        digests = current_digests(lock, Workshop.open().store, chosen_project(arguments).directory)
         show_json(
             {
                 "lock": str(digests.lock),

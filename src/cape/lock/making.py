@@ -215,7 +215,7 @@ def _checked(
         assert not missing, f"`{source}` locks `{package.name}` without {sorted(missing)}"
     for requirement in asked:
         roots = resolution.roots.get(requirement.name)
-        assert roots or PROJECT_OPTION in requirement.options, (
+        assert roots or {PROJECT_OPTION, "marker"} & requirement.options.keys(), (
             f"`{source}` does not answer `{requirement.name}`"
         )
         roots = roots or ()

@@ -15,10 +15,25 @@ from cape.lock.wanted import wanted_on
 from cape.names import Digest, System
 from cape.sources.protocol import LockedPackage
 
+FOR_BUILDS = "build/"
+"""How the placement of a row begins that only the building of another package needs."""
+
 
 def rows_for(lock: Lock, system: System) -> tuple[LockedPackage, ...]:
     """The rows that hold on a system, sorted by their keys."""
-    return tuple(package for package in lock.packages if system in package.systems)
+    return tuple(
+        package for package in lock.packages if system in package.systems and not _is_for_builds(package)
+    )
+
+
+def _is_for_builds(package: LockedPackage) -> bool:
+    return package.placement.startswith(FOR_BUILDS)
+
+
+def build_rows_for(lock: Lock, system: System, name: str) -> tuple[LockedPackage, ...]:
+    """The locked rows that building a package needs on a system; no environment of the project has them."""
+    placement = f"{FOR_BUILDS}{name}"
+    return tuple(one for one in lock.packages if system in one.systems and one.placement == placement)
 
 
 def roots_for(lock: Lock, system: System) -> tuple[tuple[str, str], ...]:
@@ -45,6 +60,10 @@ def identity(lock: Lock, system: System, *, layout_version: int) -> Digest:
     lines = [f"layout {layout_version}", f"system {system}"]
     lines += sorted(rows.package_line(package, with_systems=False) for package in rows_for(lock, system))
     lines += [f"root {source} {name}" for source, name in roots_for(lock, system)]
+    building = [
+        one for one in lock.packages if system in one.systems and one.placement.startswith(FOR_BUILDS)
+    ]
+    lines += sorted(rows.package_line(package, with_systems=False) for package in building)
     lines.append(rows.expose_line(lock.expose))
     return Digest.of_lines(lines)
 

@@ -132,6 +132,49 @@ KEYS: tuple[Key, ...] = (
         'pandas = { pypi = "*", extras = ["excel"] }',
     ),
     Key(
+        "packages.NAME.git",
+        Kind.STRING,
+        "the git repository that a Python package is built from, locked to a commit; with `pypi` only",
+        'tool = { pypi = "*", git = "ssh://git@git.internal/tool.git", ref = "v2" }',
+    ),
+    Key(
+        "packages.NAME.ref",
+        Kind.STRING,
+        "a branch, tag or commit of that repository; otherwise its default branch",
+        'ref = "v2"',
+    ),
+    Key(
+        "packages.NAME.url",
+        Kind.STRING,
+        "the address of a Python package's wheel or source archive; with `pypi` only",
+        'tool = { pypi = "*", url = "https://files.internal/tool-2.0-py3-none-any.whl" }',
+    ),
+    Key(
+        "packages.NAME.path",
+        Kind.STRING,
+        "a Python package on this machine, relative to the manifest: a directory, wheel or source archive; "
+        "with `pypi` only",
+        'shared = { pypi = "*", path = "../shared", editable = true }',
+    ),
+    Key(
+        "packages.NAME.subdirectory",
+        Kind.STRING,
+        "where in the repository or archive the Python project is",
+        'subdirectory = "python"',
+    ),
+    Key(
+        "packages.NAME.editable",
+        Kind.BOOLEAN,
+        "whether changes of a directory's source files are seen at once; otherwise no; with `path` only",
+        "editable = true",
+    ),
+    Key(
+        "packages.NAME.marker",
+        Kind.STRING,
+        "an environment marker of Python packaging that must hold; with `pypi` only",
+        "marker = \"python_version < '3.13'\"",
+    ),
+    Key(
         "packages.NAME.without",
         Kind.STRINGS,
         "libraries and programs that a language package may lack, and that `cape lock` does not ask for",
@@ -245,6 +288,38 @@ KEYS: tuple[Key, ...] = (
         "whether the lock holds digests of the documents that only this project's key can tell; otherwise no",
         "private = true",
     ),
+    Key("python", Kind.TABLE, "what holds for Python packages", "[python]"),
+    Key(
+        "python.project",
+        Kind.STRING,
+        "the project's own `pyproject.toml`; what it asks for is locked and installed too",
+        'project = "pyproject.toml"',
+    ),
+    Key(
+        "python.extras",
+        Kind.STRINGS,
+        "extras of the project that are wanted; otherwise none",
+        'extras = ["plot"]',
+    ),
+    Key(
+        "python.groups",
+        Kind.STRINGS,
+        "dependency groups of the project that are wanted; otherwise `dev`, where there is one",
+        'groups = ["dev", "docs"]',
+    ),
+    Key(
+        "python.editable",
+        Kind.BOOLEAN,
+        "whether the project itself is installed, from its source files as they are; otherwise yes where it "
+        "has a `[build-system]`",
+        "editable = false",
+    ),
+    Key(
+        "python.build",
+        Kind.STRINGS,
+        "Python packages that are built from their source releases, wherever they are needed",
+        'build = ["docopt"]',
+    ),
     Key("npm", Kind.TABLE, "what holds for npm packages", "[npm]"),
     Key(
         "npm.project",
@@ -339,7 +414,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "services.NAME.ports",
         Kind.TABLE,
-        "ports by name; 0 is a free one, which stays the same. The first is `$PORT`, each `$PORT_` and its name",
+        "ports by name; 0 is a free one that stays the same. The first is `$PORT`, each `$PORT_` and its name",
         "ports = { http = 0 }",
     ),
     Key("services.NAME.ports.NAME", Kind.INTEGER, "one port; 0 asks for a free one", "http = 0"),

@@ -88,7 +88,8 @@ class Manifest:
     `requirements` are `[packages]`, then `[models]` (their source is `model`), in the manifest's order.
     `vars` is ordered so that a variable stands after those of `[vars]` that it refers to, and otherwise
     as in the text. `profile` maps `common` or a shell's name to shell text. `services`, `knowledge`,
-    `include`, `build`, `promote` and `npm` are checked, frozen copies of their tables: mappings and tuples.
+    `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
+    tuples.
     `debian` is the suite, None where the manifest names none.
 
     `environments` are the parts of other environments; `environment` is the name of the one that this
@@ -114,6 +115,7 @@ class Manifest:
     build: Mapping[str, object] = field(default_factory=dict)
     promote: Mapping[str, object] = field(default_factory=dict)
     npm: Mapping[str, object] = field(default_factory=dict)
+    python: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()
     minimum_age: Age | None = None
     environments: Mapping[str, Part] = field(default_factory=dict)

@@ -14,6 +14,9 @@ from cape.names import nearest
 PACKAGE_SOURCES = ("debian", "pypi", "npm", "build")
 """The sources that a package may name, in the order in which messages list them."""
 
+DIRECT_KEYS = ("git", "ref", "url", "path")
+"""Keys of a Python package that say where it comes from, if not from an index."""
+
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _PATTERNS = {
@@ -59,6 +62,17 @@ def constraint_rule(constraint: str) -> str | None:
         return "an empty constraint says nothing; `*` allows any version"
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in constraint):
         return "a constraint is one line without control characters"
+    return None
+
+
+def marker_rule(marker: str) -> str | None:
+    """What is wrong with an environment marker; None when nothing is."""
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        Marker(marker)
+    except InvalidMarker as error:
+        return str(error).splitlines()[0]
     return None
 
 

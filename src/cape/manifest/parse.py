@@ -38,11 +38,13 @@ from cape.manifest.model import (
     Part,
 )
 from cape.manifest.naming import (
+    DIRECT_KEYS,
     PACKAGE_SOURCES,
     VARIABLE_NAME,
     alike,
     constraint_rule,
     file_name_rule,
+    marker_rule,
     package_name_rule,
     project_name_rule,
 )
@@ -305,6 +307,7 @@ class _Reading:
             build=_frozen(table.get("build", {})),
             promote=_frozen(table.get("promote", {})),
             npm=self._npm(table.get("npm", {})),
+            python=self._python(table.get("python", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
@@ -505,6 +508,7 @@ class _Reading:
             ("force", "debian"),
             ("scripts", "npm"),
             ("project", "build"),
+            *((key, "pypi") for key in (*DIRECT_KEYS, "subdirectory", "editable", "marker")),
         )
         for key, owner in owners:
             if key in table and source != owner:
@@ -524,6 +528,8 @@ class _Reading:
                 options[key] = "true"
         if table.get("project"):
             options["project"] = table["project"]
+        if source == "pypi":
+            options |= self._direct(table, path)
         options |= self._own_age(table, path)
         if "minimum-age" in table and source == "debian":
             place = self.places.of_key((*path, "minimum-age"))
@@ -531,14 +537,53 @@ class _Reading:
             self.complain(BadManifestValue, fact, place, "remove `minimum-age` here")
         return MappingProxyType(options)
 
-    def _npm(self, table: Table) -> Mapping[str, object]:
-        """The table `[npm]`, checked; `project` is a plain path below the manifest's directory."""
+    def _direct(self, table: Table, path: KeyPath) -> Mapping[str, str]:
+        """Where a Python package comes from if not from an index, and its marker, as options."""
+        named = [key for key in DIRECT_KEYS if key in table and key != "ref"]
+        if len(named) > 1:
+            fact = f"`{path[-1]}` comes from one place, and here are `{named[0]}` and `{named[1]}`"
+            self.complain(
+                BadManifestValue, fact, self.places.of_key((*path, named[1])), "keep one of the two"
+            )
+        for key, needed in (("ref", "git"), ("editable", "path")):
+            if key in table and needed not in table:
+                fact = f"`{key}` stands with `{needed}` only"
+                self.complain(BadManifestValue, fact, self.places.of_key((*path, key)), "remove it")
+        if "marker" in table and (said := marker_rule(table["marker"])):
+            self.bad_value(f"`{table['marker']}` is no marker: {said}", (*path, "marker"))
+        keys = (*DIRECT_KEYS, "subdirectory", "marker")
+        found = {key: table[key] for key in keys if table.get(key)}
+        return found | ({"editable": "true"} if table.get("editable") else {})
+
+    def _python(self, table: Table) -> Mapping[str, object]:
+        """The table `[python]`, checked."""
+        self._project_file(table, "python", "pyproject.toml")
+        if "project" not in table:
+            for key in ("extras", "groups", "editable"):
+                if key in table:
+                    hint = 'name it: `project = "pyproject.toml"`'
+                    self.bad_name(
+                        f"`{key}` says something of a project, and none is named", ("python", key), hint
+                    )
+        for key in ("extras", "groups", "build"):
+            for index, name in enumerate(table.get(key, ())):
+                if rule := package_name_rule("pypi", name):
+                    self.bad_value(f"`{name}` is no name", ("python", key, index), rule)
+        return _frozen(table) if table else MappingProxyType({})
+
+    def _project_file(self, table: Table, section: str, usual: str) -> None:
         project = table.get("project")
         if project is not None and (
             not project or project.startswith("/") or ".." in project.split("/") or project.endswith("/")
         ):
-            hint = 'it is relative to the manifest: `project = "package.json"`'
-            self.bad_value(f"`{project}` is no file below the manifest's directory", ("npm", "project"), hint)
+            hint = f'it is relative to the manifest: `project = "{usual}"`'
+            self.bad_value(
+                f"`{project}` is no file below the manifest's directory", (section, "project"), hint
+            )
+
+    def _npm(self, table: Table) -> Mapping[str, object]:
+        """The table `[npm]`, checked; `project` is a plain path below the manifest's directory."""
+        self._project_file(table, "npm", "package.json")
         for index, name in enumerate(table.get("scripts", ())):
             if rule := package_name_rule("npm", name):
                 self.bad_value(f"`{name}` is no name of a package", ("npm", "scripts", index), rule)

@@ -156,7 +156,9 @@ class _Sources(Mapping[str, Source]):
         if name == "pypi":
             from cape.sources.pypi import PypiSource
 
-            return PypiSource(configuration=configuration, cache=cache, artifacts=artifacts)
+            return PypiSource(
+                configuration=configuration, cache=cache, artifacts=artifacts, directory=_project_directory()
+            )
         if name == "npm":
             from cape.sources.npm import NpmSource
 
@@ -171,6 +173,13 @@ class _Sources(Mapping[str, Source]):
         pypi = self["pypi"]
         assert isinstance(pypi, PypiSource)
         return ModelSource(pypi=pypi, artifacts=artifacts)
+
+
+def _project_directory() -> Path | None:
+    """The directory of the project that this process works in, if there is one."""
+    with contextlib.suppress(NoProject):
+        return find_project(Path.cwd()).directory
+    return None
 
 
 @contextlib.contextmanager

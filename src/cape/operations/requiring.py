@@ -1,7 +1,8 @@
 """What files of the project that other tools read ask for, as requirements of its manifest.
 
 Owns turning `[npm]` into requirements: the project's `package.json` becomes one, whose content is part of it,
-so that another content makes the lock stale; and which install scripts may run is told to every npm one.
+so that another content makes the lock stale; and which install scripts may run is told to every npm one. Of
+`[python]` each line of the project's `pyproject.toml` becomes one, and the project itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cape.manifest import Manifest
+from cape.operations.python_projects import own_python_notes, with_python_project
 from cape.sources.protocol import CONTENT_OPTION, PROJECT_OPTION, Requirement
 
 if TYPE_CHECKING:
@@ -25,8 +27,12 @@ NPM_PROJECT = "package.json"
 def with_project_files(manifest: Manifest) -> Manifest:
     """The manifest, with what the project's own files ask for. Reads them.
 
-    Raises `BadProjectFile`, `NotFromRegistry`.
+    Raises `BadProjectFile`, `NotFromRegistry`, `BadPyproject`, `CircularPath`.
     """
+    return _with_package_json(with_python_project(manifest))
+
+
+def _with_package_json(manifest: Manifest) -> Manifest:
     if not manifest.npm and not any(_names_scripts(one) for one in _all(manifest)):
         return manifest
     told = manifest.npm.get("scripts", ())
@@ -74,17 +80,19 @@ def _npm_project(manifest: Manifest) -> tuple[Requirement, ...]:
 def own_files(manifest: Manifest) -> OwnFiles:
     """The files of the project that a generation keeps: another content of them is looked at again."""
     from cape.environment.kept import OwnFiles
+    from cape.operations.python_projects import own_python_files
 
     file = manifest.npm.get("project")
+    python = own_python_files(manifest)
     if not isinstance(file, str):
-        return OwnFiles()
+        return OwnFiles(files=python)
     from cape.sources.npm.project import local_links, read_project
 
     project = read_project(manifest.path.parent / file)
     directory = Path(file).parent
     names = [file, (directory / project.lock_file.name).as_posix()]
     names += [(directory / place / "package.json").as_posix() for place in project.locals]
-    return OwnFiles(files=tuple(names), home=directory.as_posix(), locals=tuple(local_links(project)))
+    return OwnFiles(files=(*names, *python), home=directory.as_posix(), locals=tuple(local_links(project)))
 
 
 def own_notes(manifest: Manifest) -> tuple[str, ...]:
@@ -93,7 +101,7 @@ def own_notes(manifest: Manifest) -> tuple[str, ...]:
 
     file = manifest.npm.get("project")
     told = foreign_modules((manifest.path.parent / file).parent) if isinstance(file, str) else None
-    return (told,) if told else ()
+    return (*((told,) if told else ()), *own_python_notes(manifest))
 
 
 def _scripted(manifest: Manifest, scripts: set[str]) -> Manifest:

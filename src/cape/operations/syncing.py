@@ -28,6 +28,7 @@ from cape.operations.fetching import Coming, Fetched, missing
 from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
+from cape.operations.python_building import with_built, with_local_projects, without_built
 from cape.operations.remembering import changes_since
 from cape.operations.requiring import own_files, own_notes
 from cape.sources.protocol import LockedPackage, Source
@@ -100,8 +101,8 @@ class Digests:
     content: Digest | None
 
 
-def plan_for(lock: Lock, system: System) -> EnvironmentPlan:
-    """The environment that a lock comes to on a system.
+def plan_for(lock: Lock, system: System, directory: Path | None = None) -> EnvironmentPlan:
+    """The environment that a lock comes to on a system; `directory` is that of the project.
 
     Raises `SystemNotLocked`, `UnreadableCertificate`.
     """
@@ -115,12 +116,13 @@ def plan_for(lock: Lock, system: System) -> EnvironmentPlan:
     from cape.environment.finishing.certificates import read_certificates
 
     places = [Path(place).expanduser() for place in Configuration.read().many("certificates")]
-    return plan_environment(lock, system, certificates=read_certificates(places))
+    plan = plan_environment(lock, system, certificates=read_certificates(places))
+    return with_local_projects(plan, lock, directory)
 
 
-def current_digests(lock: Lock, store: Store) -> Digests:
+def current_digests(lock: Lock, store: Store, directory: Path | None = None) -> Digests:
     """The digests of a lock, and of its environment on this machine."""
-    plan = plan_for(lock, System.current())
+    plan = plan_for(lock, System.current(), directory)
     environment = read_environment(store.environment_path(plan.identity))
     return Digests(
         lock=Digest.of(render_lock(lock).encode()),
@@ -152,12 +154,15 @@ def prepare(
     from cape.operations.commands import with_places
 
     lock = with_places(locked.lock, locked.manifest)
-    made = _make(plan_for(lock, System.current()), lock, workshop, only_from=only_from)
+    directory = locked.manifest.path.parent
+    made = _make(plan_for(lock, System.current(), directory), lock, workshop, only_from=only_from)
     attached: dict[str, Elsewhere] = {}
     notes = [*made.notes]
     for name in environments:
         try:
-            attached[name] = make_environment(locked.lock, name, workshop, only_from=only_from)
+            attached[name] = make_environment(
+                locked.lock, name, workshop, only_from=only_from, directory=directory
+            )
             notes += attached[name].notes
         except SystemNotLocked as error:
             notes.append(error.fact)
@@ -177,7 +182,12 @@ def prepare(
 
 
 def make_environment(
-    lock: Lock, name: str, workshop: Workshop, *, only_from: Path | None = None
+    lock: Lock,
+    name: str,
+    workshop: Workshop,
+    *,
+    only_from: Path | None = None,
+    directory: Path | None = None,
 ) -> Elsewhere:
     """One of the other environments of a lock, in the store. Raises what `prepare` raises."""
     one = lock_of(lock, name)
@@ -186,7 +196,7 @@ def make_environment(
             f"environment `{name}` is not for `{System.current()}`",
             hint=f"see `systems` in `[environments.{name}]`",
         )
-    return _make(plan_for(one, System.current()), one, workshop, only_from=only_from)
+    return _make(plan_for(one, System.current(), directory), one, workshop, only_from=only_from)
 
 
 def sync_elsewhere(
@@ -243,6 +253,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     from cape.operations.judging import judge_objects
 
     sources = workshop.sources(lock.suite)
+    whole, plan = plan, without_built(plan)
     lacking = _without_objects(plan, workshop.store)
     coming = Coming(lacking, workshop, sources, snapshots=lock.snapshots, only_from=only_from)
 
@@ -259,6 +270,8 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
         return _realise(one, made, workshop.store, lambda _: ())[0]
 
     objects = with_scripts_run(plan, objects, workshop, sources, realise_plainly)
+    made = with_built(whole, plan, objects, lock, workshop, sources, realise_plainly)
+    plan, objects = made.plan, made.objects
     unpacked = _unpacked(plan, objects, workshop)
     judgement = judge_objects(lock, plan.system, unpacked)
     judgement.check()
@@ -276,7 +289,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
         system=plan.system,
         environment=environment,
         fetched=coming.fetched,
-        objects_made=len(lacking),
+        objects_made=len(lacking) + made.built,
         notes=(*notes, *unfinished),
     )
 
@@ -434,7 +447,7 @@ def sync_project(
     locked = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if dry_run:
         one = lock_of(locked.lock, environment)
-        return _foresee(locked, workshop, plan_for(one, System.current()))
+        return _foresee(locked, workshop, plan_for(one, System.current(), project.directory))
     names = environments_in_use(project, locked.manifest, environment)
     prepared = prepare(workshop, locked, only_from=only_from, environments=names)
     return publish(project, prepared, argv=argv)
@@ -451,7 +464,7 @@ def _require_fresh(manifest: Manifest, lock: Lock | None, project: Project) -> N
 
 
 def _foresee(locked: LockResult, workshop: Workshop, plan: EnvironmentPlan) -> SyncResult:
-    lacking = missing(_without_objects(plan, workshop.store), workshop)
+    lacking = missing(_without_objects(without_built(plan), workshop.store), workshop)
     return SyncResult(
         locked=locked,
         identity=plan.identity,

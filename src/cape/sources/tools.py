@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cape.errors import InputError, SourceError, StateError
@@ -34,6 +35,12 @@ class BadConstraint(InputError):
     """A package's name or constraint is not in the language of its source."""
 
     slug = "bad-constraint"
+
+
+def last_lines(text: str, count: int = 12) -> Sequence[str]:
+    """The last lines of a tool's output, without colours and without empty ones."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return [line.rstrip()[:200] for line in plain.splitlines() if line.strip()][-count:]
 
 
 _YOUNG_S = 60.0

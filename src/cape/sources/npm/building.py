@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from typing import Any
 from cape.errors import InputError, StateError
 from cape.sources.npm.isolation import without_network
 from cape.sources.npm.scripts import scripts_of
+from cape.sources.tools import last_lines
 
-_LAST_LINES = 12
 _TIME_LIMIT_S = 3600
 
 _HEADERS = ("lib/node_modules/node/include/node", "root/usr/include/node")
@@ -275,12 +275,6 @@ def _failure(
         if wanted_network
         else "the whole output is in that file",
     )
-
-
-def last_lines(text: str, count: int = _LAST_LINES) -> Sequence[str]:
-    """The last lines of an output, without colours and without empty ones."""
-    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return [line.rstrip()[:200] for line in plain.splitlines() if line.strip()][-count:]
 
 
 def _lacking(environment: Path) -> list[tuple[str, str]]:

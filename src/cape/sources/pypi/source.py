@@ -10,12 +10,13 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cape.configuration import Configuration
 from cape.errors import CapeError, InputError, StateError
 from cape.names import Digest, System, nearest, write_atomically
-from cape.sources.download import Published, measure_all
+from cape.sources.download import Download, Published, download_all, measure_all
 from cape.sources.protocol import (
     Artifact,
     ArtifactLookup,
@@ -30,6 +31,7 @@ from cape.sources.protocol import (
     UnknownPackage,
     UnknownVersion,
 )
+from cape.sources.pypi.from_source import direct_file, names_from_source, versions_of_uv_lock
 from cape.sources.pypi.index import IndexChoice, choose_index
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, explain_age, marker_of, no_wheel
 from cape.sources.pypi.unpacking import unpack_wheel
@@ -42,7 +44,7 @@ from cape.sources.pypi.wheels import (
     read_pylock,
     what_wheels_need,
 )
-from cape.sources.tools import BadConstraint
+from cape.sources.tools import BadConstraint, workplace
 
 
 class NoInterpreter(StateError):
@@ -59,9 +61,18 @@ class PypiSource:
 
     name = "pypi"
 
-    def __init__(self, *, configuration: Configuration, cache: Path, artifacts: ArtifactLookup) -> None:
+    def __init__(
+        self,
+        *,
+        configuration: Configuration,
+        cache: Path,
+        artifacts: ArtifactLookup,
+        directory: Path | None = None,
+    ) -> None:
+        """`directory` is the project's: paths of locked packages are relative to it."""
         self.artifacts = artifacts
         self.cache = cache
+        self.directory = directory
         self.index: IndexChoice = choose_index(configuration)
         self.uv = Uv(self.index, self.cache)
 
@@ -82,20 +93,39 @@ class PypiSource:
 
     def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
         """See `Source.resolve`. Raises also `BadConstraint`, `NoInterpreter`, `NoWheel`."""
+        from cape.sources.pypi.from_source import Sources, is_project
+
         if not requirements:
             return Resolution(packages=())
-        lines = [requirement_line(requirement) for requirement in requirements]
+        self.uv.warnings.clear()
+        asked = [requirement for requirement in requirements if not is_project(requirement)]
+        lines = [requirement_line(requirement, context.directory) for requirement in asked]
         rows: list[LockedPackage] = []
-        for target, platforms in _targets(context, requirements):
-            rows += self._resolve_target(lines, requirements, target, platforms, context)
-        roots = {requirement.name: (_canonical(requirement.package),) for requirement in requirements}
-        return Resolution(packages=tuple(sorted(_merged(rows), key=lambda row: row.key)), roots=roots)
+        for target, platforms in targets_of(context, requirements):
+            if asked:
+                rows += self._resolve_target(lines, asked, target, platforms, context)
+        rows = merged_rows(rows)
+        rows += Sources(self, requirements, context).rows(rows)
+        names = {row.name for row in rows}
+        roots = {
+            requirement.name: (_canonical(requirement.package),)
+            for requirement in requirements
+            if _canonical(requirement.package) in names
+        }
+        return Resolution(
+            packages=tuple(sorted(rows, key=lambda row: row.key)),
+            roots=roots,
+            notes=tuple(dict.fromkeys(self.uv.warnings)),
+        )
 
     def versions(self, requirements: Sequence[Requirement], context: ResolveContext) -> Mapping[str, str]:
         """See `Trying.versions`."""
-        lines = [requirement_line(requirement) for requirement in requirements]
+        from cape.sources.pypi.from_source import is_project
+
+        requirements = [requirement for requirement in requirements if not is_project(requirement)]
+        lines = [requirement_line(requirement, context.directory) for requirement in requirements]
         found: dict[str, str] = {}
-        for target, platforms in _targets(context, requirements) if requirements else ():
+        for target, platforms in targets_of(context, requirements) if requirements else ():
             try:
                 pylock, _ = self._compiled(lines, requirements, target, context)
             except UvFailure as failure:
@@ -112,29 +142,79 @@ class PypiSource:
         self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
     ) -> Mapping[Digest, Sequence[str]]:
         """See `Source.locate`; URLs that an earlier resolution saw are not asked for again."""
+        from cape.sources.pypi.from_source import address_of_row
+
+        direct = {row.artifact.digest: address_of_row(row, self) for row in packages}
         known = self._known_urls()
-        missing = [row for row in packages if row.artifact.digest.hex not in known]
+        missing = [
+            row
+            for row in packages
+            if direct[row.artifact.digest] is None and row.artifact.digest.hex not in known
+        ]
         if missing:
             self._look_up(missing)
             known = self._known_urls()
-        return {
-            row.artifact.digest: (self.index.with_credentials(known[row.artifact.digest.hex]),)
-            for row in packages
-            if row.artifact.digest.hex in known
-        }
+        found = {digest: url or known.get(digest.hex) for digest, url in direct.items()}
+        return {digest: (self.index.with_credentials(url),) for digest, url in found.items() if url}
 
     def unpack(self, package: LockedPackage, artifact: Path, into: Path) -> None:
         """See `Source.unpack`; programs go to `bin/`, data files below the environment itself."""
         unpack_wheel(artifact, into, python=package.attributes["python"])
 
+    def compiled_for_build(
+        self,
+        lines: Sequence[str],
+        asked: Sequence[Requirement],
+        target: Target,
+        name: str,
+        context: ResolveContext,
+    ) -> Sequence[PylockPackage]:
+        """What uv chooses of what building a package needs. Raises what `resolve` raises."""
+        rows = [row for row in context.kept if row.placement == f"build/{name}"]
+        kept = _kept_versions([replace(row, placement="") for row in rows])
+        try:
+            return read_pylock(self.uv.compile_pylock(lines, target, kept=kept))
+        except UvFailure as failure:
+            raise self._explained(failure, asked, context)  # noqa: B904 - it has its cause
+
+    def chosen_for(
+        self, package: PylockPackage, platforms: Sequence[Platform], requirements: Sequence[Requirement]
+    ) -> list[tuple[Platform, Wheel]]:
+        """The file of a package on each platform that wants it; where they are is remembered."""
+        found = [
+            (platform, _chosen(package, platform, requirements))
+            for platform in platforms
+            if holds(package.marker, platform)
+        ]
+        self._remember_urls({wheel.sha256: wheel.url for _, wheel in found if wheel.sha256})
+        return found
+
+    def bring(self, row: LockedPackage, progress: Progress) -> None:
+        """Let the artifact of a row be in the store. Raises what downloads raise."""
+        if self.artifacts.has(row.artifact.digest):
+            return
+        urls = tuple(self.locate([row]).get(row.artifact.digest, ()))
+        wanted = Download(
+            digest=row.artifact.digest,
+            size_bytes=row.artifact.size_bytes,
+            name=f"{row.name} {row.version}",
+            urls=urls,
+        )
+        download_all([wanted], self.artifacts, progress=progress)
+
     def resolve_alone(self, requirement: Requirement, context: ResolveContext) -> tuple[LockedPackage, ...]:
         """The rows of one package without its dependencies, for those who take files out of wheels."""
         rows: list[LockedPackage] = []
-        for target, platforms in _targets(context, [requirement]):
+        for target, platforms in targets_of(context, [requirement]):
             rows += self._resolve_target(
-                [requirement_line(requirement)], [requirement], target, platforms, context, deep=False
+                [requirement_line(requirement, context.directory)],
+                [requirement],
+                target,
+                platforms,
+                context,
+                deep=False,
             )
-        return tuple(sorted(_merged(rows), key=lambda row: row.key))
+        return tuple(sorted(merged_rows(rows), key=lambda row: row.key))
 
     def _resolve_target(
         self,
@@ -148,7 +228,7 @@ class PypiSource:
     ) -> list[LockedPackage]:
         try:
             pylock, target = self._compiled(lines, requirements, target, context, deep=deep)
-            pins = [f"{package.name}=={package.version}" for package in pylock]
+            pins = [f"{package.name}=={package.version}" for package in pylock if package.version]
             reasons = read_reasons(self.uv.compile_reasons(lines, target, pins)) if deep else {}
         except UvFailure as failure:
             raise self._explained(failure, requirements, context)  # noqa: B904 - it has its cause
@@ -158,9 +238,11 @@ class PypiSource:
             for platform in platforms
             if holds(package.marker, platform)
         ]
-        self._remember_urls({wheel.sha256: wheel.url for _, _, wheel in chosen if wheel.sha256})
+        self._remember_urls(
+            {wheel.sha256: wheel.url for _, _, wheel in chosen if wheel.sha256 and not wheel.attributes}
+        )
         return [
-            self._row(package, platform, wheel, reasons.get(package.name, ()), context.progress)
+            self.locked_row(package, platform, wheel, reasons.get(package.name, ()), context.progress)
             for package, platform, wheel in chosen
         ]
 
@@ -176,7 +258,7 @@ class PypiSource:
         """What uv chooses of what is old enough, and the target that says what that is."""
         from cape.sources.pypi.ages import compiled_with_age
 
-        kept = _kept_versions(context.kept)
+        kept = _kept_versions(context.kept) or versions_of_uv_lock(requirements, context)
 
         def compile_for(asked: Target) -> list[PylockPackage]:
             return list(read_pylock(self.uv.compile_pylock(lines, asked, kept=kept, deep=deep)))
@@ -201,7 +283,7 @@ class PypiSource:
             error.hint = f"the newest is `{newest[0].version}`" if newest and newest[0].version else None
         return error
 
-    def _row(
+    def locked_row(
         self,
         package: PylockPackage,
         platform: Platform,
@@ -210,15 +292,33 @@ class PypiSource:
         progress: Progress,
     ) -> LockedPackage:
         assert platform.python is not None
+        if package.commit is not None:
+            artifact = self._archive_of(package, wheel)
+        else:
+            artifact = self._artifact(package.name, wheel, progress)
         return LockedPackage(
             source=self.name,
             name=package.name,
             version=package.version,
             systems=(platform.system,),
-            artifact=self._artifact(package.name, wheel, progress),
+            artifact=artifact,
             dependencies=tuple(sorted(dependencies)),
-            attributes={"python": minor(platform.python)},
+            attributes={"python": minor(platform.python), **wheel.attributes},
         )
+
+    def _archive_of(self, package: PylockPackage, chosen: Wheel) -> Artifact:
+        """The archive of a commit, in the store from now on."""
+        from cape.sources.pypi.direct import archive_of_commit
+
+        with workplace(self.cache, "commit") as place:
+            file = place / chosen.file_name
+            url, commit = chosen.attributes["git"], chosen.attributes["commit"]
+            archive_of_commit(url, commit, self.cache, file, directory=self.directory)
+            digest, size_bytes = Digest.of_file(file), file.stat().st_size
+            if not self.artifacts.has(digest):
+                self.artifacts.admit(digest, file, size_bytes=size_bytes)
+        location = f"{package.name}/{chosen.file_name}"
+        return Artifact(digest=digest, size_bytes=size_bytes, registry="git", location=location)
 
     def _artifact(self, project: str, wheel: Wheel, progress: Progress) -> Artifact:
         """The wheel as the lock names it; one whose index gives no digest or size is brought to know them."""
@@ -264,7 +364,9 @@ class PypiSource:
         systems = tuple(sorted({system for row in rows for system in row.systems}))
         lines = sorted({f"{row.name}=={row.version}" for row in rows})
         try:
-            text = self.uv.compile_pylock(lines, Target(python=python, systems=systems), kept={}, deep=False)
+            names = tuple(sorted({row.name for row in rows if "build" in row.attributes}))
+            target = Target(python=python, systems=systems, from_source=names)
+            text = self.uv.compile_pylock(lines, target, kept={}, deep=False)
         except UvFailure as failure:
             wanted = [Requirement(source=self.name, name=row.name, package=row.name) for row in rows]
             error = explain(failure, wanted, self.index)
@@ -274,7 +376,8 @@ class PypiSource:
                 for row in rows:
                     self._look_up_group([row], python)
             return
-        wheels = [wheel for package in read_pylock(text) for wheel in package.wheels]
+        packages = read_pylock(text)
+        wheels = [wheel for package in packages for wheel in (*package.wheels, package.sdist) if wheel]
         wanted_digests = {row.artifact.digest.hex for row in rows}
         self._remember_urls({w.sha256: w.url for w in wheels if w.sha256 in wanted_digests and w.sha256})
 
@@ -303,20 +406,27 @@ def project_of(url: str) -> str:
     return _canonical(url.rpartition("/")[2].partition("-")[0])
 
 
-def requirement_line(requirement: Requirement) -> str:
+def requirement_line(requirement: Requirement, directory: Path | None = None) -> str:
     """The requirement as uv reads it: `pandas[excel]>=2.2,<4 ; sys_platform == 'linux' and ...`.
 
-    A bare version means that version: `2.2` any 2.2, `2.2.1` just that. Raises `BadConstraint`.
+    A bare version means that version: `2.2` any 2.2, `2.2.1` just that. Paths are relative to `directory`.
+    Raises `BadConstraint`, `NoSuchPackageFile`.
     """
+    from cape.sources.pypi.direct import address_of
+
     if not _is_name(requirement.package):
         raise BadConstraint(
             f"`{requirement.package}` is no name of a Python package", where=requirement.where
         )
     extras = [part for part in re.split(r"[\s,]+", requirement.options.get("extras", "")) if part]
     line = requirement.package + (f"[{','.join(sorted(extras))}]" if extras else "")
-    line += _specifier(requirement)
+    address = address_of(requirement, directory)
+    line += f" @ {address}" if address else _specifier(requirement)
+    markers = [requirement.options["marker"]] if requirement.options.get("marker") else []
     if requirement.systems:
-        line += " ; " + " or ".join(f"({marker_of(system)})" for system in requirement.systems)
+        markers.append(" or ".join(f"({marker_of(system)})" for system in requirement.systems))
+    if markers:
+        line += " ; " + (" and ".join(f"({one})" for one in markers) if len(markers) > 1 else markers[0])
     return line
 
 
@@ -345,7 +455,7 @@ def read_reasons(text: str) -> Mapping[str, tuple[str, ...]]:
     needs: dict[str, set[str]] = {}
     for line in text.splitlines():
         pin, found, users = line.partition("# via ")
-        if not found or "==" not in pin:
+        if not found or ("==" not in pin and " @ " not in pin):
             continue
         name = _canonical(re.split(r"[=\[ ;]", pin.strip(), maxsplit=1)[0])
         for user in users.split(","):
@@ -354,7 +464,7 @@ def read_reasons(text: str) -> Mapping[str, tuple[str, ...]]:
     return {user: tuple(sorted(names)) for user, names in needs.items()}
 
 
-def _targets(
+def targets_of(
     context: ResolveContext, requirements: Sequence[Requirement]
 ) -> list[tuple[Target, list[Platform]]]:
     """The systems of the context by their Python; a system without one takes that of the others."""
@@ -375,7 +485,12 @@ def _targets(
         groups.setdefault(python, []).append(Platform(system=system, python=python, glibc=given.glibc))
     return [
         (
-            Target(python=python, systems=tuple(sorted(p.system for p in platforms)), as_of=context.as_of),
+            Target(
+                python=python,
+                systems=tuple(sorted(p.system for p in platforms)),
+                as_of=context.as_of,
+                from_source=names_from_source(requirements),
+            ),
             platforms,
         )
         for python, platforms in sorted(groups.items())
@@ -383,9 +498,11 @@ def _targets(
 
 
 def _chosen(package: PylockPackage, platform: Platform, requirements: Sequence[Requirement]) -> Wheel:
-    wheel = best_wheel(package, platform)
+    wheel = direct_file(package, requirements) or best_wheel(package, platform)
     if wheel is not None:
         return wheel
+    if package.sdist is not None and package.name in names_from_source(requirements):
+        return replace(package.sdist, attributes={"build": "source"})
     where = next((r.where for r in requirements if _canonical(r.package) == package.name), None)
     libc = f", glibc {platform.glibc}" if platform.glibc else ""
     system = f"`{platform.system}` (Python {platform.python}{libc})"
@@ -393,7 +510,7 @@ def _chosen(package: PylockPackage, platform: Platform, requirements: Sequence[R
     raise no_wheel(package.name, package.version, system=system, where=where, reasons=reasons)
 
 
-def _merged(rows: Sequence[LockedPackage]) -> list[LockedPackage]:
+def merged_rows(rows: Sequence[LockedPackage]) -> list[LockedPackage]:
     """One row per artifact, with all its systems, and only the dependencies that are locked there."""
     present = {(row.name, system) for row in rows for system in row.systems}
     groups: dict[tuple[str, str, Digest, str], list[LockedPackage]] = {}
@@ -439,7 +556,7 @@ def _without_repeated_names(rows: Sequence[LockedPackage]) -> list[list[LockedPa
 def _kept_versions(kept: Sequence[LockedPackage]) -> Mapping[str, Sequence[str]]:
     versions: dict[str, set[str]] = {}
     for row in kept:
-        if row.source == PypiSource.name:
+        if row.source == PypiSource.name and not row.placement:
             versions.setdefault(row.name, set()).add(row.version)
     return {name: sorted(found) for name, found in versions.items()}
 

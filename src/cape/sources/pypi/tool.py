@@ -42,7 +42,7 @@ _STRANGE_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHO
 
 
 class NoWheel(InputError):
-    """A Python package is published without a wheel that fits; cape does not build from source.
+    """A Python package is published without a wheel that fits, and the manifest does not let it be built.
 
     `reasons` are sentences on what its wheels need; empty where it has none.
     """
@@ -68,6 +68,8 @@ class Target:
     systems: tuple[System, ...]
     as_of: str | None = None
     own: tuple[tuple[str, str | None], ...] = ()
+    from_source: tuple[str, ...] = ()
+    """Packages whose source is taken, not their wheels."""
 
 
 class UvFailure(Exception):
@@ -87,6 +89,7 @@ class Uv:
     def __init__(self, index: IndexChoice, cache: Path) -> None:
         self.index = index
         self.cache = cache
+        self.warnings: list[str] = []
 
     def compile_pylock(
         self, lines: Sequence[str], target: Target, *, kept: Mapping[str, Sequence[str]], deep: bool = True
@@ -133,9 +136,10 @@ class Uv:
 
     def _run(self, place: Path, target: Target, options: Sequence[str]) -> None:
         command = [
-            *(find_uv(), "pip", "compile", "requirements.in", "--quiet", "--no-header", "--color", "never"),
+            *(find_uv(), "pip", "compile", "requirements.in", "--no-header", "--color", "never"),
             *("--universal", "--python-version", target.python, "--only-binary", ":all:"),
             *("--python", sys.executable, "--no-python-downloads", "--cache-dir", str(self.cache / "uv")),
+            *(word for name in target.from_source for word in ("--no-binary", name)),
             *(("--exclude-newer", target.as_of) if target.as_of else ()),
             *(
                 word
@@ -150,6 +154,7 @@ class Uv:
         )  # fmt: skip
         if done.returncode != 0:
             raise UvFailure(text=_plain(done.stderr))
+        self.warnings += yanked_notes(_plain(done.stderr))
 
     def _environment(self) -> dict[str, str]:
         kept = {
@@ -158,6 +163,19 @@ class Uv:
             if name not in _STRANGE_VARIABLES and (not name.startswith("UV_") or _KEPT_VARIABLES.match(name))
         }
         return {**kept, **self.index.variables, "NO_COLOR": "1"}
+
+
+_YANKED = re.compile(r"`(\S+?)==(\S+?)` is yanked(?: \(reason: \"(.*?)\"\))?(?= warning:| Resolved|\.|\s|\Z)")
+
+
+def yanked_notes(text: str) -> list[str]:
+    """Sentences about chosen releases that their authors took back: only an exact pin gets one."""
+    return [
+        f"`{found[1]}` {found[2]} was taken back by its authors"
+        + (f": {found[3]}" if found[3] else "")
+        + "; it is locked because it is pinned exactly"
+        for found in _YANKED.finditer(text)
+    ]
 
 
 def find_uv() -> str:
@@ -366,7 +384,8 @@ def no_wheel(
     return NoWheel(
         f"{which} is published without a wheel {target}",
         where=where,
-        hint="cape does not build from source: allow other versions, or ask another source for it",
+        hint=f'build it from its source: `build = ["{name}"]` in `[python]`; or allow other versions, or ask '
+        "another source for it",
         reasons=reasons,
     )
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,12 +27,16 @@ _NEWEST_MACOS = (26, 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wheel:
-    """One file of an index. `sha256` and `size_bytes` are None where the index does not say."""
+    """One file of an index. `sha256` and `size_bytes` are None where the index does not say.
+
+    `attributes` are what the lock says besides of a file that comes from elsewhere, or that is built.
+    """
 
     file_name: str
     url: str
     sha256: str | None
     size_bytes: int | None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,12 @@ class PylockPackage:
     version: str
     marker: str | None
     wheels: tuple[Wheel, ...]
+    sdist: Wheel | None = None
+    """Its source release, where it has one."""
+    archive: Wheel | None = None
+    """The one file of a package that comes from an address or from this machine."""
+    commit: str | None = None
+    """The commit of a package that comes from git."""
 
 
 def read_pylock(text: str) -> tuple[PylockPackage, ...]:
@@ -59,11 +69,14 @@ def _package(row: Mapping[str, Any]) -> PylockPackage:
         version=row.get("version", ""),
         marker=row.get("marker"),
         wheels=tuple(_wheel(entry) for entry in row.get("wheels", []) if "url" in entry),
+        sdist=_wheel(row["sdist"]) if "url" in row.get("sdist", {}) else None,
+        archive=_wheel(row["archive"]) if "archive" in row else None,
+        commit=row["vcs"]["commit-id"] if "vcs" in row else None,
     )
 
 
 def _wheel(entry: Mapping[str, Any]) -> Wheel:
-    url = entry["url"].split("#")[0]
+    url = entry.get("url", entry.get("path", "")).split("#")[0]
     return Wheel(
         file_name=entry.get("name") or unquote(urlsplit(url).path.rpartition("/")[2]),
         url=url,
