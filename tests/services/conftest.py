@@ -1,4 +1,4 @@
-"""Projects whose services are programs of this machine, with and without PID namespaces, as root and as a user."""
+"""Projects whose services are this machine's programs; with and without PID namespaces, as root or a user."""
 
 from __future__ import annotations
 

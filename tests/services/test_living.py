@@ -1,4 +1,4 @@
-"""Services live and die with their supervisor; whatever is killed, nothing is left and the next start is clean."""
+"""Services live and die with their supervisor: whatever is killed, nothing is left, and a start is clean."""
 
 from __future__ import annotations
 
