@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "answers": FOUNDATION | {"knowledge"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
     "building": FOUNDATION,
+    "accelerators": FOUNDATION,
     "services": FOUNDATION | {"manifest"},
     "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
 }

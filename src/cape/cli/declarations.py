@@ -54,6 +54,10 @@ class Variable:
 
 JSON = Argument(flags=("--json",), help="print JSON for machines")
 DRY_RUN = Argument(flags=("--dry-run",), help="say what would change, and change nothing")
+FIX = Argument(
+    flags=("--fix",),
+    help="add the system packages that language packages lack; otherwise a terminal is asked",
+)
 AS_OF = Argument(
     flags=("--as-of",),
     value="DATE",
@@ -89,6 +93,16 @@ REMOTE = Argument(
 INSTANCE = Argument(flags=("name",), help="the instance")
 MESSAGE = Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for those who look back")
 KEY = Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one")
+INSTALLED = Argument(
+    flags=("packages",),
+    nargs="*",
+    complete="package",
+    help="packages, as `NAME`, `SOURCE:NAME` or `SOURCE:NAME@CONSTRAINT`",
+)
+ADOPT = Argument(
+    flags=("--adopt",), help="also the Python packages that `pip install` put beside the locked ones"
+)
+
 PACKAGES = Argument(
     flags=("packages",),
     nargs="+",
@@ -139,8 +153,12 @@ COMMANDS: tuple[Command, ...] = (
             "package; `pypi:NAME` and `npm:NAME` come from there."
         ),
         handler="packages:install",
-        arguments=(PACKAGES, ENVIRONMENT, GLOBALLY, AS_OF, DRY_RUN, JSON),
-        examples=("cape install ripgrep pypi:pandas 'npm:typescript@^5.6'", "cape install --global ripgrep"),
+        arguments=(INSTALLED, ADOPT, ENVIRONMENT, GLOBALLY, AS_OF, DRY_RUN, JSON),
+        examples=(
+            "cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",
+            "cape install --global ripgrep",
+            "cape install --adopt",
+        ),
     ),
     Command(
         name="uninstall",
@@ -166,6 +184,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="names in the manifest, or of includes from git; none: all of them",
             ),
             GLOBALLY,
+            FIX,
             AS_OF,
             DRY_RUN,
             JSON,
@@ -197,10 +216,7 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--check",), help="exit 1 if the lock does not answer the manifest; write nothing"
             ),
-            Argument(
-                flags=("--fix",),
-                help="add the system packages that language packages lack; otherwise a terminal is asked",
-            ),
+            FIX,
             AS_OF,
             DRY_RUN,
             JSON,
@@ -476,6 +492,22 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape ci", "cape ci --check production"),
+    ),
+    Command(
+        name="gpu",
+        summary="say which accelerator packages may use here, and why",
+        description=(
+            "Looks for a GPU and its driver in files alone: nothing of it is loaded, and no device wakes up. The "
+            "answer is kept until boot, driver or devices change. `CAPE_GPU=cpu` (or `cuda12.4`, `rocm`) "
+            "counts more than what is there."
+        ),
+        handler="gpu:gpu",
+        arguments=(
+            Argument(flags=("--explain",), help="also print everything that was seen, and where"),
+            Argument(flags=("--fresh",), help="look again, whatever is remembered"),
+            JSON,
+        ),
+        examples=("cape gpu --explain",),
     ),
     Command(
         name="key new",
@@ -1019,7 +1051,11 @@ VARIABLES: tuple[Variable, ...] = (
         set_inside=True,
         meaning="has `$CAPE_ENV/bin` in front; with `--pure`, nothing of the machine",
     ),
-    Variable(name="VIRTUAL_ENV", set_inside=True, meaning="`$CAPE_ENV`, where the environment has a Python"),
+    Variable(
+        name="VIRTUAL_ENV",
+        set_inside=True,
+        meaning="`$CAPE_STATE/python`, a virtual environment over the locked one, where it has a Python",
+    ),
     Variable(
         name="PYTHONPYCACHEPREFIX",
         set_inside=True,
@@ -1032,6 +1068,7 @@ VARIABLES: tuple[Variable, ...] = (
         "that interpreter",
     ),
     Variable(name="XDG_DATA_HOME", meaning="the store is in `cape` below it, unless it is set"),
+    Variable(name="CAPE_GPU", meaning="the accelerator to take instead of what is there: `cpu`, `cuda12.4`"),
     Variable(name="XDG_CONFIG_HOME", meaning="settings are in `cape/config.toml` below it"),
     Variable(name="NO_COLOR", meaning="when it is not empty, no colours"),
     Variable(name="TERM", meaning="`dumb`: no colours and no progress bars"),
