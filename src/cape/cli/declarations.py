@@ -64,6 +64,12 @@ AS_OF = Argument(
     help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
 )
 SYSTEM = Argument(flags=("--system",), value="SYSTEM", help="a system of the lock; otherwise this machine's")
+MODE = Argument(
+    flags=("--mode",),
+    value="MODE",
+    complete=("run", "dev"),
+    help="`dev` also leads compilers, manuals and completions to the environment; `run` does not",
+)
 ENVIRONMENT = Argument(
     flags=("-e", "--environment"),
     value="NAME",
@@ -119,6 +125,7 @@ GLOBAL: tuple[Argument, ...] = (
     ),
     Argument(flags=("-q", "--quiet"), help="print results and errors only"),
     Argument(flags=("--verbose",), help="also log decisions and steps to stderr"),
+    Argument(flags=("--offline",), help="use no network; what is lacking is named at once"),
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -153,7 +160,7 @@ COMMANDS: tuple[Command, ...] = (
             "package; `pypi:NAME` and `npm:NAME` come from there."
         ),
         handler="packages:install",
-        arguments=(INSTALLED, ADOPT, ENVIRONMENT, GLOBALLY, AS_OF, DRY_RUN, JSON),
+        arguments=(INSTALLED, ADOPT, ENVIRONMENT, GLOBALLY, FIX, AS_OF, DRY_RUN, JSON),
         examples=(
             "cape install ripgrep pypi:pandas 'npm:typescript@^5.6'",
             "cape install --global ripgrep",
@@ -477,6 +484,35 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape services logs db -n 20", "cape services logs --follow"),
     ),
     Command(
+        name="services template",
+        summary="add a service that many projects have to the manifest",
+        description=(
+            "Adds the packages, variables and services of a template to `cape.toml`, with comments; "
+            "`cape services up` then installs and starts it. Without a name, lists the templates."
+        ),
+        handler="services:template",
+        arguments=(Argument(flags=("name",), nargs="?", help="a template; none: list them"), DRY_RUN, JSON),
+        examples=("cape services template", "cape services template postgresql"),
+    ),
+    Command(
+        name="services systemd",
+        summary="print units that let systemd run the services for a user",
+        description=(
+            "Prints a unit of systemd's user manager for each service, for services that are to start with "
+            "the machine. With `--write` writes them, `~/.config/systemd/user` being where systemd looks."
+        ),
+        handler="services:systemd",
+        arguments=(
+            SERVICES,
+            Argument(
+                flags=("--write",), value="DIR", complete="directory", help="write them into DIR instead"
+            ),
+            ENVIRONMENT,
+            JSON,
+        ),
+        examples=("cape services systemd --write ~/.config/systemd/user",),
+    ),
+    Command(
         name="ci",
         summary="make the locked environment, and fail on drift",
         description=(
@@ -576,6 +612,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="every program of the closure and nothing of the machine on PATH; variables that lead "
                 "programs to the machine's files are dropped",
             ),
+            MODE,
             ENVIRONMENT,
             REMOTE,
             Argument(
@@ -598,8 +635,8 @@ COMMANDS: tuple[Command, ...] = (
         name="activate",
         summary="enter the environment",
         description=(
-            'Starts a shell inside. In a running shell, `eval "$(cape activate)"` enters in place, and '
-            "`cape deactivate` leaves."
+            "Starts a shell like the one you are in (bash, zsh, fish or sh), inside. In a running shell, "
+            '`eval "$(cape activate)"` enters in place, and `cape deactivate` leaves.'
         ),
         handler="living:activate",
         arguments=(
@@ -607,12 +644,28 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--shell",),
                 value="SHELL",
-                complete=("bash",),
+                complete=("bash", "zsh", "fish", "sh"),
                 help="print the script for SHELL instead of starting a shell",
+            ),
+            Argument(
+                flags=("-c", "--command"),
+                value="TEXT",
+                help="run TEXT through the shell, inside, in place of this process",
+            ),
+            MODE,
+            Argument(
+                flags=("--pure",),
+                help="nothing of the machine on PATH, no start-up files of your own, and no variables that "
+                "lead programs to the machine's files",
             ),
             ENVIRONMENT,
         ),
-        examples=("cape activate", 'eval "$(cape activate)"'),
+        examples=(
+            "cape activate",
+            'eval "$(cape activate)"',
+            "cape activate | source    # fish",
+            "cape activate -c 'make && make check'",
+        ),
     ),
     Command(
         name="deactivate",

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.consent import consent_of
 from cape.cli.living import chosen_project, environment_name, is_global
 from cape.cli.output import clock, count, say, show_json, size, table
+from cape.errors import UsageError
 from cape.operations.project import Project, Workshop, find_project, held
 
 if TYPE_CHECKING:
@@ -24,13 +26,24 @@ if TYPE_CHECKING:
 
 
 def install(arguments: argparse.Namespace) -> int:
-    """`cape install PACKAGE...`."""
+    """`cape install PACKAGE...`, `cape install --adopt`."""
     from cape.manifest import parse_package_argument
     from cape.operations import editing
+    from cape.operations.overlay import adopt
 
+    if not arguments.packages and not arguments.adopt:
+        raise UsageError(
+            "`cape install` needs packages, or `--adopt`", hint="`cape install ripgrep pypi:pandas`"
+        )
     packages = [parse_package_argument(word) for word in arguments.packages]
     name = environment_name(arguments)
-    edit = partial(editing.install, packages=packages, as_of=_as_of(arguments), environment=name)
+    edit = partial(
+        adopt if arguments.adopt else editing.install,
+        packages=packages,
+        as_of=_as_of(arguments),
+        environment=name,
+        consent=consent_of(fix=arguments.fix),
+    )
     return _edit(arguments, edit, may_begin=True)
 
 
@@ -46,7 +59,9 @@ def upgrade(arguments: argparse.Namespace) -> int:
     """`cape upgrade [PACKAGE...]`."""
     from cape.operations import editing
 
-    return _edit(arguments, partial(editing.upgrade, names=arguments.packages, as_of=_as_of(arguments)))
+    consent = consent_of(fix=arguments.fix)
+    edit = partial(editing.upgrade, names=arguments.packages, as_of=_as_of(arguments), consent=consent)
+    return _edit(arguments, edit)
 
 
 def _as_of(arguments: argparse.Namespace) -> str | None:
@@ -86,7 +101,7 @@ def _show_path_advice(*, quiet: bool) -> None:
 
 
 def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
-    from cape.cli.locking import lock_fields, show_lock, show_sync, sync_fields
+    from cape.cli.locking import lock_fields, show_added, show_lock, show_sync, sync_fields
 
     if arguments.json:
         fields = sync_fields(result.synced) if result.synced else lock_fields(result.locked)
@@ -94,6 +109,7 @@ def _show_edit(result: EditResult, arguments: argparse.Namespace) -> int:
     elif result.synced is None:
         show_lock(result.locked, quiet=arguments.quiet, seconds=clock(), dry_run=True)
     else:
+        show_added(result.locked, quiet=arguments.quiet)
         show_sync(result.synced, quiet=arguments.quiet, seconds=clock())
     return 0
 

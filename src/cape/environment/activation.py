@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cape.environment.finishing.certificates import BUNDLE, LOCAL_BUNDLE
+from cape.environment.overlay import PLACE
 from cape.errors import InputError
 from cape.manifest import Manifest
 
@@ -148,11 +149,13 @@ def _own(environment: Path, project: Path) -> list[Operation]:
 def _python(environment: Path, project: Path) -> list[Operation]:
     if not (environment / "pyvenv.cfg").exists():
         return []
-    cache = str(project / ".cape" / "state" / "pycache")
+    state = project / ".cape" / "state"
     return [
-        Set(name="VIRTUAL_ENV", value=(str(environment),), origin="python"),
-        Set(name="PYTHONPYCACHEPREFIX", value=(cache,), origin="python"),
+        Set(name="VIRTUAL_ENV", value=(str(state / PLACE),), origin="python"),
+        Set(name="PYTHONPYCACHEPREFIX", value=(str(state / "pycache"),), origin="python"),
+        Set(name="PYTHONNOUSERSITE", value=("1",), origin="python"),
         Unset(name="PYTHONHOME", origin="python"),
+        Unset(name="PYTHONPATH", origin="python"),
     ]
 
 

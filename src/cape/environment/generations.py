@@ -600,11 +600,13 @@ def seal(project: Path, target: Generation) -> None:
     """
     from cape.environment.kept import kept_locals
     from cape.environment.node_modules import link_modules
+    from cape.environment.overlay import make_overlay
     from cape.environment.sealing import seal_scripts, seal_stamps
 
     project = Path(os.path.realpath(project))
     home, locals_ = kept_locals(target.directory)
     link_modules(project, target.directory, locals_, home=home)
+    make_overlay(project, target.environment)
     seal_scripts(project, target.directory, target.directory, target.environment)
     for name, environment in target.attached.items():
         seal_scripts(project, target.directory, target.directory, environment, name=name)

@@ -21,6 +21,7 @@ from cape.environment.facade import build_facade
 from cape.environment.finishing import CONTROL
 from cape.environment.finishing.diversions import Diversion, read_diversions
 from cape.environment.merging import Merged, check_parents, merge
+from cape.environment.overlay import IN_ENVIRONMENT, LINK, MODULE
 from cape.environment.plan import EnvironmentPlan
 from cape.environment.relocation.tree import DRIVERS
 from cape.names import Digest, System, write_atomically
@@ -350,6 +351,8 @@ def _make_virtual_environment(building: Path, final: Path, plan: EnvironmentPlan
         f"version = {_python_version(plan, name)}\n"
     )
     (building / "pyvenv.cfg").write_text(text)
+    (site / f"{MODULE}.py").write_text(IN_ENVIRONMENT)
+    (site / f"zzz{MODULE}.pth").write_text(LINK)
 
 
 def _wants_system_modules(plan: EnvironmentPlan) -> str:

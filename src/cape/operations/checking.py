@@ -38,6 +38,8 @@ def examine(start: Path, workshop: Workshop, *, verify: bool) -> tuple[Check, ..
         return (*checks, *(_verified(workshop) if verify else ()))
     checks.append(_checked("lock", lambda: _lock(project)))
     checks.append(_checked("generation", lambda: _generation(project, workshop)))
+    if (project.state / "state" / "python").is_dir():
+        checks.append(_checked("python", lambda: _overlay(project)))
     return (*checks, *(_verified(workshop) if verify else ()))
 
 
@@ -101,6 +103,18 @@ def _generation(project: Project, workshop: Workshop) -> str:
             hint="run `cape sync`: it is made again",
         )
     return f"{generation.number}, {generation.environment}"
+
+
+def _overlay(project: Project) -> str:
+    from cape.operations.overlay import told
+
+    if found := told(project):
+        raise _Wrong(
+            found,
+            where=str(project.state / "state" / "python"),
+            hint="`cape install --adopt` locks them; `rm -r` of it and `cape sync` take them away",
+        )
+    return "sees what is locked, and nothing else"
 
 
 def _verified(workshop: Workshop) -> list[Check]:
