@@ -108,6 +108,11 @@ SETTINGS: tuple[Setting, ...] = (
         "otherwise it has digests",
     ),
     Setting(
+        key="offline",
+        variable="CAPE_OFFLINE",
+        meaning="`1`: no network is used, and what is lacking is named; `0` or nothing: it is",
+    ),
+    Setting(
         key="network.silence",
         variable="CAPE_NETWORK_SILENCE",
         meaning="seconds without a byte after which a registry counts as stalled; otherwise 30",

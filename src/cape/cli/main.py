@@ -178,6 +178,8 @@ def _dispatch(words: Sequence[str]) -> int:
     command, arguments = parse(words)
     if arguments.verbose:
         _configure_logging()
+    if arguments.offline:
+        os.environ["CAPE_OFFLINE"] = "1"
     _enter(arguments.directory or None)
     module, _, function = command.handler.partition(":")
     handler = getattr(importlib.import_module(f"cape.cli.{module}"), function)

@@ -12,7 +12,7 @@ from cape.lock import Lock, explain, read_lock
 from cape.lock.model import IMPLICIT_OPTION
 from cape.names import System, nearest
 from cape.operations.project import NotLocked, Project, Workshop
-from cape.sources.protocol import Candidate, LockedPackage
+from cape.sources.protocol import Candidate, LockedPackage, RegistryUnreachable
 
 if TYPE_CHECKING:
     from cape.store import Store, StoreObject
@@ -282,9 +282,13 @@ def search(workshop: Workshop, text: str, *, suite: str | None, limit: int) -> F
 
 
 def describe(workshop: Workshop, name: str, *, suite: str | None) -> tuple[Candidate, ...]:
-    """What the sources have under exactly `NAME` or `SOURCE:NAME`. Raises `NotInLock`."""
+    """What the sources have under exactly `NAME` or `SOURCE:NAME`. Raises `NotInLock`, `RegistryUnreachable`."""
     found = search(workshop, name, suite=suite, limit=50)
     exact = tuple(one for one in found.candidates if one.name == name.rpartition(":")[2])
+    if not exact and found.failures:
+        raise RegistryUnreachable(
+            f"nothing that could be asked has a package `{name}`", where="; ".join(found.failures)
+        )
     if not exact:
         close = nearest(name.rpartition(":")[2], [one.name for one in found.candidates])
         hint = "did you mean " + ", ".join(f"`{one}`" for one in close) + "?" if close else None

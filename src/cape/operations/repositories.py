@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cape.errors import InputError, SourceError, StateError
+from cape.sources import reach
 from cape.sources.tools import workplace
 from cape.store import Store
 from cape.store.files import sync_file_system
@@ -23,6 +24,9 @@ CHECKOUTS = "checkouts"
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _PATIENCE_S = 600
+_NO_HOST = re.compile(
+    r"[Cc]ould not resolve|Network is unreachable|No route to host|unable to look up", re.ASCII
+)
 _OWN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX")
 
 
@@ -110,7 +114,7 @@ def _git(repository: Path, words: Sequence[str]) -> subprocess.CompletedProcess[
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
     environment |= {
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+        "GIT_ALLOW_PROTOCOL": "file" if reach.is_forbidden() else "https:http:ssh:git:file",
         "LC_ALL": "C",
     }
     environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20")
@@ -170,6 +174,8 @@ def _check_out(repository: Path, store: Store, commit: str) -> Path:
 def _failure(stderr: str, url: str, ref: str | None, name: str) -> SourceError | InputError:
     if "couldn't find remote ref" in stderr or "not our ref" in stderr:
         return _unknown(url, ref, name)
+    if "not allowed" in stderr or (_NO_HOST.search(stderr) and not reach.has_way_out()):
+        return reach.offline(f"include `{name}` is not in the store", where=_shown(url))
     return RepositoryUnreachable(
         f"the repository of include `{name}` cannot be read: {_said(stderr)}",
         where=_shown(url),

@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cape.errors import CapeError, DiskFull, IntegrityError, StateError
 from cape.names import Digest
+from cape.sources import reach
 from cape.sources.protocol import (
     NO_PROGRESS,
     ArtifactGone,
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 16
 _LARGEST_MEASURED_BYTES = 2 << 30
+_TOLD = 8
 _GONE = frozenset({404, 410})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that another attempt may cure."""
@@ -112,6 +114,7 @@ def download_all(
     Raises:
         ArtifactGone: no URL serves an artifact any more (or there is none).
         RegistryUnreachable: a server did not answer, after all attempts.
+        Offline: there is no network, or it must not be used.
         IntegrityError: a server gives other bytes than the lock says.
         DiskFull: the store's file system has no room.
     """
@@ -122,6 +125,9 @@ def download_all(
     try:
         crew = _Crew(artifacts, progress, patience or usual_patience(), arrived)
         crew.bring(list(wanted.values()), connections)
+    except reach.Offline as error:
+        lacking = sorted(item.name for item in wanted.values() if not artifacts.has(item.digest))
+        raise reach.offline(_not_here(lacking), where=error.where) from None
     finally:
         progress.finish()
 
@@ -525,6 +531,8 @@ def _answer(url: str, headers: Mapping[str, str], patience: Patience) -> Iterato
     """
     import urllib3
 
+    if reach.is_forbidden():
+        raise reach.offline("this is not here", where=shown_url(url))
     plain, authorisation = _credentials_apart(url)
     try:
         answer = _manager_for(plain).request(
@@ -599,7 +607,25 @@ def _failure(url: str, error: Exception) -> Exception:
             where=shown_url(url),
             hint="`SSL_CERT_FILE` may name a file with the certificates to trust",
         )
+    if _leads_nowhere(cause) and not reach.has_way_out():
+        return reach.offline("this is not here", where=shown_url(url))
     return _Passing(_reason(cause))
+
+
+def _leads_nowhere(cause: BaseException) -> bool:
+    """Whether no packet was sent: no name, or no route."""
+    import urllib3
+
+    text = str(cause)
+    unresolved = isinstance(cause, urllib3.exceptions.NameResolutionError) or "Failed to resolve" in text
+    return unresolved or "Network is unreachable" in text or "No route to host" in text
+
+
+def _not_here(names: Sequence[str]) -> str:
+    """The fact that artifacts are lacking, the first few by name."""
+    told = ", ".join(f"`{name}`" for name in names[:_TOLD])
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return f"{told}{more} {'is' if len(names) == 1 else 'are'} not in the store"
 
 
 def _reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cape.errors import StateError
 from cape.sharing.errors import PlaceNotWritable, PlaceUnreachable
+from cape.sources import reach
 
 
 class BucketClientMissing(StateError):
@@ -105,7 +106,10 @@ class BucketPlace:
         if self._opened is None:
             from obstore.store import S3Store
 
-            self._opened = S3Store.from_url(self._url, client_options={"allow_http": True})
+            if reach.is_forbidden():
+                raise PlaceUnreachable("the place is a bucket, and no network may be used", where=self.shown)
+            patience: dict[str, Any] = {} if reach.has_way_out() else {"retry_config": {"max_retries": 0}}
+            self._opened = S3Store.from_url(self._url, client_options={"allow_http": True}, **patience)
         return self._opened
 
     @contextlib.contextmanager

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from cape.sharing.errors import PlaceMissing, PlaceNotWritable, PlaceUnreachable
+from cape.sources import reach
 from cape.store.leases import leased
 
 _TIMEOUT_S = 600
@@ -166,6 +167,10 @@ class GitPlace:
         done = self._run(command, variables=variables, data=data)
         if check and done.returncode:
             said = done.stderr.decode(errors="replace")
+            if reach.is_forbidden() and "not allowed" in said:
+                raise PlaceUnreachable(
+                    "the place is on another machine, and no network may be used", where=self.shown
+                )
             raise PlaceUnreachable(f"`git {words[0]}` failed: {_last_line(said)}", where=self.shown)
         return done
 
@@ -185,7 +190,9 @@ class GitPlace:
             "GIT_COMMITTER_NAME": "cape",
             "GIT_COMMITTER_EMAIL": "cape@localhost",
         }
-        everything = {**own, **identity, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
+        limits = {"GIT_ALLOW_PROTOCOL": "file"} if reach.is_forbidden() else {}
+        told = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **limits}
+        everything = {**own, **identity, **told, **(variables or {})}
         try:
             return subprocess.run(
                 command,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import CapeError, InputError, SourceError
+from cape.sources import reach
 from cape.sources.npm.registry import NpmSettings
 from cape.sources.protocol import (
     RegistryGarbage,
@@ -92,6 +93,7 @@ class Npm:
             **({} if settings else {"replace-registry-host": "never", "noproxy": "127.0.0.1"}),
             **({"before": before} if before else {}),
             **({"prefer-offline": "true"} if cached else {}),
+            **_without_network(),
         }
         flags = (
             "install --package-lock-only --ignore-scripts --no-audit --no-fund --no-progress --no-color "
@@ -111,6 +113,13 @@ class Npm:
             [str(self.node), str(self.script), *arguments], cwd=place, env=environment, text=True,
             capture_output=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
+
+
+def _without_network() -> Mapping[str, str]:
+    """Options of npm where there is no network, or none may be used: what it has seen answers."""
+    if reach.is_forbidden():
+        return {"offline": "true"}
+    return {} if reach.has_way_out() else {"prefer-offline": "true", "fetch-retries": "0"}
 
 
 class NotForSystem(InputError):
@@ -150,6 +159,7 @@ def _plain(text: str) -> str:
     return "\n".join(line for line in lines if not useless.search(line))
 
 
+_NO_ROUTE = re.compile(r"E(NOTFOUND|AI_AGAIN|HOSTUNREACH|NETUNREACH)")
 _UNREACHABLE = re.compile(
     r"ECONN\w+|E(TIMEDOUT|NOTFOUND|AI_AGAIN|PIPE|HOSTUNREACH|NETUNREACH|SOCKETTIMEDOUT)|EAI_AGAIN|ERR_SOCKET_\w+"
     r"|FETCH_ERROR|E5\d\d|E401|E403|E407|E429|ENEEDAUTH|\w*CERT\w*|ERR_SSL\w*|ERR_TLS\w*|EIDLETIMEOUT|EPROTO"
@@ -166,6 +176,10 @@ def explain(failure: NpmFailure, requirements: Sequence[Requirement], registry: 
 
 def _explained(text: str, requirements: Sequence[Requirement], registry: str) -> CapeError:
     code = (re.search(r"^code (\S+)", text, re.MULTILINE) or [None, ""])[1] or ""
+    if code == "ENOTCACHED" or (_NO_ROUTE.fullmatch(code) and not reach.has_way_out()):
+        name = re.search(r"https?://\S+?/((?:@[^/\s%]+(?:/|%2f))?[^/\s]+)[\s:]", text + " ")
+        said = f"what the npm registry says of `{name[1].replace('%2f', '/')}`" if name else "a needed answer"
+        return reach.offline(f"{said} is not here", where=registry)
     if code == "EJSONPARSE" or "invalid json" in text.lower() or "Unexpected token" in text:
         return RegistryGarbage("the npm registry answered with something that is no JSON", where=registry)
     if code == "E404":

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from cape.errors import InputError, IntegrityError, SourceError, StateError
 from cape.names import Digest
+from cape.sources import reach
 from cape.sources.protocol import Requirement
 from cape.sources.tools import BadConstraint, workplace
 
@@ -131,6 +132,8 @@ def _fetch(repository: Path, remote: str, commit: str) -> None:
         return
     specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
     every = _git(repository, ["fetch", "--quiet", remote, *specs])
+    if every.returncode != 0 and (reach.is_forbidden() or not reach.has_way_out()):
+        raise reach.offline(f"commit {commit[:12]} is not here", where=_CREDENTIALS.sub("://", remote))
     if every.returncode != 0:
         raise GitFailed(
             f"the repository cannot be read: {_said(every.stderr)}",
@@ -143,7 +146,7 @@ def _git(repository: Path, words: Sequence[str]) -> subprocess.CompletedProcess[
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
     environment |= {
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+        "GIT_ALLOW_PROTOCOL": "file" if reach.is_forbidden() else "https:http:ssh:git:file",
         "LC_ALL": "C",
     }
     environment.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20")

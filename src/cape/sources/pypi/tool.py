@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cape.errors import CapeError, InputError, SourceError
 from cape.names import System
+from cape.sources import reach
 from cape.sources.protocol import (
     NotRecorded,
     RegistryGarbage,
@@ -148,13 +149,26 @@ class Uv:
             ),
             *options,
         ]
-        done = subprocess.run(
-            command, cwd=place, env=self._environment(), capture_output=True, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+        forbidden = reach.is_forbidden()
+        command += ["--offline"] if forbidden else []
+        patience = {} if forbidden or reach.has_way_out() else {"UV_HTTP_RETRIES": "0"}
+        done = self._started(command, place, patience)
+        text = _plain(done.stderr)
+        if done.returncode != 0 and patience and _UNREACHABLE.search(text):
+            # What uv has seen before may answer as well.
+            again = self._started([*command, "--offline"], place, patience)
+            done = again if again.returncode == 0 else done
         if done.returncode != 0:
-            raise UvFailure(text=_plain(done.stderr))
+            raise UvFailure(text=text)
         self.warnings += yanked_notes(_plain(done.stderr))
+
+    def _started(
+        self, command: Sequence[str], place: Path, more: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=place, env={**self._environment(), **more}, capture_output=True, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
         kept = {
@@ -215,7 +229,15 @@ def explain(failure: UvFailure, requirements: Sequence[Requirement], index: Inde
 
 def _explained(text: str, requirements: Sequence[Requirement], index: IndexChoice) -> CapeError:
     for recognise in (
-        *(_network_error, _garbage_error, _unknown_error, _later_error, _wheel_error, _version_error),
+        *(
+            _offline_error,
+            _network_error,
+            _garbage_error,
+            _unknown_error,
+            _later_error,
+            _wheel_error,
+            _version_error,
+        ),
     ):
         if error := recognise(text, requirements, index):
             return error
@@ -252,6 +274,18 @@ _UNREACHABLE = re.compile(
     r"|[Nn]etwork (connectivity )?(was|is) disabled|peer closed|request or response body error"
 )
 _URL = re.compile(r"https?://[^\s`)]+")
+
+
+def _offline_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
+    """What uv has not seen before, without a network."""
+    lacking = re.search(r"[Nn]etwork (connectivity )?(was|is) disabled|not found in the cache", text)
+    if not lacking and not (_UNREACHABLE.search(text) and not reach.has_way_out()):
+        return None
+    name = re.search(r"(?:Because |and |, |/)([\w.-]+?)/? (?:was not found in the cache|could not be)", text)
+    url = _URL.search(text)
+    said = f"what the Python index says of `{name[1]}`" if name else "what the Python index says"
+    where = url.group().split("?")[0].rstrip(".,") if url else index.origin
+    return reach.offline(f"{said} is not here", where=where)
 
 
 def _network_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
