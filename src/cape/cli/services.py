@@ -180,6 +180,60 @@ def _instant(moment_ms: int | None) -> str | None:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03}Z"
 
 
+def template(arguments: argparse.Namespace) -> int:
+    """`cape services template [NAME]`."""
+    from cape.operations.service_templates import add_template, known_templates
+
+    if arguments.name is None:
+        known = known_templates()
+        if arguments.json:
+            show_json({"templates": [{"name": name, "summary": summary} for name, summary in known]})
+        else:
+            print(table(known))
+        return 0
+    added = add_template(find_project(Path.cwd()), arguments.name, dry_run=arguments.dry_run)
+    if arguments.json:
+        fields = {"packages": list(added.packages), "services": list(added.services)}
+        show_json({"name": added.name, **fields, "dry_run": arguments.dry_run})
+        return 0
+    if arguments.dry_run:
+        print(added.text, end="")
+        return 0
+    listed = ", ".join(f"`{name}`" for name in (*added.packages, *added.services))
+    say(f"added {listed}; `cape services up` installs and starts it", quiet=arguments.quiet)
+    return 0
+
+
+def systemd(arguments: argparse.Namespace) -> int:
+    """`cape services systemd [NAME ...]`."""
+    from cape.operations.services import systemd_units, write_units
+
+    units = systemd_units(
+        find_project(Path.cwd()),
+        arguments.names,
+        cape=_command(),
+        environment=environment_name(arguments),
+    )
+    directory = write_units(units, Path(arguments.write)) if arguments.write else None
+    if arguments.json:
+        fields = [{"name": name, "text": text} for name, text in units.items()]
+        show_json({"units": fields, "directory": str(directory) if directory else None})
+    elif directory is not None:
+        say(f"wrote {count(len(units), 'unit')} to {directory}", quiet=arguments.quiet)
+        say(f"next: systemctl --user daemon-reload && systemctl --user enable --now {' '.join(units)}")
+    else:
+        print("\n".join(f"# {name}\n{text}" for name, text in units.items()), end="")
+    return 0
+
+
+def _command() -> Path:
+    """The `cape` command: the one beside this interpreter, or on PATH."""
+    import shutil
+
+    beside = Path(sys.executable).with_name("cape")
+    return beside if beside.exists() else Path(shutil.which("cape") or "cape")
+
+
 def logs(arguments: argparse.Namespace) -> int:
     """`cape services logs [NAME ...]`."""
     from cape.operations import services

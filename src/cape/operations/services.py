@@ -16,9 +16,9 @@ from typing import Any
 
 from cape import __version__
 from cape.environment.generations import Generation, current_generation
-from cape.errors import StateError
+from cape.errors import InputError, StateError
 from cape.names import Digest, System, write_atomically
-from cape.operations.project import Project, Workshop, project_files
+from cape.operations.project import Project, Workshop, held, project_files
 from cape.services import client
 from cape.services.client import ask, home_of, is_alive, last_known, sweep_if_dead
 from cape.services.definition import Definition, definitions_of, named, with_needed
@@ -43,6 +43,12 @@ class InsideHook(StateError):
     """A hook wants to start services, which wait for the hook."""
 
     slug = "inside-hook"
+
+
+class NeedsDefault(InputError):
+    """Something that only the services of the manifest's own environment have."""
+
+    slug = "needs-default-environment"
 
 
 class HookFailed(StateError):
@@ -242,6 +248,57 @@ def _with_logs(house: _House, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names)) or tuple(house.definitions)
 
 
+def systemd_units(
+    project: Project, names: Sequence[str], *, cape: Path, environment: str | None = None
+) -> dict[str, str]:
+    """Units of systemd's user manager for services and what they need: texts by file name.
+
+    Ports that are any free one get a number, which stays the same. Raises `UnknownService`, `NoServices`,
+    `NeedsDefault`.
+    """
+    from cape.services.ports import Ports
+    from cape.services.systemd import render_unit, unit_name
+
+    house = _known(project, environment)
+    if environment is not None:
+        raise NeedsDefault("units are for services of the manifest's own environment", hint="leave `-e` out")
+    if not house.definitions:
+        raise NoServices("the manifest has no service for this system", where=str(project.manifest_path))
+    with held(project), project_files(house.home):
+        house.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ports = Ports(str(house.home / "ports.json"))
+    told = {"CAPE_STORE": os.environ["CAPE_STORE"]} if "CAPE_STORE" in os.environ else {}
+    title = _title(project)
+    units = {}
+    for name in with_needed(house.definitions, named(house.definitions, names)):
+        definition = house.definitions[name]
+        units[unit_name(title, name)] = render_unit(
+            definition,
+            name=title,
+            project=project.directory,
+            cape=cape,
+            ports=ports.given(name, dict(definition.ports)),
+            variables=told,
+        )
+    return units
+
+
+def write_units(units: Mapping[str, str], directory: Path) -> Path:
+    """Put units into a directory, each old or new; the directory, in full."""
+    directory = Path(os.path.abspath(directory.expanduser()))
+    with project_files(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in units.items():
+            write_atomically(directory / name, text.encode())
+    return directory
+
+
+def _title(project: Project) -> str:
+    from cape.operations.including import project_manifest
+
+    return project_manifest(project).name
+
+
 def generations_in_use(project: Path) -> frozenset[int]:
     """The generations that running services were started from, of all environments: their files must stay."""
     found: set[int] = set()
@@ -266,7 +323,7 @@ def sweep_project(project: Path) -> int:
 def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment: str | None) -> _House:
     """The environment, made if need be, and its services. Raises `NoServices`, `InsideHook`."""
     from cape.environment.kept import kept_manifest
-    from cape.environment.shells import IN_HOOK
+    from cape.environment.shells.sealed import IN_HOOK
     from cape.operations.living import ready_generation
 
     if os.environ.get(IN_HOOK):
@@ -357,7 +414,7 @@ def _hearing(heard: Heard | None) -> Callable[[Mapping[str, Any]], None] | None:
 def _told(house: _House, definition: Definition) -> dict[str, Any]:
     """The definition as the supervisor gets it, with the script that leads into the environment."""
     from cape.environment.sealing import read_activation
-    from cape.environment.shells import render_service
+    from cape.environment.shells.sealed import render_service
 
     generation = house.generation
     assert generation is not None
