@@ -53,7 +53,8 @@ def main() -> int:
     from cape.manifest import read_manifest
     from cape.names import System
     from cape.operations.locking import lock_project
-    from cape.operations.missing import agree, check_missing
+    from cape.operations.mending import agree
+    from cape.operations.missing import check_missing
     from cape.operations.project import Project, Workshop
 
     with tempfile.TemporaryDirectory() as place:

@@ -155,11 +155,54 @@ def test_a_terminal_is_asked_and_yes_adds(archive: World) -> None:
     assert 'libgone1t64 = "*"  # named needs libgone.so.1' in project.manifest.read_text()
 
 
-def _at_a_terminal(project: Project, answer: str, *, expected: int) -> str:
-    """What `cape lock` says at a terminal where somebody types an answer."""
+def test_install_names_the_flag_that_works_there(archive: World) -> None:
+    project = project_here(archive)
+    before = project.state()
+    done = project.cape("install", "pypi:named").failed(INPUT, "`named` needs `libgone.so.1`")
+    assert "`cape install --fix` adds `libgone1t64` to the manifest" in done.stderr
+    assert project.state() == before
+    told = project.cape("install", "--fix", "--dry-run", "pypi:named").succeeded().stderr
+    assert "would add `libgone1t64`" in told
+    assert project.state() == before
+    told = project.cape("install", "--fix", "pypi:named").succeeded().stderr
+    assert "added `libgone1t64` to the manifest: named needs libgone.so.1" in told
+    assert 'libgone1t64 = "*"  # named needs libgone.so.1' in project.manifest.read_text()
+    project.cape("lock", "--check").succeeded()
+
+
+def test_install_at_a_terminal_asks_as_lock_does(archive: World) -> None:
+    project = project_here(archive)
+    before = project.state()
+    question = "named needs libgone.so.1: add libgone1t64? [Y/n]"
+    assert question in _at_a_terminal(project, "n\n", "install", "pypi:named", expected=INPUT)
+    assert project.state() == before
+    _at_a_terminal(project, "y\n", "install", "pypi:named", expected=0)
+    assert 'libgone1t64 = "*"  # named needs libgone.so.1' in project.manifest.read_text()
+
+
+def test_uninstall_of_what_is_needed_offers_no_flag(archive: World) -> None:
+    project = project_here(archive, named='{ pypi = "*" }')
+    project.cape("lock", "--fix").succeeded()
+    done = project.cape("uninstall", "libgone1t64").failed(INPUT, "`named` needs `libgone.so.1`")
+    assert "--fix" not in done.stderr and "does without it" in done.stderr
+
+
+def test_an_environment_of_the_manifest_gets_its_own_additions(archive: World) -> None:
+    project = project_here(archive, plain='{ pypi = "*" }')
+    told = project.manifest.read_text() + '\n[environments.eyes.packages]\nnamed = { pypi = "*" }\n'
+    project.manifest.write_text(told)
+    project.cape("lock").failed(INPUT, "`named` needs `libgone.so.1`")
+    project.cape("lock", "--fix").succeeded()
+    first, own = project.manifest.read_text().split("[environments.eyes.packages]")
+    assert "libgone" not in first
+    assert 'libgone1t64 = "*"  # named needs libgone.so.1' in own
+
+
+def _at_a_terminal(project: Project, answer: str, *words: str, expected: int) -> str:
+    """What a command (`cape lock`) says at a terminal where somebody types an answer."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [CAPE, "lock"],
+        [CAPE, *(words or ("lock",))],
         cwd=project.directory,
         env=dict(project.environment),
         stdin=theirs,

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cape.operations.missing import Addition, Consent
+    from cape.operations.mending import Consent
+    from cape.operations.missing import Addition
 
 
 def consent_of(*, fix: bool) -> Consent | None:
     """The consent that a command has: given in advance, to be asked for, or none."""
     if fix:
-        from cape.operations.missing import agree
+        from cape.operations.mending import agree
 
         return agree
     if sys.stdin.isatty() and sys.stderr.isatty():

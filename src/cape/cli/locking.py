@@ -92,12 +92,17 @@ def show_changes(result: LockResult, *, quiet: bool) -> None:
         say(f"... and {count(others, 'package')} that these need", quiet=quiet)
 
 
+def show_added(result: LockResult, *, quiet: bool, dry_run: bool = False) -> None:
+    """What was added to the manifest since something needs it, a sentence each."""
+    verb = "would add" if dry_run else "added"
+    for one in result.added:
+        say(f"{verb} `{one.package}` to the manifest: {one.needed_by} needs {one.library}", quiet=quiet)
+
+
 def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool = False) -> None:
     """The changes of a lock, and a sentence."""
     show_changes(result, quiet=quiet)
-    for one in result.added:
-        verb = "would add" if dry_run else "added"
-        say(f"{verb} `{one.package}` to the manifest: {one.needed_by} needs {one.library}", quiet=quiet)
+    show_added(result, quiet=quiet, dry_run=dry_run)
     artifacts = {package.artifact for package in result.lock.packages}
     amount = size(sum(artifact.size_bytes for artifact in artifacts))
     packages = f"{count(len(result.lock.packages), 'package')} ({amount})"

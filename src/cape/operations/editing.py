@@ -24,6 +24,7 @@ from cape.manifest import (
 )
 from cape.operations.including import project_manifest
 from cape.operations.locking import LockResult, compute_lock
+from cape.operations.mending import Consent, lock_mending
 from cape.operations.project import Project, Workshop
 from cape.operations.syncing import SyncResult, environments_in_use, prepare, publish
 
@@ -51,6 +52,7 @@ def install(
     argv: Sequence[str],
     as_of: str | None = None,
     dry_run: bool = False,
+    consent: Consent | None = None,
     environment: str | None = None,
 ) -> EditResult:
     """Add packages to the manifest (or change their constraint), lock, and make a generation.
@@ -61,7 +63,8 @@ def install(
     manifest = project_manifest(project, store=workshop.store)
     environment_of(manifest, environment)
     text = add_requirements(manifest.text, packages, environment=environment)
-    return _apply(project, workshop, manifest, text, argv=argv, as_of=as_of, dry_run=dry_run)
+    mending = Mending(consent=consent, command="cape install --fix")
+    return _apply(project, workshop, manifest, text, argv=argv, as_of=as_of, dry_run=dry_run, mending=mending)
 
 
 def uninstall(
@@ -95,14 +98,24 @@ def upgrade(
     argv: Sequence[str],
     as_of: str | None = None,
     dry_run: bool = False,
+    consent: Consent | None = None,
 ) -> EditResult:
     """Let the named packages move within their constraints; all, when none is named."""
     heal(project.directory)
     asked = frozenset(names) if names else ALL
     manifest = project_manifest(project, store=workshop.store, upgrade=asked)
     free = frozenset(_free_name(manifest, name) for name in names) if names else ALL
+    mending = Mending(consent=consent, command="cape upgrade --fix")
     return _apply(
-        project, workshop, manifest, manifest.text, argv=argv, as_of=as_of, dry_run=dry_run, free=free
+        project,
+        workshop,
+        manifest,
+        manifest.text,
+        argv=argv,
+        as_of=as_of,
+        dry_run=dry_run,
+        free=free,
+        mending=mending,
     )
 
 
@@ -168,6 +181,14 @@ def _as_placed(edited: Manifest, manifest: Manifest) -> Manifest:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mending:
+    """What becomes of what language packages lack: who is asked, and what command a hint names."""
+
+    consent: Consent | None = None
+    command: str | None = None
+
+
 def _apply(
     project: Project,
     workshop: Workshop,
@@ -178,15 +199,21 @@ def _apply(
     as_of: str | None = None,
     dry_run: bool,
     free: frozenset[str] | None = None,
+    mending: Mending = Mending(),
 ) -> EditResult:
     """The caller holds the project and has finished a switch that was cut off."""
-    edited = manifest
-    if text != manifest.text:
-        edited = _as_placed(project_manifest(project, text=text, store=workshop.store), manifest)
     previous = read_lock(project.lock_path)
-    locked = compute_lock(edited, previous, workshop, upgrade=free, as_of=as_of, dry_run=dry_run)
+
+    def lock(text: str) -> LockResult:
+        edited = manifest
+        if text != manifest.text:
+            edited = _as_placed(project_manifest(project, text=text, store=workshop.store), manifest)
+        return compute_lock(edited, previous, workshop, upgrade=free, as_of=as_of, dry_run=dry_run)
+
+    text, locked, added = lock_mending(text, lock, consent=mending.consent, command=mending.command)
+    locked = replace(locked, added=added)
     if dry_run:
         return EditResult(locked=locked, synced=None, text=text)
-    prepared = prepare(workshop, locked, environments=environments_in_use(project, edited))
+    prepared = prepare(workshop, locked, environments=environments_in_use(project, locked.manifest))
     synced = publish(project, prepared, argv=argv)
     return EditResult(locked=locked, synced=synced, text=text)

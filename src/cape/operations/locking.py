@@ -17,7 +17,8 @@ from cape.sources.protocol import Source
 
 if TYPE_CHECKING:
     from cape.lock import LockChanges
-    from cape.operations.missing import Addition, Consent
+    from cape.operations.mending import Consent
+    from cape.operations.missing import Addition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,25 +157,20 @@ def _lock_mending(
     project: Project, workshop: Workshop, *, as_of: str | None, dry_run: bool, consent: Consent | None
 ) -> tuple[str | None, LockResult]:
     """The lock, and the manifest's text where packages were added to it, until nothing is missing."""
-    from cape.operations.missing import MissingLibrary, mended
+    from cape.operations.mending import lock_mending
 
-    upgrade = ALL if as_of else None
+    manifest = project_manifest(project, store=workshop.store)
     previous = read_lock(project.lock_path)
-    text: str | None = None
-    added: dict[str, Addition] = {}
-    while True:
-        manifest = project_manifest(project, text=text, store=workshop.store)
-        try:
-            result = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
-        except MissingLibrary as error:
-            more = [one for one in error.additions if one.package not in added]
-            agreed = consent(more) if consent and more else ()
-            if not agreed:
-                raise
-            added |= {one.package: one for one in agreed}
-            text = mended(text if text is not None else manifest.text, agreed)
-        else:
-            return text, replace(result, added=tuple(added.values()))
+    upgrade = ALL if as_of else None
+
+    def lock(text: str) -> LockResult:
+        edited = manifest
+        if text != manifest.text:
+            edited = project_manifest(project, text=text, store=workshop.store)
+        return compute_lock(edited, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
+
+    text, result, added = lock_mending(manifest.text, lock, consent=consent)
+    return text if added else None, replace(result, added=added)
 
 
 def _with_closure_checked(result: LockResult, workshop: Workshop) -> LockResult:

@@ -1,7 +1,7 @@
 """What a lock's language packages need of the system and do not find, told when it is locked.
 
 `check_missing` looks into each new artifact once, holds its needs against the locked system packages, and
-raises `MissingLibrary` with the packages that would help. `mended` adds them to a manifest's text.
+raises `MissingLibrary` with the packages that would help. How they come into a manifest is `mending`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -36,6 +36,9 @@ _LARGE_MEMBER_BYTES = 48 << 20
 _DEBIAN, _PYPI, _NPM = "debian", "pypi", "npm"
 WITHOUT = "without"
 """The option of a requirement that names what it may lack."""
+
+FIX = "cape lock --fix"
+"""What adds all that is missing from a manifest as it stands."""
 
 _NOTES_SHOWN = 6
 
@@ -65,6 +68,16 @@ class MissingLibrary(InputError):
     slug = "missing-library"
 
     additions: tuple[Addition, ...] = ()
+    otherwise: str = ""
+    """The hint without the command that would add them."""
+
+    def offer(self, command: str | None) -> None:
+        """Let the hint name the command that would add them; None: there is none."""
+        self.otherwise = self.otherwise or self.hint or ""
+        self.hint = self.otherwise
+        if command and self.additions:
+            packages = _listed([addition.package for addition in self.additions], most=12)
+            self.hint = f"`{command}` adds {packages} to the manifest; {self.otherwise}"
 
 
 class TooOldLibrary(InputError):
@@ -112,8 +125,7 @@ def check_missing(
         first.also = tuple(others)
         if isinstance(first, MissingLibrary) and least:
             first.additions = least
-            packages = _listed([addition.package for addition in least], most=12)
-            first.hint = f"`cape lock --fix` adds {packages} to the manifest; {first.hint}"
+            first.offer(FIX)
         raise first
     return tuple(dict.fromkeys(notes))
 
@@ -575,32 +587,3 @@ class VersionsRead:
         except (CapeError, OSError) as error:
             _log.debug("the versions of `%s` cannot be read: %s", row.name, error)
             return None
-
-
-# -- mending --------------------------------------------------------------------------------------------
-
-Consent = Callable[[Sequence[Addition]], Sequence[Addition]]
-"""Asked before packages are added; gives those that may be."""
-
-
-def agree(additions: Sequence[Addition]) -> Sequence[Addition]:
-    """The consent of who asked for it in advance."""
-    return additions
-
-
-def mended(text: str, additions: Sequence[Addition]) -> str:
-    """A manifest's text with system packages added, each with a comment that says what for."""
-    from cape.manifest import NameTaken, add_requirements
-
-    for addition in additions:
-        key = addition.package
-        try:
-            argument = Requirement(source=_DEBIAN, name=key, package=key)
-            text = add_requirements(text, [argument], environment=addition.environment)
-        except NameTaken:
-            key = f"{_DEBIAN}-{addition.package}"
-            argument = Requirement(source=_DEBIAN, name=key, package=addition.package)
-            text = add_requirements(text, [argument], environment=addition.environment)
-        line = re.compile(rf'^(\s*"?{re.escape(key)}"?\s*=\s*(?:"\*"|\{{[^}}\n]*\}}))[ \t]*$', re.MULTILINE)
-        text = line.sub(rf"\1  # {addition.needed_by} needs {addition.library}", text, count=1)
-    return text
