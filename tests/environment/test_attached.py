@@ -142,7 +142,7 @@ def _killed_at(at: int, act: Any) -> None:
 
 def until_it_lives(act: Any, check: Any) -> int:
     """Kill `act` at its first step, its second, and so on, until one is done; `check` after each."""
-    for at in range(1, 90):
+    for at in range(1, 400):
         process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(at, act))
         process.start()
         process.join(20)

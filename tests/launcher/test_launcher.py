@@ -153,7 +153,7 @@ def test_an_edit_is_seen_at_once(scene: Scene, shell: list[str]) -> None:
     "words",
     [
         ("run",), ("run", "--help"), ("run", "-C"), ("run", "-C", "no", "tool"),
-        ("lock",), ("--version",), (), ("activate", "--shell", "zsh"), ("activate", "--help"),
+        ("lock",), ("--version",), (), ("activate", "--shell", "tcsh"), ("activate", "--help"),
     ],
 )  # fmt: skip
 def test_all_else_is_pythons_word_for_word(scene: Scene, shell: list[str], words: tuple[str, ...]) -> None:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from cape.operations.living import Inside
     from cape.operations.project import Project, Workshop
 
+SHELLS = ("bash", "zsh", "fish", "sh")
+"""The shells that can be entered."""
+
+MODES = ("run", "dev")
+"""What an environment can be entered for."""
+
 
 class NotActive(StateError):
     """There is no environment to leave."""
@@ -27,9 +33,15 @@ class NoCommand(UsageError):
 
 
 class UnsupportedShell(UsageError):
-    """A shell that cape cannot enter in place yet."""
+    """A shell that cape cannot enter."""
 
     slug = "unsupported-shell"
+
+
+class UnknownMode(UsageError):
+    """A mode that no environment has."""
+
+    slug = "unknown-mode"
 
 
 def environment_name(arguments: argparse.Namespace) -> str | None:
@@ -74,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
     sys.stdout.flush()
-    living.become(living.inside(generation, command, pure=arguments.pure, environment=name))
+    level = chosen_level(arguments)
+    living.become(living.inside(generation, command, pure=arguments.pure, environment=name, level=level))
     return 0
 
 
@@ -117,20 +130,33 @@ def activate(arguments: argparse.Namespace) -> int:
     from cape.operations import living
     from cape.operations.project import Workshop, find_project
 
-    if arguments.shell not in (None, "bash"):
+    if arguments.shell not in (None, *SHELLS):
         raise UnsupportedShell(
-            f"`{arguments.shell}` cannot be entered in place yet",
-            hint="`bash` can; `cape run -- CMD` works in all",
+            f"`{arguments.shell}` cannot be entered",
+            hint=f"{', '.join(f'`{shell}`' for shell in SHELLS)} can; `cape run -- CMD` works in all",
         )
+    entering = living.Entering(
+        shell=arguments.shell,
+        level=chosen_level(arguments),
+        pure=arguments.pure,
+        text=arguments.command,
+        prints=bool(arguments.shell) or not sys.stdout.isatty(),
+    )
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     name = environment_name(arguments)
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
-    if arguments.shell or not sys.stdout.isatty():
-        print(living.activation_line(generation, name))
-        return 0
-    living.become(living.shell_inside(generation, name))
+    sys.stdout.flush()
+    living.become(living.entered(generation, entering, name))
     return 0
+
+
+def chosen_level(arguments: argparse.Namespace) -> str | None:
+    """The mode that `--mode` names; None for the default one. Raises `UnknownMode`."""
+    level: str | None = arguments.mode
+    if level not in (None, *MODES):
+        raise UnknownMode(f"`{level}` is no mode", hint=f"{' and '.join(f'`{mode}`' for mode in MODES)} are")
+    return level
 
 
 def deactivate(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Sealing: scripts that a shell can use without asking Python, and the stamps that tell when it may not.
 
-Owns the files of a generation that are derived from its manifest: `run.sh`, `activate.bash`, `bashrc`,
+Owns the files of a generation that are derived from its manifest: `run.sh`, `activate.bash` and its like,
 `activation.json`, and `NAME.stamp`. A stamp carries the time of the file that it stands for; a file that
 is newer *or* older may be another.
 """
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from cape.environment.activation import Activation, activation_of, recorded
-from cape.environment.shells import render_bash, render_bashrc, render_run
+from cape.environment.shells import render_run, render_shells
 from cape.names import write_atomically
 
 STAMPED = ("cape.toml", "cape.lock")
@@ -40,11 +40,11 @@ def seal_scripts(
     scripts = final / below
     texts = {
         "activation.json": json.dumps(recorded(activation), indent=1) + "\n",
-        "activate.bash": render_bash(activation),
-        "bashrc": render_bashrc(scripts / "activate.bash"),
+        **render_shells(activation, scripts),
         "run.sh": render_run(activation, final, stamps, scripts=scripts),
     }
     for file, text in texts.items():
+        (directory / below / file).parent.mkdir(mode=0o700, exist_ok=True)
         _write(directory / below / file, text)
     _link(directory / below / "bin", environment / "bin")
 

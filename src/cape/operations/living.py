@@ -74,37 +74,48 @@ def scripts_of(generation: Generation, environment: str | None) -> Path:
 
 
 def inside(
-    generation: Generation, command: Sequence[str], *, pure: bool, environment: str | None = None
+    generation: Generation,
+    command: Sequence[str],
+    *,
+    pure: bool,
+    environment: str | None = None,
+    level: str | None = None,
 ) -> Inside:
     """The process that runs a command inside a generation: its sealed script, under `sh`."""
-    script = scripts_of(generation, environment) / "run.sh"
     mode = "pure" if pure else "run"
-    starter = 'cape_mode=$1 cape_project=$2 cape_script=$3; shift 3; . "$cape_script"; exit 70'
-    words = ("/bin/sh", "-c", starter, "cape", mode, str(generation.project), str(script), *command)
-    return Inside(words=words, variables=dict(os.environ))
+    return _sealed(generation, environment, (mode, level or "", "", ""), command)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entering:
+    """What `cape activate` was asked for: a line to print, a shell, or a text through a shell."""
+
+    shell: str | None = None
+    level: str | None = None
+    pure: bool = False
+    text: str | None = None
+    prints: bool = False
+
+
+def entered(generation: Generation, entering: Entering, environment: str | None = None) -> Inside:
+    """The process that `cape activate` becomes: the sealed script knows the shells."""
+    mode = "string" if entering.text is not None else "print" if entering.prints else "enter"
+    words = (mode, entering.level or "", entering.shell or "", "1" if entering.pure else "")
+    return _sealed(generation, environment, words, (entering.text or "",))
+
+
+def _sealed(
+    generation: Generation, environment: str | None, words: tuple[str, ...], command: Sequence[str]
+) -> Inside:
+    starter = (
+        "cape_mode=$1 cape_level=$2 cape_shell=$3 cape_pure=$4 cape_project=$5 cape_script=$6; shift 6; "
+        '. "$cape_script"; exit 70'
+    )
+    script = str(scripts_of(generation, environment) / "run.sh")
+    start = ("/bin/sh", "-c", starter, "cape", *words, str(generation.project), script)
+    return Inside(words=(*start, *command), variables=dict(os.environ))
 
 
 def become(process: Inside) -> None:
     """Turn this process into that one. Returns only by raising `OSError`."""
     os.execve(process.words[0], list(process.words), dict(process.variables))
-
-
-def activation_line(generation: Generation, environment: str | None = None) -> str:
-    """What `eval "$(cape activate)"` evaluates."""
-    from cape.environment.shells.quoting import quoted
-
-    return f". {quoted(str(scripts_of(generation, environment) / 'activate.bash'))}"
-
-
-def shell_inside(generation: Generation, environment: str | None = None) -> Inside:
-    """The process of an interactive shell inside a generation."""
-    bash = next(
-        (
-            Path(directory) / "bash"
-            for directory in os.environ.get("PATH", "").split(":")
-            if directory and os.access(Path(directory) / "bash", os.X_OK)
-        ),
-        (generation.attached[environment] if environment else generation.environment) / "root/usr/bin/bash",
-    )
-    words = (str(bash), "--rcfile", str(scripts_of(generation, environment) / "bashrc"), "-i")
-    return Inside(words=words, variables=dict(os.environ))

@@ -1,4 +1,4 @@
-"""Quoting for POSIX shells. No text becomes code here."""
+"""Quoting for POSIX shells and for fish. No text becomes code here."""
 
 from __future__ import annotations
 
@@ -21,4 +21,19 @@ def quoted_value(value: Value) -> str:
     '"${HOME-}"\\'/x y\\''
     """
     parts = [f'"${{{part.name}-}}"' if isinstance(part, Reference) else quoted(part) for part in value]
+    return "".join(parts) or "''"
+
+
+def fish_quoted(text: str) -> str:
+    """The text as one word of fish.
+
+    >>> fish_quoted("it's a \\\\")
+    "'it\\\\'s a \\\\\\\\'"
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def fish_value(value: Value) -> str:
+    """A value as one word of fish; a list that is no path is joined by spaces, as exporting does."""
+    parts = [f'"${part.name}"' if isinstance(part, Reference) else fish_quoted(part) for part in value]
     return "".join(parts) or "''"

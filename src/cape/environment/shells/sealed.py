@@ -20,6 +20,7 @@ from cape.environment.activation import (
     pure_path,
 )
 from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.starting import starting
 from cape.manifest.variables import in_order
 
 IN_HOOK = "_CAPE_HOOK"
@@ -27,8 +28,9 @@ IN_HOOK = "_CAPE_HOOK"
 
 _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
-# The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run`, `print`
-# `enter` or `pure`) and the command in "$@". It returns where something may be stale.
+# The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run` or `pure` with
+# the command in "$@"; `print`, `enter`, or `string` with a text, for `cape activate`), `cape_level` (`run`,
+# `dev`, or empty), `cape_shell` and `cape_pure` (may be empty). It returns where something may be stale.
 """
 
 _SAME = """\
@@ -121,22 +123,8 @@ def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[
     return " &&\n    ".join(tests) + " || return 0"
 
 
-def _modes(activation: Activation, generation: Path) -> str:
-    script, rc = quoted(str(generation / "activate.bash")), quoted(str(generation / "bashrc"))
-    inside = quoted(str(activation.environment / "root/usr/bin/bash"))
-    return f"""\
-case $cape_mode in
-print)
-    printf '. %s\\n' {quoted(script)}
-    exit 0
-    ;;
-enter)
-    command -v bash >/dev/null && exec bash --rcfile {rc} -i
-    [ -x {inside} ] && exec {inside} --rcfile {rc} -i
-    return 0
-    ;;
-esac
-[ $# -gt 0 ] || return 0"""
+def _modes(activation: Activation, scripts: Path) -> str:
+    return starting(activation, scripts) + "\n[ $# -gt 0 ] || return 0"
 
 
 def _operation(operation: Operation) -> str:

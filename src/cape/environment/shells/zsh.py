@@ -1,0 +1,134 @@
+"""zsh: entering in a running shell, and leaving so that nothing is left; and the files of a shell inside.
+
+Owns the scripts that `eval "$(cape activate)"` comes to. The first is read under whatever options and
+aliases the user has, so it is little and plain; it has the second read under zsh's own options; a profile
+is a file by itself, read as the user's own files are. Needs zsh 5.3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cape.environment.activation import Activation
+from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.sealed import hook_command
+
+_WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
+_OURS = (
+    "_cape_text _cape_save _cape_may _cape_had _cape_assign _cape_set _cape_unset _cape_prepend _cape_prompt "
+    "_cape_begin _cape_end _cape_look _cape_function _cape_aliases _cape_compare"
+)
+
+
+def render_zsh(activation: Activation, scripts: Path) -> dict[str, str]:
+    """The files of a generation that are zsh's, by name below `scripts`, where they will be."""
+    profile = _profile(activation)
+    return {
+        "activate.zsh": _WRITTEN + "\n".join([*_steps(activation, scripts), ""]),
+        "enter.zsh": _WRITTEN + "\n".join([*_entering(activation), ""]),
+        **({"profile.zsh": "".join(f"{text}\n" for text in profile)} if profile else {}),
+        "zsh/.zshenv": _zshenv(scripts),
+        "zsh/.zshrc": _zshrc(scripts),
+    }
+
+
+def _steps(activation: Activation, scripts: Path) -> list[str]:
+    enter = f"\\builtin . {quoted(str(scripts / 'enter.zsh'))}"
+    steps = [_plainly(enter), '\\builtin eval "${_cape_after-}"']
+    if _profile(activation):
+        steps += [
+            '_cape_was=("${(@kv)options[@]}")',
+            _plainly("_cape_look"),
+            f'\\builtin test -n "${{_cape_failed-}}" || \\builtin . {quoted(str(scripts / "profile.zsh"))}',
+            '_cape_now=("${(@kv)options[@]}")',
+            _plainly("_cape_compare"),
+        ]
+    return [*steps, _plainly("_cape_end"), _plainly("_cape_finish")]
+
+
+def _plainly(text: str) -> str:
+    """The text run under zsh's own options, and not in a function."""
+    return f"\\builtin emulate zsh -o no_aliases -c {quoted(text)}"
+
+
+def _entering(activation: Activation) -> list[str]:
+    project = quoted(str(activation.project))
+    functions = (Path(__file__).parent / "enter.zsh").read_text(encoding="utf-8")
+    return [
+        f"if (( ${{#_CAPE_UNDO}} )) && [[ ${{CAPE_PROJECT-}} == {project} ]]; then",
+        "    typeset -g _cape_after=",
+        "    _cape_leave",
+        "fi",
+        functions,
+        "_cape_begin",
+        *calls(activation.operations, quoted, quoted_value),
+        f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
+        *_hook(activation),
+        *_finish(activation),
+    ]
+
+
+def _hook(activation: Activation) -> list[str]:
+    if activation.hook is None:
+        return []
+    return [f"{hook_command(activation.hook)} || typeset -g _cape_failed=$?"]
+
+
+def _finish(activation: Activation) -> list[str]:
+    """What comes last: a failed hook leaves the shell as it was, with a word about it and status 1."""
+    manifest = quoted(str(activation.project / "cape.toml"))
+    return [
+        "_cape_finish() {",
+        "    builtin emulate -L zsh -o no_aliases",
+        "    local _cape_status=${_cape_failed-0}",
+        f"    builtin unset -f {_OURS} _cape_finish",
+        "    builtin unset _cape_failed _cape_after",
+        "    (( _cape_status )) || return 0",
+        "    builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
+        f"{manifest} $_cape_status >&2",
+        "    _cape_leave",
+        "    return 1",
+        "}",
+    ]
+
+
+def _profile(activation: Activation) -> list[str]:
+    return [activation.profile[shell] for shell in ("common", "zsh") if activation.profile.get(shell)]
+
+
+def _zshenv(scripts: Path) -> str:
+    """The user's own `.zshenv`, with his ZDOTDIR, which then makes way once more for our `.zshrc`."""
+    return (
+        _WRITTEN
+        + f"""\
+if [[ -n ${{_cape_zdotdir+x}} ]]; then
+    ZDOTDIR=$_cape_zdotdir
+else
+    unset ZDOTDIR
+fi
+unset _cape_zdotdir
+if [[ -f ${{ZDOTDIR-$HOME}}/.zshenv ]]; then . "${{ZDOTDIR-$HOME}}/.zshenv"; fi
+if [[ -n ${{ZDOTDIR+x}} ]]; then _cape_zdotdir=$ZDOTDIR; fi
+ZDOTDIR={quoted(str(scripts / "zsh"))}
+"""
+    )
+
+
+def _zshrc(scripts: Path) -> str:
+    """The user's own `.zshrc`, then the activation."""
+    own = quoted(str(scripts / "zsh/.zsh_history"))
+    return (
+        _WRITTEN
+        + f"""\
+if [[ -n ${{_cape_zdotdir+x}} ]]; then
+    ZDOTDIR=$_cape_zdotdir
+else
+    unset ZDOTDIR
+fi
+unset _cape_zdotdir
+if [[ ${{HISTFILE-}} == {own} ]]; then HISTFILE=${{ZDOTDIR-$HOME}}/.zsh_history; fi
+if [[ -f ${{ZDOTDIR-$HOME}}/.zshrc ]]; then . "${{ZDOTDIR-$HOME}}/.zshrc"; fi
+\\builtin . {quoted(str(scripts / "activate.zsh"))}
+"""
+    )
