@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from cape.configuration import Configuration
 from cape.names import Digest
+from cape.sources.pypi.credentials import configured_indices, named, with_login, without_credentials
 
 _log = logging.getLogger(__name__)
 
@@ -47,18 +47,24 @@ class IndexChoice:
     @property
     def identity(self) -> str:
         """A short name that differs between choices, for caches."""
-        return Digest.of_lines([self.default or "", *self.extra, *_uv_settings(os.environ)]).short
+        told = [self.default or "", *self.extra, *_uv_settings(os.environ)]
+        return Digest.of_lines([without_credentials(one) for one in told]).short
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every index that may be asked, as uv takes them (`name=URL`, or the URL)."""
+        own = (self.default, *self.extra) if self.default is not None else ()
+        told = () if self.default is not None else configured_indices(uv_files(os.environ), os.environ)
+        return tuple(one for one in (*own, *told) if one)
 
     def with_credentials(self, url: str) -> str:
-        """The URL with user and password, if an index of the same host was configured with them."""
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
-            return url
-        for index in (self.default, *self.extra):
-            user, at, host = urlsplit(index or "").netloc.rpartition("@")
-            if at and host == parts.netloc:
-                return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
-        return url
+        """The URL with user and password, if those of its index are known on this machine."""
+        return with_login(url, self.all)
+
+    @property
+    def has_login(self) -> bool:
+        """Whether a login is known for one of the indices."""
+        return any("@" in self.with_credentials(without_credentials(named(one)[1])) for one in self.all)
 
 
 def choose_index(configuration: Configuration, environment: Mapping[str, str] = os.environ) -> IndexChoice:

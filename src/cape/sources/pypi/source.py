@@ -31,6 +31,7 @@ from cape.sources.protocol import (
     UnknownPackage,
     UnknownVersion,
 )
+from cape.sources.pypi.credentials import without_credentials
 from cape.sources.pypi.from_source import direct_file, names_from_source, versions_of_uv_lock
 from cape.sources.pypi.index import IndexChoice, choose_index
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, explain_age, marker_of, no_wheel
@@ -393,6 +394,7 @@ class PypiSource:
         return known if isinstance(known, dict) else {}
 
     def _remember_urls(self, urls: Mapping[str, str]) -> None:
+        urls = {digest: without_credentials(url) for digest, url in urls.items()}
         known = self._known_urls()
         if urls.items() <= known.items():
             return

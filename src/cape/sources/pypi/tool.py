@@ -28,6 +28,7 @@ from cape.sources.protocol import (
     UnknownPackage,
     UnknownVersion,
 )
+from cape.sources.pypi.credentials import WAYS
 from cape.sources.pypi.index import IndexChoice
 from cape.sources.tools import ToolFailed, ToolMissing, workplace
 
@@ -55,6 +56,12 @@ class NoWheel(InputError):
     ) -> None:
         super().__init__(fact, where=where, hint=hint)
         self.reasons = tuple(reasons)
+
+
+class IndexLogin(RegistryUnreachable):
+    """A Python index asks for a login, or does not take the one that is known."""
+
+    slug = "index-login"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,7 +295,30 @@ def _offline_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> C
     return reach.offline(f"{said} is not here", where=where)
 
 
+def _login_error(text: str, index: IndexChoice) -> CapeError | None:
+    found = re.search(
+        r"40[13] (?:Unauthorized|Forbidden)|lack of valid authentication|[Mm]issing credentials", text
+    )
+    if not found:
+        return None
+    url = _URL.search(text)
+    where = url.group().split("?")[0].rstrip(".,") if url else index.origin
+    if index.has_login:
+        return IndexLogin(
+            "the Python index does not take the login that this machine has for it",
+            where=where,
+            hint=f"the index comes from {index.origin}; a login is read from {WAYS}",
+        )
+    return IndexLogin(
+        "the Python index asks for a login, and this machine has none for it",
+        where=where,
+        hint=f"the index comes from {index.origin}; tell a login by {WAYS}",
+    )
+
+
 def _network_error(text: str, _: Sequence[Requirement], index: IndexChoice) -> CapeError | None:
+    if login := _login_error(text, index):
+        return login
     refused = re.search(r"An index(?: URL)? \(\S+\) (could not be queried|returned a)", text)
     if not refused and ("No solution found" in text or not _UNREACHABLE.search(text)):
         return None
