@@ -16,7 +16,8 @@ from typing import Any
 
 from cape import __version__
 from cape.environment.generations import Generation, current_generation
-from cape.errors import InputError, StateError
+from cape.errors import CapeError, InputError, StateError
+from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
 from cape.operations.project import Project, Workshop, held, project_files
 from cape.services import client
@@ -181,7 +182,7 @@ def take_down(
 
     Raises `UnknownService`.
     """
-    house = _known(project, environment)
+    house = _known(project, environment, lenient=True)
     swept = sweep_if_dead(house.home)
     running = {str(row["name"]) for row in (ask(house.home, "status") or {}).get("services", ())}
     if unknown := [name for name in names if name not in running]:
@@ -200,7 +201,7 @@ def _await_end(house: _House) -> None:
 
 def status(project: Project, names: Sequence[str] = (), *, environment: str | None = None) -> Status:
     """The services and their states. Raises `UnknownService`."""
-    house = _known(project, environment)
+    house = _known(project, environment, lenient=True)
     found = _status(house, swept=sweep_if_dead(house.home))
     if not names:
         return found
@@ -343,18 +344,31 @@ def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment
     return _House(project, environment, generation, definitions)
 
 
-def _known(project: Project, environment: str | None) -> _House:
-    """What the current generation says; makes nothing. Without a generation, what the manifest says."""
+def _known(project: Project, environment: str | None, *, lenient: bool = False) -> _House:
+    """What the current generation says; makes nothing. Without a generation, what the manifest says.
+
+    When it is `lenient`, a manifest that cannot be read has no services: what runs can still be stopped.
+    """
+    generation = None
+    definitions: Mapping[str, Definition] = {}
+    try:
+        generation = current_generation(project.directory)
+        manifest = _manifest(project, generation, environment)
+        definitions = definitions_of(manifest.services, System.current())
+    except CapeError:
+        if not lenient:
+            raise
+    return _House(project, environment, generation, definitions)
+
+
+def _manifest(project: Project, generation: Generation | None, environment: str | None) -> Manifest:
     from cape.environment.kept import kept_manifest
+    from cape.manifest import environment_of
+    from cape.operations.including import project_manifest
 
-    generation = current_generation(project.directory)
     if generation is not None:
-        manifest = kept_manifest(project.directory, generation.directory, environment=environment)
-    else:
-        from cape.operations.including import project_manifest
-
-        manifest = project_manifest(project)
-    return _House(project, environment, generation, definitions_of(manifest.services, System.current()))
+        return kept_manifest(project.directory, generation.directory, environment=environment)
+    return environment_of(project_manifest(project), environment)
 
 
 # -- asking -------------------------------------------------------------------------------------------

@@ -368,6 +368,9 @@ class Service:
         for one in self.processes():
             kernel.send(one.pid, signal.SIGKILL)
         self.ended_ms = _now_ms()
+        if self.state == STARTING and self.exit_code == 0 and self.definition["ready"] is not None:
+            self.reason = self.reason or "it ended before it was ready"
+            failed = True
         failed = failed or self.exit_code != 0
         restart = str(self.definition["restart"])
         if not failed and restart != "always":
