@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from threading import Thread
 import pytest
 
 from tests.end_to_end.harness import INTEGRITY, STATE, Project, World
+from tests.end_to_end.test_npm_projects import own_project, stocked_npm
 from tests.end_to_end.test_vendoring import cut_off, delete_from_mirror, digests
+
+__all__ = ["stocked_npm"]
 
 
 def user(project: Project, world: World, name: str) -> Project:
@@ -226,3 +230,16 @@ def test_a_directory_place_is_a_place_through_http_too(stocked: World, anna: Pro
         anna.cape("push", url, "--force").failed(STATE, "not pushed to")
         (place / "head").write_text("many\n")
         ben.cape("pull").failed(INTEGRITY, "`head` is no number")
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on this machine")
+def test_a_projects_own_list_of_packages_travels_too(stocked_npm: World) -> None:
+    anna = user(own_project(stocked_npm, dependencies={"app": "^1.0.0"}), stocked_npm, "anna")
+    with_key(anna, "anna")
+    anna.cape("sync").succeeded()
+    place = str(stocked_npm.place / "place")
+    anna.cape("push", place, "--with-artifacts").succeeded()
+    ben = bens(stocked_npm, anna)
+    cut_off(ben).cape("fork", place).succeeded()
+    assert (ben.directory / "package.json").read_bytes() == (anna.directory / "package.json").read_bytes()
+    assert digests(ben) == digests(anna)

@@ -249,10 +249,12 @@ def _remember(project: Project, ledger: Ledger, entry: Entry) -> None:
 def _travelling(project: Project) -> tuple[dict[str, bytes], Lock]:
     """The files of a project that travel, by their path in it, and the lock among them."""
     from cape.operations.including import project_manifest
+    from cape.operations.requiring import own_files
 
     manifest = project_manifest(project)
     lock = _fresh_lock(project, manifest)
-    files = {name: (project.directory / name).read_bytes() for name in (MANIFEST, LOCKFILE)}
+    own = [name for name in own_files(manifest).files if (project.directory / name).is_file()]
+    files = {name: (project.directory / name).read_bytes() for name in (MANIFEST, LOCKFILE, *own)}
     root = Path(os.path.realpath(project.directory))
     for included in manifest.included:
         if included.is_git:
