@@ -58,6 +58,12 @@ class VariableCycle(ManifestError):
     slug = "manifest-variable-cycle"
 
 
+class BadVariableFile(InputError):
+    """A file of `env-files` that is not UTF-8, cannot be read, or has a line that sets no variable."""
+
+    slug = "bad-variable-file"
+
+
 class IncludeMissing(ManifestError):
     """An included directory that is not there, or has no manifest."""
 

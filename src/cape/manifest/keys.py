@@ -57,6 +57,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("environment.debian", Kind.STRING, "the Debian suite of system packages", 'debian = "trixie"'),
     Key(
+        "environment.env-files",
+        Kind.STRINGS,
+        "files of variables (`NAME=value` lines), relative to the manifest; `[vars]` goes over them, and "
+        "later files over earlier ones. One that is not there is passed over",
+        'env-files = [".env"]',
+    ),
+    Key(
         "environment.expose",
         Kind.TABLE,
         "changes to which programs are on PATH; otherwise those of the packages that the manifest names",
@@ -354,6 +361,31 @@ KEYS: tuple[Key, ...] = (
         "runs once per start",
         'on-activate = "mkdir -p \\"$CAPE_STATE/db\\""',
     ),
+    Key(
+        "hook.on-deactivate",
+        Kind.STRING,
+        "runs when the last shell or command has left",
+        'on-deactivate = "pg_ctl -D \\"$CAPE_STATE/db\\" stop"',
+    ),
+    Key("secrets", Kind.TABLE, "variables that are looked up on entering and written nowhere", "[secrets]"),
+    Key(
+        "secrets.NAME",
+        Kind.TABLE,
+        "one variable; with `command` or `keyring`",
+        'API_KEY = { command = "pass show api" }',
+    ),
+    Key(
+        "secrets.NAME.command",
+        Kind.STRING,
+        "shell text that prints the value",
+        'command = "pass show api"',
+    ),
+    Key(
+        "secrets.NAME.keyring",
+        Kind.STRING,
+        "`SERVICE/USER` of the desktop's keyring",
+        'keyring = "example/me"',
+    ),
     Key("profile", Kind.TABLE, "shell text that each shell reads when it attaches", "[profile]"),
     Key("profile.common", Kind.STRING, "for every shell; POSIX sh", 'common = "umask 027"'),
     Key("profile.sh", Kind.STRING, "for POSIX sh", 'sh = "alias g=git"'),
@@ -414,7 +446,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "services.NAME.ports",
         Kind.TABLE,
-        "ports by name; 0 is a free one that stays the same. The first is `$PORT`, each `$PORT_` and its name",
+        "ports by name; 0 is a free one that stays the same. The first is `$PORT`, each `$PORT_` and its "
+        "name",
         "ports = { http = 0 }",
     ),
     Key("services.NAME.ports.NAME", Kind.INTEGER, "one port; 0 asks for a free one", "http = 0"),
@@ -608,12 +641,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("environments.NAME.models", Kind.TABLE, "as `[models]`", "[environments.test.models]"),
     Key("environments.NAME.vars", Kind.TABLE, "as `[vars]`", 'vars = { DEBUG = "1" }'),
+    Key("environments.NAME.secrets", Kind.TABLE, "as `[secrets]`", "[environments.test.secrets]"),
     Key("environments.NAME.hook", Kind.TABLE, "as `[hook]`", "[environments.test.hook]"),
     Key("environments.NAME.profile", Kind.TABLE, "as `[profile]`", "[environments.test.profile]"),
     Key("environments.NAME.services", Kind.TABLE, "as `[services]`", "[environments.test.services.db]"),
 )
 
-SHARED_TABLES = ("packages", "models", "vars", "hook", "profile", "services")
+SHARED_TABLES = ("packages", "models", "vars", "secrets", "hook", "profile", "services")
 """Tables of the manifest that an environment has too, with the same keys."""
 
 

@@ -29,7 +29,7 @@ from cape.names import Age, System
 from cape.sources.protocol import Requirement
 
 _INCLUDE_DIR = re.compile(r"\$(?:\{INCLUDE_DIR\}|INCLUDE_DIR(?![A-Za-z0-9_]))")
-_PER_KEY = ("vars", "services", "knowledge", "promote")
+_PER_KEY = ("vars", "secrets", "services", "knowledge", "promote")
 
 
 def compose(root: Manifest, opener: Opener) -> Manifest:
@@ -214,6 +214,7 @@ class _Merging:
             root,
             requirements=(*tables["packages"].values(), *tables["models"].values()),
             vars=MappingProxyType(_ordered(tables["vars"], origins)),
+            secrets=MappingProxyType(tables["secrets"]),
             services=MappingProxyType(tables["services"]),
             knowledge=MappingProxyType(tables["knowledge"]),
             promote=MappingProxyType(tables["promote"]),
@@ -390,6 +391,7 @@ def _placed(manifest: Manifest, included: Included | None) -> Manifest:
     return replace(
         manifest,
         vars=told(manifest.vars),
+        secrets=told(manifest.secrets),
         services=told(manifest.services),
         profile=told(manifest.profile),
         hook=Hook(**{name: told(getattr(manifest.hook, name)) for name in _HOOKS}),

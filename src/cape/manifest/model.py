@@ -23,7 +23,7 @@ DEFAULT_SOURCE = "debian"
 DEFAULT_ENVIRONMENT = "default"
 """The name of the environment that the manifest's own tables say."""
 
-ORIGINATING = ("packages", "models", "vars", "services", "knowledge", "promote", "hook", "profile")
+ORIGINATING = ("packages", "models", "vars", "secrets", "services", "knowledge", "promote", "hook", "profile")
 """Tables whose keys a manifest above may replace, add to or remove."""
 
 
@@ -37,9 +37,10 @@ class Expose:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hook:
-    """Shell text that runs once per start of the environment; None where there is none."""
+    """Shell text that runs once per start of the environment, and at its end; None where there is none."""
 
     on_activate: str | None = None
+    on_deactivate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +88,9 @@ class Manifest:
 
     `requirements` are `[packages]`, then `[models]` (their source is `model`), in the manifest's order.
     `vars` is ordered so that a variable stands after those of `[vars]` that it refers to, and otherwise
-    as in the text. `profile` maps `common` or a shell's name to shell text. `services`, `knowledge`,
+    as in the text. `secrets` maps a variable to how its value is looked up (`command` or `keyring`), and
+    `env_files` are paths from the manifest's directory of files with variables. `profile` maps `common` or a
+    shell's name to shell text. `services`, `knowledge`,
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
     `debian` is the suite, None where the manifest names none.
@@ -107,6 +110,8 @@ class Manifest:
     debian: str | None
     requirements: tuple[Requirement, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    env_files: tuple[str, ...] = ()
     hook: Hook = Hook()
     profile: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, object] = field(default_factory=dict)

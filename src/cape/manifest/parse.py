@@ -299,7 +299,12 @@ class _Reading:
             debian=self._suite(environment),
             requirements=requirements,
             vars=MappingProxyType(self._variables(table.get("vars", {}))),
-            hook=Hook(on_activate=table.get("hook", {}).get("on-activate")),
+            secrets=self._secrets(table),
+            env_files=self._env_files(environment),
+            hook=Hook(
+                on_activate=table.get("hook", {}).get("on-activate"),
+                on_deactivate=table.get("hook", {}).get("on-deactivate"),
+            ),
             profile=_frozen(table.get("profile", {})),
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
@@ -700,6 +705,30 @@ class _Reading:
                 "break it at one of them",
             )
             return {}
+
+    def _secrets(self, table: Table) -> Mapping[str, Mapping[str, str]]:
+        from cape.manifest.variables import fault_of_secret
+
+        secrets: Mapping[str, Table] = table.get("secrets", {})
+        for name, secret in secrets.items():
+            path: KeyPath = ("secrets", name)
+            if not VARIABLE_NAME.match(name) or name in OWN_VARIABLES:
+                self.bad_name(f"`{name}` is no name of a variable", path, "take another name")
+            if name in table.get("vars", {}):
+                line, _ = self.places.line_and_column(self.places.of_key(("vars", name)))
+                self.bad_name(f"`{name}` is a secret here and a variable at line {line}", path, "keep one")
+            if found := fault_of_secret(secret):
+                self.bad_value(f"secret `{name}` {found[0]}", path, found[1])
+        return _frozen(secrets) if secrets else MappingProxyType({})
+
+    def _env_files(self, environment: Table) -> tuple[str, ...]:
+        files: tuple[str, ...] = tuple(environment.get("env-files", ()))
+        for index, name in enumerate(files):
+            if not name.isprintable() or name.startswith("/") or {"", "..", "."} & set(name.split("/")):
+                hint = 'it is relative to the manifest: `env-files = [".env"]`'
+                fact = f"`{name}` is no file below the manifest's directory"
+                self.bad_value(fact, ("environment", "env-files", index), hint)
+        return files
 
     def _services(self, table: Table) -> None:
         from cape.manifest.services import faults_of_services

@@ -1,14 +1,20 @@
 """References among the variables of `[vars]`.
 
-Owns finding them, ordering variables by them, and finding rings. No variable is expanded here: that is
-the shell's, when the environment is activated.
+Owns finding them, ordering variables by them, and finding rings; files of variables; and what is wrong with
+a secret. No variable is expanded and no secret looked up here: that is the shell's, when the environment is
+activated.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from cape.manifest.errors import BadVariableFile
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -54,3 +60,56 @@ def _visit(
             raise Ring(tuple(trail[trail.index(waiting) :]))
         else:
             trail.append(waiting)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileVariable:
+    """A variable of a `.env` file. `literal` values, in single quotes, have no references."""
+
+    name: str
+    value: str
+    line: int
+    literal: bool = False
+
+
+def read_variable_file(text: str, *, path: Path) -> tuple[FileVariable, ...]:
+    """The variables of a `.env` file, each where it is set last, in the order of the text.
+
+    Raises `BadVariableFile` with the first line that is none.
+    """
+    import io
+
+    from dotenv.parser import parse_stream
+
+    found: dict[str, FileVariable] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        original = binding.original
+        blank = original.string[: len(original.string) - len(original.string.lstrip())]
+        line = original.line + blank.count("\n")
+        if not binding.error and binding.key is None:
+            continue
+        name = binding.key or ""
+        if binding.error or binding.value is None or not _NAME.match(name) or "\0" in binding.value:
+            raise BadVariableFile(
+                "a line that sets no variable", where=f"{path}:{line}", hint='it is written `NAME="value"`'
+            )
+        literal = original.string.partition("=")[2].lstrip().startswith("'")
+        found.pop(name, None)
+        found[name] = FileVariable(name=name, value=binding.value, line=line, literal=literal)
+    return tuple(found.values())
+
+
+def fault_of_secret(secret: Mapping[str, str]) -> tuple[str, str] | None:
+    """What is wrong with how a secret is looked up, and a hint; None when nothing is."""
+    if len(secret) != 1:
+        return (
+            "is looked up in one way",
+            'write `{ command = "pass show api" }` or `{ keyring = "example/me" }`',
+        )
+    (kind, text), *_ = secret.items()
+    if not text.strip() or "\0" in text:
+        return f"has no `{kind}`", "say where it is looked up"
+    service, _, user = text.rpartition("/")
+    if kind == "keyring" and not (service and user):
+        return "does not say which entry it is", 'the keyring has `SERVICE/USER`: `keyring = "example/me"`'
+    return None
