@@ -1,7 +1,8 @@
 """The demonstration of sharing: pushed by one user, pulled by another, promoted, and rolled back.
 
-Everything lies below `.demo-share` beside the repository's README. Anna and Ben have settings, keys, stores and
-directories of their own; each step is the real `cape` command. A step that does not do what it should ends it.
+Everything lies below `.demo-share` beside the repository's README. Anna and Ben have settings, keys,
+stores and directories of their own; each step is the real `cape` command. A step that does not do what it
+should ends it.
 """
 
 from __future__ import annotations

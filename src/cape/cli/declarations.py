@@ -391,8 +391,8 @@ COMMANDS: tuple[Command, ...] = (
         name="build",
         summary="build the project's own packages",
         description=(
-            "Runs the commands of `[build.NAME]` in the locked environment, in a sandbox without network that "
-            "holds only files which git tracks. The result is an archive in the store; `NAME = { build = "
+            "Runs the commands of `[build.NAME]` in the locked environment, in a sandbox without network "
+            "that holds only files which git tracks. The result is an archive in the store; `NAME = { build = "
             '"*" }` in `[packages]` installs it. What was built from the same inputs is not built again.'
         ),
         handler="building:build",
@@ -408,8 +408,8 @@ COMMANDS: tuple[Command, ...] = (
         name="publish",
         summary="write a built package into a directory",
         description=(
-            "Writes the archive of a build, named by its digest, and a record of what it was made from. Files "
-            "that git has not committed are an error. `cape config artifacts DIR` lets others use it."
+            "Writes the archive of a build, named by its digest, and a record of what it was made from. "
+            "Files that git has not committed are an error. `cape config artifacts DIR` lets others use it."
         ),
         handler="building:publish",
         arguments=(
@@ -516,8 +516,8 @@ COMMANDS: tuple[Command, ...] = (
         name="ci",
         summary="make the locked environment, and fail on drift",
         description=(
-            "What a job of continuous integration runs first: `cape sync --locked`, then a comparison of this "
-            "project's lock with those of the place's instances. With `--check` nothing is made. The exit "
+            "What a job of continuous integration runs first: `cape sync --locked`, then a comparison of "
+            "this project's lock with those of the place's instances. With `--check` nothing is made. The exit "
             "code is 1 where anything differs."
         ),
         handler="ci:ci",
@@ -533,8 +533,8 @@ COMMANDS: tuple[Command, ...] = (
         name="gpu",
         summary="say which accelerator packages may use here, and why",
         description=(
-            "Looks for a GPU and its driver in files alone: nothing of it is loaded, and no device wakes up. The "
-            "answer is kept until boot, driver or devices change. `CAPE_GPU=cpu` (or `cuda12.4`, `rocm`) "
+            "Looks for a GPU and its driver in files alone: nothing of it is loaded, and no device wakes up. "
+            "The answer is kept until boot, driver or devices change. `CAPE_GPU=cpu` (or `cuda12.4`, `rocm`) "
             "counts more than what is there."
         ),
         handler="gpu:gpu",
