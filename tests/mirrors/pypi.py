@@ -75,6 +75,8 @@ class PythonIndex:
         self.without_hashes = False
         self.uploaded: dict[str, str] = {}
         """When files came, by their names (`2026-01-02T03:04:05Z`); the index tells it of these only."""
+        self.yanked: dict[str, str] = {}
+        """Why files were taken back by their authors, by their names."""
         server.answer = self._answer
 
     def add_wheel(self, name: str, version: str, *, uploaded: str | None = None, **parts: object) -> str:
@@ -102,6 +104,8 @@ class PythonIndex:
         entry: dict[str, object] = {"filename": file_name, "url": f"{self.server.url}/files/{file_name}"}
         if file_name in self.uploaded:
             entry["upload-time"] = self.uploaded[file_name]
+        if file_name in self.yanked:
+            entry["yanked"] = self.yanked[file_name]
         if self.without_hashes:
             return {**entry, "hashes": {}}
         return {**entry, "hashes": {"sha256": hashlib.sha256(data).hexdigest()}, "size": len(data)}

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cape.manifest import Manifest
-from cape.sources.protocol import Requirement
+from cape.sources.protocol import CONTENT_OPTION, PROJECT_OPTION, Requirement
 
 if TYPE_CHECKING:
     from cape.manifest.pyproject import PythonProject
@@ -39,8 +39,9 @@ def with_python_project(manifest: Manifest) -> Manifest:
     taken = {one.name for each in (whole, *parts) for one in each.requirements}
     own = with_own_names(found.requirements if found else (), taken)
     whole = replace(whole, requirements=(*whole.requirements, *own))
+    whole = _with_contents(whole)
     environments = {
-        name: replace(part, manifest=_told(_with_locals(part.manifest), manifest))
+        name: replace(part, manifest=_told(_with_contents(_with_locals(part.manifest)), manifest))
         for name, part in manifest.environments.items()
     }
     return replace(_told(whole, manifest), environments=MappingProxyType(environments))
@@ -67,8 +68,6 @@ def _read(manifest: Manifest) -> PythonProject | None:
 
 
 def _files(manifest: Manifest) -> list[Path]:
-    from cape.sources.protocol import PROJECT_OPTION
-
     found = _read(manifest)
     parts = [part.manifest for part in manifest.environments.values()]
     local = [
@@ -102,6 +101,19 @@ def _with_locals(manifest: Manifest) -> Manifest:
             kept.append(one)
     added = with_own_names(more, {one.name for one in kept})
     return replace(manifest, requirements=(*kept, *added))
+
+
+def _with_contents(manifest: Manifest) -> Manifest:
+    """The manifest whose directories that are not editable say what their files hold."""
+    from cape.sources.pypi.direct import digest_of_directory
+
+    def said(one: Requirement) -> Requirement:
+        if PROJECT_OPTION not in one.options or one.source != "pypi" or "editable" in one.options:
+            return one
+        content = digest_of_directory(manifest.path.parent / one.options["path"])
+        return replace(one, options=MappingProxyType({**one.options, CONTENT_OPTION: content.hex}))
+
+    return replace(manifest, requirements=tuple(said(one) for one in manifest.requirements))
 
 
 def _told(manifest: Manifest, whole: Manifest) -> Manifest:

@@ -175,7 +175,7 @@ class Sources:
             LockedPackage(
                 source=self._source.name,
                 name=_canonical(requirement.package),
-                version="0",
+                version=self._version(requirement),
                 systems=tuple(sorted(platform.system for platform in platforms)),
                 artifact=self._artifact(requirement),
                 attributes={
@@ -186,6 +186,14 @@ class Sources:
             )
             for target, platforms in targets_of(self._context, [requirement])
         ]
+
+    def _version(self, requirement: Requirement) -> str:
+        """What the directory's `pyproject.toml` says; `0` where only building it tells."""
+        import tomllib
+
+        file = self._home(requirement.options["path"]) / "pyproject.toml"
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+        return str(project.get("version", "0"))
 
     def _artifact(self, requirement: Requirement) -> Artifact:
         name = _canonical(requirement.package)

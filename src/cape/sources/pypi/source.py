@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from cape.configuration import Configuration
 from cape.errors import CapeError, InputError, StateError
 from cape.names import Digest, System, nearest, write_atomically
-from cape.sources.download import Download, Published, download_all, measure_all
+from cape.sources.download import Download, Published, disk_errors, download_all, measure_all
 from cape.sources.protocol import (
     Artifact,
     ArtifactLookup,
@@ -293,8 +294,8 @@ class PypiSource:
         progress: Progress,
     ) -> LockedPackage:
         assert platform.python is not None
-        if package.commit is not None:
-            artifact = self._archive_of(package, wheel)
+        if package.commit is not None or "path" in wheel.attributes:
+            artifact = self._own_archive(package, wheel)
         else:
             artifact = self._artifact(package.name, wheel, progress)
         return LockedPackage(
@@ -307,19 +308,24 @@ class PypiSource:
             attributes={"python": minor(platform.python), **wheel.attributes},
         )
 
-    def _archive_of(self, package: PylockPackage, chosen: Wheel) -> Artifact:
-        """The archive of a commit, in the store from now on."""
+    def _own_archive(self, package: PylockPackage, chosen: Wheel) -> Artifact:
+        """The archive of a commit, or a file of this machine; in the store from now on."""
         from cape.sources.pypi.direct import archive_of_commit
 
-        with workplace(self.cache, "commit") as place:
+        registry = "git" if package.commit is not None else "path"
+        with workplace(self.cache, "archive") as place:
             file = place / chosen.file_name
-            url, commit = chosen.attributes["git"], chosen.attributes["commit"]
-            archive_of_commit(url, commit, self.cache, file, directory=self.directory)
+            if package.commit is None:
+                with disk_errors(file):
+                    shutil.copyfile(chosen.url, file)
+            else:
+                url = chosen.attributes["git"]
+                archive_of_commit(url, package.commit, self.cache, file, directory=self.directory)
             digest, size_bytes = Digest.of_file(file), file.stat().st_size
             if not self.artifacts.has(digest):
                 self.artifacts.admit(digest, file, size_bytes=size_bytes)
         location = f"{package.name}/{chosen.file_name}"
-        return Artifact(digest=digest, size_bytes=size_bytes, registry="git", location=location)
+        return Artifact(digest=digest, size_bytes=size_bytes, registry=registry, location=location)
 
     def _artifact(self, project: str, wheel: Wheel, progress: Progress) -> Artifact:
         """The wheel as the lock names it; one whose index gives no digest or size is brought to know them."""
