@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cape.environment.activation import Activation
 from cape.environment.shells.bash import render_bash, render_bashrc
+from cape.environment.shells.fish import render_fish
+from cape.environment.shells.posix import render_posix
 from cape.environment.shells.sealed import render_run
 from cape.environment.shells.zsh import render_zsh
 
@@ -22,4 +24,6 @@ def render_shells(activation: Activation, scripts: Path) -> dict[str, str]:
         "activate.bash": render_bash(activation),
         "bashrc": render_bashrc(scripts / "activate.bash"),
         **render_zsh(activation, scripts),
+        **render_fish(activation, scripts),
+        **render_posix(activation, scripts),
     }

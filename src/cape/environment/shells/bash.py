@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.hooks import BASH_FUNCTIONS, bash_begin, has_hooks
+from cape.environment.secrets import bash_secrets
 from cape.environment.shells.quoting import quoted, quoted_value
-from cape.environment.shells.sealed import hook_command
 
 _PASSING = (
     "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_prompt _cape_begin _cape_end "
@@ -32,13 +33,14 @@ def render_bash(activation: Activation) -> str:
             _leaving_first(activation),
             functions,
             "_cape_begin",
+            *bash_secrets(activation),
             *(_operation(operation) for operation in activation.operations),
             f"_cape_prompt {quoted(_prompt(activation.name))}",
-            *_hook(activation),
+            *bash_begin(activation),
             *_profile(activation),
             "_cape_end",
             *_hook_failed(activation),
-            f"\\builtin unset -f {_PASSING}",
+            f"\\builtin unset -f {_PASSING} {BASH_FUNCTIONS}",
             *_hook_status(activation),
             "fi",
             "",
@@ -72,29 +74,18 @@ def _prompt(name: str) -> str:
     return f"({re.sub(r'[^A-Za-z0-9._ @+-]', '_', name)}) "
 
 
-def _hook(activation: Activation) -> list[str]:
-    if activation.hook is None:
-        return []
-    return [f"{hook_command(activation.hook)} || _cape_failed=$?"]
+def _may_fail(activation: Activation) -> bool:
+    return has_hooks(activation) or bool(activation.secrets)
 
 
 def _hook_failed(activation: Activation) -> list[str]:
-    """A failed hook leaves the shell as it was, with a word about it."""
-    if activation.hook is None:
-        return []
-    manifest = quoted(str(activation.project / "cape.toml"))
-    return [
-        "if [[ -n ${_cape_failed-} ]]; then\n"
-        "    \\builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
-        f'{manifest} "$_cape_failed" >&2\n'
-        "    _cape_leave\n"
-        "fi"
-    ]
+    """A failed hook or secret, which said so itself, leaves the shell as it was."""
+    return ["[[ -z ${_cape_failed-} ]] || _cape_leave"] if _may_fail(activation) else []
 
 
 def _hook_status(activation: Activation) -> list[str]:
     """What the whole script gives: 1 after a failed hook."""
-    if activation.hook is None:
+    if not _may_fail(activation):
         return []
     return ["[[ -z ${_cape_failed-} ]] || { \\builtin unset -v _cape_failed; \\builtin false; }"]
 
@@ -103,7 +94,8 @@ def _profile(activation: Activation) -> list[str]:
     texts = [activation.profile[shell] for shell in ("common", "bash") if activation.profile.get(shell)]
     if not texts:
         return []
-    return ["_cape_look", *(f"\\builtin eval {quoted(text)}" for text in texts), "_cape_compare"]
+    evaluated = [f"[[ -n ${{_cape_failed-}} ]] || \\builtin eval {quoted(text)}" for text in texts]
+    return ["_cape_look", *evaluated, "_cape_compare"]
 
 
 def render_bashrc(script: Path) -> str:

@@ -19,12 +19,11 @@ from cape.environment.activation import (
     parse_value,
     pure_path,
 )
+from cape.environment.hooks import IN_HOOK, has_hooks, sh_begin
+from cape.environment.secrets import sh_secrets
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.starting import starting
 from cape.manifest.variables import in_order
-
-IN_HOOK = "_CAPE_HOOK"
-"""A variable that a hook sees, and nobody else: what it starts can tell where it is."""
 
 _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
@@ -84,10 +83,11 @@ def render_run(
                 _freshness(activation, generation, stamps),
                 _modes(activation, scripts or generation),
                 _clean(),
-                *_hook_before(activation),
+                *_outside(activation),
                 *(_operation(operation) for operation in activation.operations),
                 _pure(activation),
-                *_hook(activation),
+                _FOUND,
+                sh_begin(activation),
                 _EXEC,
                 "",
             ]
@@ -159,33 +159,18 @@ def _pure(activation: Activation) -> str:
     return f"[ $cape_mode != pure ] || PATH={quoted(':'.join(pure_path(activation.environment)))}"
 
 
-def _hook_before(activation: Activation) -> list[str]:
-    """A hook runs once per activation: not again for a command that is started from inside."""
-    if activation.hook is None:
+def _outside(activation: Activation) -> list[str]:
+    """What was entered already: a hook does not run, nor a secret get looked up, for a command from inside."""
+    if not has_hooks(activation) and not activation.secrets:
         return []
-    return ["cape_outside=${CAPE_ENV-}:${CAPE_PROJECT-}"]
+    return ["cape_outside=${CAPE_ENV-}:${CAPE_PROJECT-}", sh_secrets(activation)]
 
 
-def _hook(activation: Activation) -> list[str]:
-    found = (
-        'command -v "$1" >/dev/null || {\n'
-        "    printf 'error: `%s` is no program of this environment or machine\\n' \"$1\" >&2\n"
-        "    exit 127\n"
-        "}"
-    )
-    if activation.hook is None:
-        return [found]
-    inside = quoted(f"{activation.environment}:{activation.project}")
-    return [
-        found,
-        f'if [ "$cape_outside" != {inside} ]; then\n'
-        f"    {hook_command(activation.hook)} || {{\n"
-        f"        printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
-        f'{quoted(str(activation.project / "cape.toml"))} "$?" >&2\n'
-        "        exit 1\n"
-        "    }\n"
-        "fi",
-    ]
+_FOUND = """\
+command -v "$1" >/dev/null || {
+    printf 'error: `%s` is no program of this environment or machine\\n' "$1" >&2
+    exit 127
+}"""
 
 
 def hook_command(hook: str) -> str:
@@ -204,4 +189,5 @@ def render_service(activation: Activation, variables: Mapping[str, str]) -> str:
         for name, text in in_order(variables).items()
     ]
     operations = [_operation(operation) for operation in (*activation.operations, *own)]
-    return "\n".join(["cape_mode=run", *operations, 'exec /bin/sh -c "$1"', ""])
+    secrets = ["cape_outside=", sh_secrets(activation)] if activation.secrets else []
+    return "\n".join(["cape_mode=run", *secrets, *operations, 'exec /bin/sh -c "$1"', ""])

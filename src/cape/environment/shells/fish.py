@@ -1,0 +1,87 @@
+"""fish: entering in a running shell, and leaving so that nothing is left.
+
+Owns the scripts that `cape activate | source` comes to. fish has its own quotes and its own words for
+variables, so its functions are in `enter.fish`; a profile is a file by itself. Needs fish 3.4.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cape.environment.activation import Activation
+from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.shells.quoting import fish_quoted, fish_value
+
+_WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
+_STAYING = ("cape", "_cape_leave", "_cape_drop", "_cape_give")
+
+
+def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
+    """The files of a generation that are fish's, by name below `scripts`, where they will be."""
+    profile = [activation.profile[shell] for shell in ("common", "fish") if activation.profile.get(shell)]
+    functions = (Path(__file__).parent / "enter.fish").read_text(encoding="utf-8")
+    texts = {
+        "activate.fish": _WRITTEN
+        + "\n".join(
+            [
+                *_leaving_first(activation),
+                functions,
+                "_cape_begin",
+                *calls(activation.operations, fish_quoted, fish_value),
+                f"_cape_prompt {fish_quoted(prompt_prefix(activation.name))}",
+                *_hook(activation),
+                *_profile(profile, scripts),
+                "_cape_end",
+                *_finish(activation, functions),
+                "",
+            ]
+        )
+    }
+    if profile:
+        texts["profile.fish"] = "".join(f"{text}\n" for text in profile)
+    return texts
+
+
+def _leaving_first(activation: Activation) -> list[str]:
+    """A project that is entered again is left first, so that frames do not pile up."""
+    project = fish_quoted(str(activation.project))
+    return [f'builtin set -qg _CAPE_UNDO[1] && builtin test "$CAPE_PROJECT" = {project} && _cape_leave']
+
+
+def _hook(activation: Activation) -> list[str]:
+    if activation.hook is None:
+        return []
+    command = f"/bin/sh -c {fish_quoted(activation.hook)} on-activate </dev/null >&2"
+    return [f"{command} || builtin set -g _cape_failed $status"]
+
+
+def _profile(texts: list[str], scripts: Path) -> list[str]:
+    """The profile, and around it a look at the shell, also at those of fish's functions that it names."""
+    if not texts:
+        return []
+    words = sorted(set(re.findall(r"[A-Za-z_][\w.-]*", "\n".join(texts))))
+    return [
+        f"builtin set -g _cape_words {' '.join(map(fish_quoted, words))}",
+        "_cape_look $_cape_words",
+        f"builtin set -q _cape_failed || builtin source {fish_quoted(str(scripts / 'profile.fish'))}",
+        "_cape_compare $_cape_words",
+        "builtin set -eg _cape_words",
+    ]
+
+
+def _finish(activation: Activation, functions: str) -> list[str]:
+    """A failed hook leaves the shell as it was, with a word about it and status 1."""
+    names = re.findall(r"^function (_cape_\w+)", functions, re.MULTILINE)
+    gone = " ".join(name for name in names if name not in _STAYING)
+    manifest = fish_quoted(str(activation.project / "cape.toml"))
+    return [
+        f"builtin functions --erase {gone}",
+        "if builtin set -q _cape_failed",
+        "    builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
+        f"{manifest} $_cape_failed >&2",
+        "    builtin set -eg _cape_failed",
+        "    _cape_leave",
+        "    builtin false",
+        "end",
+    ]

@@ -1,0 +1,116 @@
+"""POSIX shells (dash, busybox): entering in a running shell, and leaving as well as such a shell can.
+
+Owns the script that `eval "$(cape activate)"` comes to under `sh`, and the start-up file of a shell inside.
+A bash that is called `sh` takes bash's script. What no such shell can tell (the text of a function that is
+there already) is not given back; which functions a profile makes is read from its text.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cape.environment.activation import Activation
+from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.sealed import hook_command
+
+_WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
+_STAYING = ("cape", "_cape_leave", "_cape_drop")
+_KEPT = ("_cape_undoes", "_cape_all")
+_FUNCTION = re.compile(r"^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\([ \t]*\)", re.MULTILINE)
+
+
+def render_posix(activation: Activation, scripts: Path) -> dict[str, str]:
+    """The files of a generation that are POSIX shells', by name below `scripts`, where they will be."""
+    return {
+        "activate.sh": "\n".join(
+            [
+                _WRITTEN + "case ${BASH_VERSION-} in",
+                f"4.[4-9]* | [5-9].*) \\. {quoted(str(scripts / 'activate.bash'))} ;;",
+                "*)",
+                *_entering(activation),
+                ";;",
+                "esac",
+                "",
+            ]
+        ),
+        "shrc": _shrc(scripts),
+    }
+
+
+def _entering(activation: Activation) -> list[str]:
+    functions = (Path(__file__).parent / "enter.sh").read_text(encoding="utf-8")
+    project = quoted(str(activation.project))
+    return [
+        f"case ${{_CAPE_DEPTH-}}:${{CAPE_PROJECT-}} in ?*:{project}) _cape_leave ;; esac",
+        functions,
+        "_cape_begin",
+        *calls(activation.operations, quoted, quoted_value),
+        f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
+        *_hook(activation),
+        *_profile(activation),
+        "_cape_end",
+        *_finish(activation, functions),
+    ]
+
+
+def _hook(activation: Activation) -> list[str]:
+    if activation.hook is None:
+        return []
+    return [f"{hook_command(activation.hook)} || _cape_failed=$?"]
+
+
+def _profile(activation: Activation) -> list[str]:
+    texts = [activation.profile[shell] for shell in ("common", "sh") if activation.profile.get(shell)]
+    if not texts:
+        return []
+    text = "\n".join(texts)
+    return [
+        *(f"_cape_function {name}" for name in dict.fromkeys(_FUNCTION.findall(text))),
+        "_cape_look",
+        f"case ${{_cape_failed-}} in '') \\eval {quoted(text)} ;; esac",
+        "_cape_compare",
+    ]
+
+
+def _finish(activation: Activation, functions: str) -> list[str]:
+    """A failed hook leaves the shell as it was, with a word about it and status 1."""
+    names = re.findall(r"^(_cape_\w+)\(\)", functions, re.MULTILINE)
+    gone = " ".join(name for name in names if name not in _STAYING)
+    variables = " ".join(
+        sorted(set(re.findall(r"\b(_cape_[a-z]+)(?==)", functions)) - {"_cape_undoes", "_cape_all"})
+    )
+    manifest = quoted(str(activation.project / "cape.toml"))
+    return [
+        f"\\unset -f {gone}",
+        f"\\unset {variables}",
+        "case $_cape_all in 1) \\unset _cape_all && \\set -a ;; *) \\unset _cape_all ;; esac",
+        "case ${_cape_failed-} in",
+        "'') ;;",
+        "*)",
+        "    \\command printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
+        f'{manifest} "$_cape_failed" >&2',
+        "    \\unset _cape_failed",
+        "    _cape_leave",
+        "    \\command false",
+        "    ;;",
+        "esac",
+    ]
+
+
+def _shrc(scripts: Path) -> str:
+    """The user's own `$ENV` file, then the activation."""
+    return (
+        _WRITTEN
+        + f"""\
+if [ -n "${{_cape_env+x}}" ]; then ENV=$_cape_env; else unset ENV; fi
+unset _cape_env
+if [ -n "${{ENV-}}" ] && [ -z "${{_cape_pure-}}" ]; then
+    eval "_cape_rc=\\"$ENV\\""
+    if [ -f "$_cape_rc" ]; then . "$_cape_rc"; fi
+    unset _cape_rc
+fi
+\\. {quoted(str(scripts / "activate.sh"))}
+"""
+    )
