@@ -529,10 +529,10 @@ def _answer(url: str, headers: Mapping[str, str], patience: Patience) -> Iterato
 
     Raises `_Passing` for what may pass, `FileNotServed`, `RegistryUnreachable`.
     """
-    import urllib3
-
     if reach.is_forbidden():
         raise reach.offline("this is not here", where=shown_url(url))
+    import urllib3  # which opens a socket as it is imported, to see whether there is IPv6
+
     plain, authorisation = _credentials_apart(url)
     try:
         answer = _manager_for(plain).request(
