@@ -43,6 +43,8 @@ _PASSING = frozenset(
     }
 )
 _EXECUTORS = frozenset({"execvp", "execvpe", "execlp", "spawnvp"})
+_STARTING = ("subprocess", "asyncio")
+_KNOWN_MODULES = frozenset({*_STARTING, "shutil", "ctypes", "ctypes.util", "os"})
 _MODULES_PARSED = 400
 """A package with more modules that could matter is too large to be about one library."""
 
@@ -223,6 +225,8 @@ class _Scope:
         self.classes: dict[str, ast.ClassDef] = {}
         self.imported: dict[str, tuple[str, str]] = {}
         self.all_functions: list[_Function] = []
+        self.assigned: dict[str, list[tuple[_Function, ast.expr]]] = {}
+        self.attributes: dict[str, tuple[str, ...]] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self.all_functions.append(node)
@@ -237,6 +241,20 @@ class _Scope:
             elif isinstance(node, ast.Import):
                 for name in node.names:
                     self.imported[name.asname or name.name.split(".")[0]] = (name.name, "")
+
+        for function in self.all_functions:
+            self._note_attributes(function)
+
+    def _note_attributes(self, function: _Function) -> None:
+        """Remember what methods give to `self.NAME`, as far as no call is in it."""
+        for node in function.body:
+            for inner in ast.walk(node):
+                target = inner.targets[0] if isinstance(inner, ast.Assign) else None
+                if not isinstance(target, ast.Attribute) or ast.unparse(target.value) != "self":
+                    continue
+                assert isinstance(inner, ast.Assign)
+                if not any(isinstance(one, ast.Call) for one in ast.walk(inner.value)):
+                    self.assigned.setdefault(target.attr, []).append((function, inner.value))
 
     def callers_first(self) -> list[_Function]:
         """All functions; those that others of this module name come last."""
@@ -472,8 +490,20 @@ class _Walk:
             scope = self.run.scopes.get(path)
             return scope.constants.get(node.attr, ()) if scope else ()
         if node.value.id in ("self", "cls") or node.value.id in self.scope.classes:
-            return self.scope.constants.get(node.attr, ())
+            return self.scope.constants.get(node.attr) or self._given_to_self(node.attr)
         return ()
+
+    def _given_to_self(self, name: str) -> Sequence[str]:
+        """The texts that methods here give to `self.NAME`, where parameters are as by default."""
+        scope = self.scope
+        if name not in scope.attributes:
+            scope.attributes[name] = ()
+            found: list[str] = []
+            for function, value in scope.assigned.get(name, ()):
+                frame = _Frame(scope.path, function.name, False, dict(_defaults(function, {})))
+                found += _Walk(self.run, scope, frame, self.reach, self.depth + 1).values(value)
+            scope.attributes[name] = tuple(dict.fromkeys(found))[:_MOST_NAMES]
+        return scope.attributes[name]
 
     def _tuple(self, node: ast.Tuple | ast.List | ast.Set) -> list[str]:
         return [text for one in node.elts for text in self.values(one)]
@@ -511,8 +541,7 @@ class _Walk:
         if isinstance(node.op, ast.Mod):
             return [text.replace("%s", one) for text in left for one in right if text.count("%") == 1]
         if isinstance(node.op, ast.Add):
-            lists = ast.List | ast.Tuple | ast.ListComp
-            if isinstance(node.left, lists) or isinstance(node.right, lists):
+            if _is_list(node):
                 return left + right
             return [first + second for first in left for second in right]
         return []
@@ -558,7 +587,7 @@ class _Walk:
     def _call(self, node: ast.Call) -> list[str]:
         if (here := platform_text(node)) is not None:
             return [here]
-        name = _called(node.func)
+        name = self._name_of(node.func)
         arguments = [self.values(one) for one in node.args]
         keywords = {one.arg: self.values(one.value) for one in node.keywords}
         first = arguments[0] if arguments else next(iter(keywords.values()), [])
@@ -624,10 +653,22 @@ class _Walk:
             self._met(node, LoadKind.TYPELIB, names)
         elif name == "which" or name in _EXECUTORS:
             self._met(node, LoadKind.PROGRAM, [text for text in first if _PROGRAM.match(text)])
-        elif name in _RUNNERS and (
-            name == "Popen" or "subprocess" in ast.unparse(node.func) or "asyncio" in ast.unparse(node.func)
-        ):
+        elif name in _RUNNERS and (name == "Popen" or self._is_of(node.func, _STARTING)):
             self._met(node, LoadKind.PROGRAM, self._started(node))
+
+    def _name_of(self, node: ast.expr) -> str:
+        """What is called, by its own name: `from subprocess import run as start` is `run`."""
+        if isinstance(node, ast.Name):
+            module, attribute = self.scope.imported.get(node.id, ("", ""))
+            if module in _KNOWN_MODULES and attribute:
+                return attribute
+        return _called(node)
+
+    def _is_of(self, node: ast.expr, modules: Iterable[str]) -> bool:
+        """Whether a function is one of some modules, as far as its name or its import tell."""
+        if isinstance(node, ast.Name):
+            return self.scope.imported.get(node.id, ("", ""))[0] in modules
+        return any(module in ast.unparse(node) for module in modules)
 
     def _started(self, node: ast.Call) -> list[str]:
         if not node.args:
@@ -712,11 +753,20 @@ class _Walk:
             "which",
         )
         silent = is_silent and (kind is LoadKind.PROGRAM or not self.may_raise)
+        if kind is LoadKind.PROGRAM and self.frame.module not in self.run.reached:
+            silent = True
         reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
         place = self.assigned or ("" if self.is_called else node.lineno)
         group = f"{self.group}:{place}"
         event = _Event(self.frame.module, node.lineno, kind, tuple(dict.fromkeys(names)), reach, group)
         self.run.events.append(event)
+
+
+def _is_list(node: ast.expr) -> bool:
+    """Whether an expression is a list for certain: one that stands there, or a sum with one."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _is_list(node.left) or _is_list(node.right)
+    return isinstance(node, ast.List | ast.Tuple | ast.ListComp)
 
 
 def _called(node: ast.expr) -> str:
@@ -751,13 +801,21 @@ _SCRIPT = re.compile(
     r"(?:\bdlopen|\bffi\.Library|\bkoffi\.load|\bLibrary|\bopen)\(\s*(?:\w+\s*,\s*)?[\"']"
     r"((?:lib)?[\w+.-]+?(?:\.so[.\d]*)?)[\"']"
 )
+_SCRIPT_PROGRAM = re.compile(
+    r"(?:\b(?:spawn|execFile|spawnSync|execFileSync)|\b(?:utils\.)?which(?:\.sync)?)\(\s*[\"']([a-zA-Z][\w.+-]*)[\"']"
+)
+_LONGEST_LINE = 2000
+"""Longer lines are those of packed files, which hold many packages."""
 
 
 def read_script_loads(path: str, text: str) -> Iterator[Load]:
-    """The libraries that a JavaScript file opens by name."""
-    if "dlopen" not in text and "ffi" not in text:
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        for name in _SCRIPT.findall(line) if len(line) < 2000 else ():
-            if name.startswith("lib") and ".so" in name:
-                yield Load(path=path, line=number, kind=LoadKind.FILE, names=(name,), reach=Reach.USE)
+    """The libraries that a JavaScript file opens by name, and the programs that it starts."""
+    for pattern, words in ((_SCRIPT, ("dlopen", "ffi")), (_SCRIPT_PROGRAM, ("child_process", "which"))):
+        if not any(word in text for word in words):
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            for name in pattern.findall(line) if len(line) < _LONGEST_LINE else ():
+                if pattern is _SCRIPT_PROGRAM:
+                    yield Load(path=path, line=number, kind=LoadKind.PROGRAM, names=(name,), reach=Reach.USE)
+                elif name.startswith("lib") and ".so" in name:
+                    yield Load(path=path, line=number, kind=LoadKind.FILE, names=(name,), reach=Reach.USE)

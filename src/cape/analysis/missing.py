@@ -19,6 +19,9 @@ from cape.names import System
 DEDICATED_MODULES = 40
 """A package with more Python modules than this is about more than the one thing that it loads."""
 
+_SEVERAL = 2
+"""So many programs of one package of the suite say what a small package is for."""
+
 _C_LIBRARY = re.compile(
     r"(?:libc|libm|libpthread|libdl|librt|libutil|libresolv|libmvec|libnsl|libanl|libcrypt|ld-linux[\w-]*)"
     r"\.so\.\d+\Z"
@@ -27,13 +30,13 @@ _C_LIBRARY = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examined:
-    """A locked package and what it needs. `reachable` are the names of the packages it brings, itself too."""
+    """A locked package and what it needs; `is_asked_for` says whether the manifest names it itself."""
 
     name: str
     version: str
     source: str
     needs: PackageNeeds
-    is_pure: bool = False
+    is_asked_for: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +96,7 @@ class Provided:
     `has` says whether the environment's system packages have a file of that name, among libraries,
     programs and typelibs; `beginning` gives the names among all packages of the archive that begin so and
     are in the environment. `versions` are the symbol versions that a library defines (empty: not known).
+    `owner` is the package of the archive that would be added for a name, if any has it.
     """
 
     system: System
@@ -100,6 +104,7 @@ class Provided:
     beginning: Callable[[str], Iterable[str]]
     glibc: str | None
     versions: Callable[[str], frozenset[str]]
+    owner: Callable[[str], str | None] = lambda name: None
 
 
 def examine(packages: Sequence[Examined], provided: Provided) -> Findings:
@@ -114,7 +119,9 @@ class _Examination:
         self.libraries = {name for one in packages for name in one.needs.libraries}
         self.libraries |= {elf.soname for one in packages for elf in one.needs.elf if elf.soname}
         self.main = _main_files(packages)
-        self.programs = {name for one in packages for name in one.needs.programs}
+        self.programs = {
+            known for one in packages for name in one.needs.programs for known in _called_as(name)
+        }
 
     def findings(self) -> Findings:
         missing = [row for one in self.packages for row in (*self._unlinked(one), *self._unloaded(one))]
@@ -160,25 +167,73 @@ class _Examination:
 
     def _unloaded(self, one: Examined) -> Iterator[Missing]:
         lacking = [load for load in one.needs.loads if not any(map(self._is_there(load), load.names))]
-        words = frozenset(one.needs.described)
-        required = [load for load in lacking if _is_required(load, words, one.needs.modules)]
+        required = [load for load in lacking if self._is_required(one, load)]
         if any(map(_is_subject, one.needs.loads)):
             required = [
                 load for load in required if load.reach is Reach.IMPORT or load.kind is not LoadKind.FILE
             ]
-        choice = () if required else self._choice(one, words)
+        required = required or self._subject_of_all(one, lacking)
+        choice = () if required else self._choice(one)
         for load in lacking:
             if load not in choice:
-                yield _missing(one, load, is_error=load in required)
+                yield _missing(one, self._most_spoken_of(one, load), is_error=load in required)
         if choice:
             names = tuple(dict.fromkeys(name for load in choice for name in load.names))
             yield _missing(one, replace(choice[0], names=names), is_error=True)
 
-    def _choice(self, one: Examined, words: frozenset[str]) -> tuple[Load, ...]:
+    def _is_required(self, one: Examined, load: Load) -> bool:
+        """Whether a package cannot do what it is for without a name.
+
+        What an import fails without is. What only some call fails without is when the package's own
+        description speaks of it; a program moreover only of a package that the manifest names, since who
+        brings another one may use a part of it that starts nothing.
+        """
+        if load.kind is LoadKind.PROGRAM:
+            return load.reach is not Reach.OPTIONAL and one.is_asked_for and self._is_about(one, load)
+        if load.reach is Reach.IMPORT:
+            return True
+        return load.reach is Reach.USE and _is_described(load, frozenset(one.needs.described))
+
+    def _is_about(self, one: Examined, load: Load) -> bool:
+        """Whether a program, or the package that has it, is what a description speaks of.
+
+        A large package's speaks of many things: there it must be said more than twice.
+        """
+        is_large = one.needs.modules > DEDICATED_MODULES
+        words = frozenset(one.needs.stressed if is_large else one.needs.described)
+        return _is_described(load, words) or any(self._owner_is_among(name, words) for name in load.names)
+
+    def _owner_is_among(self, program: str, words: frozenset[str]) -> bool:
+        owner = self.provided.owner(program) if words else None
+        return owner is not None and owner in words
+
+    def _most_spoken_of(self, one: Examined, load: Load) -> Load:
+        """Of alternative programs those that the description speaks of, if it does of some."""
+        words = frozenset(one.needs.described)
+        spoken = tuple(name for name in load.names if name.lower() in words)
+        return replace(load, names=spoken) if load.kind is LoadKind.PROGRAM and spoken else load
+
+    def _subject_of_all(self, one: Examined, lacking: Sequence[Load]) -> list[Load]:
+        """The programs of a small package that starts several, where one package of the suite has them all.
+
+        `ffmpeg`, `ffplay` and `ffprobe` are one thing: it is what the package is for, whatever it says.
+        """
+        loads = [load for load in one.needs.loads if load.kind is LoadKind.PROGRAM]
+        if not one.is_asked_for or one.needs.elf or one.needs.modules > DEDICATED_MODULES:
+            return []
+        owners = {name: self.provided.owner(name) for load in loads for name in load.names}
+        known = {owner for owner in owners.values() if owner is not None}
+        named = [name for name, owner in owners.items() if owner is not None]
+        if len(known) != 1 or len(named) < _SEVERAL:
+            return []
+        return [load for load in lacking if any(owners.get(name) for name in load.names)]
+
+    def _choice(self, one: Examined) -> tuple[Load, ...]:
         """The back ends of a small package, none of which is there: each is optional, all are not."""
         if one.needs.modules > DEDICATED_MODULES or one.needs.elf:
             return ()
         files = [load for load in one.needs.loads if load.kind is LoadKind.FILE]
+        words = frozenset(one.needs.described)
         files = [load for load in files if _is_described(load, words)]
         if any(any(map(self._is_there(load), load.names)) for load in files):
             return ()
@@ -203,7 +258,10 @@ class _Examination:
         )
 
     def _has_own(self, wanted: str) -> bool:
-        return any(stem(re.split(r"[-_]", name.removeprefix("lib"))[0]) == wanted for name in self.libraries)
+        return any(
+            wanted in (stem(name), stem(re.split(r"[-_]", name.removeprefix("lib"))[0]), _unhashed(name))
+            for name in self.libraries
+        )
 
     # -- versions, machines, tags
 
@@ -276,21 +334,6 @@ def _missing(one: Examined, load: Load, *, is_error: bool) -> Missing:
     )
 
 
-def _is_required(load: Load, words: frozenset[str], modules: int) -> bool:
-    """Whether a package cannot do what it is for without a name.
-
-    What an import fails without is. What only some call fails without is when the package's own description
-    speaks of it.
-    """
-    if load.kind is LoadKind.PROGRAM:
-        return (
-            load.reach is not Reach.OPTIONAL and modules <= DEDICATED_MODULES and _is_described(load, words)
-        )
-    if load.reach is Reach.IMPORT:
-        return True
-    return load.reach is Reach.USE and _is_described(load, words)
-
-
 def _is_subject(load: Load) -> bool:
     """Whether importing a package loads a library: then others, of submodules, are not what it is about."""
     is_libc = any(_C_LIBRARY.match(f"lib{stem(name.lstrip('*'))}.so.6") for name in load.names)
@@ -304,6 +347,17 @@ def _is_described(load: Load, words: frozenset[str]) -> bool:
         if words & (spoken | {bare} if len(bare) > 2 else spoken):
             return True
     return False
+
+
+def _unhashed(name: str) -> str:
+    """What a library is called that a wheel carries under a name with a digest: `libgeos_c-4d1f9c2b.so.1`."""
+    return stem(re.sub(r"-[0-9a-f]{6,}(?=\.)", "", name))
+
+
+def _called_as(program: str) -> Iterator[str]:
+    """What a program of a wheel stands for: `ffmpeg-linux-x86_64-v7.0.2` is an `ffmpeg`."""
+    yield program
+    yield re.split(r"[-_.](?=linux|manylinux|x86|amd64|aarch64|arm64|v?\d)", program)[0]
 
 
 def is_version_of(file: str, bare: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 9
+NEEDS_VERSION = 10
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 
@@ -72,7 +72,8 @@ class PackageNeeds:
     """All that one artifact says.
 
     `libraries` are the file names of all that may be a library; `programs` those that it puts on PATH.
-    `described` are the words of its description, where something is loaded by name. `glibc_promised` is
+    `described` are the words of its description, where something is loaded by name, `stressed` those that
+    it says more than twice. `glibc_promised` is
     what its manylinux tag says. `unread` counts files that were too large to be looked into.
     """
 
@@ -81,6 +82,7 @@ class PackageNeeds:
     libraries: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     described: tuple[str, ...] = ()
+    stressed: tuple[str, ...] = ()
     glibc_promised: str | None = None
     unread: int = 0
     modules: int = 0
@@ -107,6 +109,7 @@ class PackageNeeds:
             "libraries": list(self.libraries),
             "programs": list(self.programs),
             "described": list(self.described),
+            "stressed": list(self.stressed),
             "glibc_promised": self.glibc_promised,
             "unread": self.unread,
             "modules": self.modules,
@@ -124,6 +127,7 @@ class PackageNeeds:
                 libraries=tuple(value["libraries"]),
                 programs=tuple(value["programs"]),
                 described=tuple(value["described"]),
+                stressed=tuple(value["stressed"]),
                 glibc_promised=value["glibc_promised"],
                 unread=value["unread"],
                 modules=value["modules"],

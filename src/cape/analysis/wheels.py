@@ -11,6 +11,7 @@ import re
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
@@ -32,6 +33,7 @@ _MOST_LITERALS = 60
 _DATA = re.compile(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.+)\Z")
 _MANYLINUX = re.compile(r"manylinux(?:_(\d+)_(\d+)|(1|2010|2014))_")
 _LEGACY = {"1": "2.5", "2010": "2.12", "2014": "2.17"}
+_STRESSED = 3
 _WORD = re.compile(r"[a-z][a-z0-9_+-]{2,30}")
 
 
@@ -73,18 +75,22 @@ class _Wheel:
         self.site = f"lib/python{python}/site-packages"
         self.largest_bytes = largest_bytes
         self.unread = 0
+        self.carried: set[str] = set()
+        """Programs that lie among a package's files, wherever."""
 
     def needs(self) -> PackageNeeds:
         members = [(one, self._placed(one.filename)) for one in self.archive.infolist() if not one.is_dir()]
         sources = self._sources(members)
         elf = _with_guards(sorted(self._elf_files(members), key=lambda one: one.path), sources)
         loads = read_loads(sources, _tops(sources))
+        text = self._description(members) if loads else ""
         return PackageNeeds(
             elf=elf,
             loads=loads,
             libraries=tuple(sorted({_base(path) for _, path in members if _is_library(path)})),
             programs=self._programs(members),
-            described=self._described(members) if loads or any(one.literals for one in elf) else (),
+            described=words_of(text),
+            stressed=words_of(text, times=_STRESSED),
             glibc_promised=promised_glibc(self.file_name),
             unread=self.unread,
             modules=sum(path.endswith(".py") for _, path in members),
@@ -107,6 +113,8 @@ class _Wheel:
                 head = member.read(64)
                 if machine_of(head) is None:
                     continue
+                if not _is_library(path) and machine_of(head) == MACHINES.get(self.system.machine):
+                    self.carried.add(_base(path))
                 if info.file_size > self.largest_bytes:
                     self.unread += 1
                     continue
@@ -126,18 +134,18 @@ class _Wheel:
         }
 
     def _programs(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
-        found = {_base(path) for _, path in members if path.startswith("bin/")}
+        found = {_base(path) for _, path in members if path.startswith("bin/")} | self.carried
         for info, path in members:
             if path.endswith(".dist-info/entry_points.txt"):
                 text = self.archive.read(info).decode("utf-8", "replace")
                 found.update(re.findall(r"^([\w.-]+)\s*=", text, re.MULTILINE))
         return tuple(sorted(found))
 
-    def _described(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
+    def _description(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> str:
         for info, path in members:
             if path.endswith(".dist-info/METADATA") and info.file_size <= _LARGEST_METADATA_BYTES:
-                return words_of(self.archive.read(info).decode("utf-8", "replace"))
-        return ()
+                return self.archive.read(info).decode("utf-8", "replace")
+        return ""
 
 
 def _with_guards(elf: Sequence[ElfNeeds], sources: Mapping[str, bytes]) -> tuple[ElfNeeds, ...]:
@@ -158,11 +166,12 @@ _IS_TEST = re.compile(
 )
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a description, sorted, without classifiers and the addresses in it."""
+def words_of(text: str, *, times: int = 1) -> tuple[str, ...]:
+    """The words that a description has so many times, sorted, without classifiers and the addresses in it."""
     lines = (line for line in text.splitlines() if not line.startswith(("Classifier:", "Requires-Dist:")))
     plain = re.sub(r"https?://\S+", " ", "\n".join(lines).lower())
-    return tuple(sorted(set(_WORD.findall(plain))))
+    found = Counter(_WORD.findall(plain))
+    return tuple(sorted(word for word, count in found.items() if count >= times))
 
 
 def promised_glibc(file_name: str) -> str | None:
@@ -220,7 +229,7 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
     if machine is None:
         return None
     role = _role(data, path)
-    if machine != MACHINES.get(system.machine):
+    if machine != MACHINES.get(system.machine) or data[_OS_ABI] not in _LINUX_ABI:
         return ElfNeeds(path=path, role=role, is_foreign=True)
     facts = elf_facts(data, path, system)
     if facts is None or facts.kind is ElfKind.STATIC:
@@ -237,6 +246,10 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
         literals=tuple(name for name in literals if name not in known)[:_MOST_LITERALS],
     )
 
+
+_OS_ABI = 7
+_LINUX_ABI = (0, 3)
+"""System V's, which says nothing, and GNU's; FreeBSD's and others' programs name their own."""
 
 _EXTENSION = re.compile(r"\.(?:cpython-[\w-]+|abi3|[\w-]*linux-gnu)\.so\Z|\.node\Z")
 
@@ -264,7 +277,8 @@ def tarball_needs(stream: IO[bytes], placement: str, system: System) -> PackageN
     elf: list[ElfNeeds] = []
     loads: list[Load] = []
     libraries: set[str] = set()
-    words: tuple[str, ...] = ()
+    text = ""
+    modules = 0
     try:
         with tarfile.open(fileobj=stream, mode="r|gz") as archive:
             for member in archive:
@@ -277,16 +291,19 @@ def tarball_needs(stream: IO[bytes], placement: str, system: System) -> PackageN
                 if data.startswith(b"\x7fELF"):
                     elf += filter(None, [elf_needs(data, path, system)])
                 elif path.endswith((".js", ".cjs", ".mjs")):
+                    modules += 1
                     loads += read_script_loads(path, data.decode("utf-8", "replace"))
                 elif path == f"{placement}/README.md":
-                    words = words_of(data.decode("utf-8", "replace"))
+                    text = data.decode("utf-8", "replace")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise CannotBeRead("the package cannot be read", where=placement) from error
     return PackageNeeds(
         elf=tuple(sorted(_own_builds(elf), key=lambda one: one.path)),
         loads=tuple(sorted(set(loads))),
         libraries=tuple(sorted(libraries)),
-        described=words if loads or any(one.literals for one in elf) else (),
+        described=words_of(text) if loads else (),
+        stressed=words_of(text, times=_STRESSED) if loads else (),
+        modules=modules,
     )
 
 

@@ -179,12 +179,19 @@ class _System:
 
         needs = Reader(self.workshop, self.system, self.sources, dry_run=self.dry_run).read(rows)
         self.left = sorted({row.name for row in rows if row.artifact.digest not in needs})
+        asked_for = {
+            name
+            for one in self.lock.requirements
+            if one.source != _DEBIAN
+            for name in self.lock.roots.get(one.name, ())
+        }
         examined = [
             Examined(
                 name=row.name,
                 version=row.version,
                 source=row.source,
                 needs=needs[row.artifact.digest],
+                is_asked_for=row.name in asked_for,
             )
             for row in rows
             if row.artifact.digest in needs
@@ -202,6 +209,7 @@ class _System:
             beginning=self._beginning,
             glibc=platform.glibc,
             versions=self._versions,
+            owner=self._owner,
         )
 
     @cached_property
@@ -226,6 +234,13 @@ class _System:
     def _beginning(self, prefix: str) -> Iterable[str]:
         listed = self._names.beginning(prefix) if self._names else {}
         return [name for name, owners in listed.items() if any(owner in self.debian for owner in owners)]
+
+    def _owner(self, name: str) -> str | None:
+        """The package of the archive that would be added for a file's name."""
+        from cape.analysis.missing import best_provider
+
+        owners = self._names.owners(name) if self._names else ()
+        return best_provider(name, [one for one in owners if self._exists(one)], self._users)
 
     def _versions(self, library: str) -> frozenset[str]:
         """The symbol versions of a library of the locked system packages."""
