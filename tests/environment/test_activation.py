@@ -20,6 +20,7 @@ from cape.environment.activation import (
     parse_value,
 )
 from cape.environment.shells import render_bash
+from cape.environment.shells.hooks import write_start
 from cape.environment.shells.quoting import quoted
 from cape.manifest import parse_manifest
 
@@ -71,6 +72,7 @@ def bash(script: str, directory: Path, *options: str) -> subprocess.CompletedPro
 def sourced(directory: Path, *activations: Activation) -> list[str]:
     lines = []
     for number, one in enumerate(activations):
+        write_start(one)
         script = directory / f"activate{number}.bash"
         script.write_text(render_bash(one))
         lines.append(f". {quoted(str(script))}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from cape.environment.finishing.certificates import BUNDLE, LOCAL_BUNDLE
 from cape.environment.overlay import PLACE
 from cape.errors import InputError
 from cape.manifest import Manifest
+from cape.manifest.lines import text_lines
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_SHELLS_OWN = re.compile(
+SHELLS_OWN = re.compile(
     r"(?:BASH.*|COMP_.*|DIRSTACK|EPOCH.*|E?UID|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|OPTIND|PIPESTATUS"
     r"|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|_|_CAPE_.*|_cape_.*|cape_.*)\Z"
 )
@@ -75,6 +76,15 @@ class Prepend:
     separator: str = ":"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A variable whose value a shell command prints; it is looked up on entering, before all operations."""
+
+    name: str
+    command: str = field(repr=False)
+    origin: str
+
+
 Operation = Set | Unset | Prepend
 
 
@@ -82,7 +92,8 @@ Operation = Set | Unset | Prepend
 class Activation:
     """Everything that entering an environment means.
 
-    `hook` is POSIX shell text that runs once per activation in a process of its own; `profile` maps
+    `hook` is POSIX shell text that runs once per start in a process of its own, `on_deactivate` at the
+    start's end; `hook_lines` says where each line of `hook` stands. `profile` maps
     `common` and shells' names to text that is run in the shell that is entered.
     """
 
@@ -91,6 +102,9 @@ class Activation:
     environment: Path
     operations: tuple[Operation, ...]
     hook: str | None = None
+    on_deactivate: str | None = None
+    hook_lines: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     profile: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -119,6 +133,8 @@ def parse_value(text: str) -> Value:
 
 def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activation:
     """What entering `environment` from `project` means. Raises `UnsuitableVariable`."""
+    from cape.environment.shells.secrets import secrets_of
+
     operations = [
         *_own(environment, project),
         *_python(environment, project),
@@ -131,6 +147,9 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         environment=environment,
         operations=tuple(operations),
         hook=manifest.hook.on_activate,
+        on_deactivate=manifest.hook.on_deactivate,
+        hook_lines=text_lines(manifest, "hook.on-activate", manifest.hook.on_activate or ""),
+        secrets=secrets_of(manifest),
         profile=dict(manifest.profile),
     )
 
@@ -201,7 +220,7 @@ def _row(name: str, place: Path, origin: str, unless: tuple[str, ...]) -> Set:
 
 
 def _variable(name: str, text: str, manifest: Manifest) -> Set:
-    if not _NAME.match(name) or _SHELLS_OWN.match(name):
+    if not NAME.match(name) or SHELLS_OWN.match(name):
         raise UnsuitableVariable(
             f"`{name}` cannot be set by an environment: the shell keeps it for itself",
             where=f"{manifest.path}: vars.{name}",
@@ -272,10 +291,15 @@ def recorded(activation: Activation) -> dict[str, Any]:
     """The operations as JSON: what `activation.json` of a generation holds, for people and `cape why`."""
     return {
         "schema_version": 1,
-        "operations": [_recorded(operation) for operation in activation.operations],
+        "operations": recorded_operations(activation.operations),
         "hook": activation.hook,
         "profile": dict(activation.profile),
     }
+
+
+def recorded_operations(operations: Iterable[Operation]) -> list[dict[str, Any]]:
+    """Operations as JSON; references are written `${NAME}`."""
+    return [_recorded(operation) for operation in operations]
 
 
 def _recorded(operation: Operation) -> dict[str, Any]:

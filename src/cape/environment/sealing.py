@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cape.environment.activation import Activation, activation_of, recorded
 from cape.environment.shells import render_run, render_shells
+from cape.environment.shells.hooks import write_start
 from cape.names import write_atomically
 
 STAMPED = ("cape.toml", "cape.lock")
@@ -43,6 +44,7 @@ def seal_scripts(
         **render_shells(activation, scripts),
         "run.sh": render_run(activation, final, stamps, scripts=scripts),
     }
+    write_start(activation)
     for file, text in texts.items():
         (directory / below / file).parent.mkdir(mode=0o700, exist_ok=True)
         _write(directory / below / file, text)

@@ -363,7 +363,7 @@ class Supervisor:
     def _attach(self, pid: int, file: str) -> None:
         try:
             with open(file, encoding="utf-8") as stream:
-                start = stream.read().strip()
+                start = stream.readline().strip()
             shell = kernel.process(pid)
             if shell is None or (start and shell.start != start):
                 return

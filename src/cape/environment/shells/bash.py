@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
-from cape.environment.hooks import BASH_FUNCTIONS, bash_begin, has_hooks
-from cape.environment.secrets import bash_secrets
+from cape.environment.shells.hooks import BASH_FUNCTIONS, bash_begin, has_hooks
 from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.secrets import bash_secrets
 
 _PASSING = (
     "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_prompt _cape_begin _cape_end "

@@ -19,9 +19,9 @@ from cape.environment.activation import (
     parse_value,
     pure_path,
 )
-from cape.environment.hooks import IN_HOOK, has_hooks, sh_begin
-from cape.environment.secrets import sh_secrets
+from cape.environment.shells.hooks import IN_HOOK, has_hooks, sh_begin
 from cape.environment.shells.quoting import quoted, quoted_value
+from cape.environment.shells.secrets import sh_secrets
 from cape.environment.shells.starting import starting
 from cape.manifest.variables import in_order
 
@@ -160,7 +160,7 @@ def _pure(activation: Activation) -> str:
 
 
 def _outside(activation: Activation) -> list[str]:
-    """What was entered already: a hook does not run, nor a secret get looked up, for a command from inside."""
+    """What was entered already: for a command from inside no hook runs, and no secret is looked up."""
     if not has_hooks(activation) and not activation.secrets:
         return []
     return ["cape_outside=${CAPE_ENV-}:${CAPE_PROJECT-}", sh_secrets(activation)]

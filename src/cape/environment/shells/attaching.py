@@ -1,0 +1,71 @@
+"""Texts by which shells say that they are inside: builtins alone, no process.
+
+What an entry is, and who is inside, is `attachments`'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cape.environment.attachments import directory_of
+from cape.environment.shells.quoting import quoted
+
+MANY = 64
+"""With more entries than this, a command takes away those that are stale."""
+
+SH_BORN = """\
+cape_born() { # PID: the time at which that living process was started, into `cape_time`
+    cape_time=
+    { IFS= read -r cape_stat </proc/"$1"/stat; } 2>/dev/null || return 1
+    set -- ${cape_stat##*) }
+    case $1 in Z | X) return 1 ;; esac
+    shift 19
+    cape_time=$1
+}
+"""
+"""A function of POSIX sh, under its own word splitting, that starts no process."""
+
+SH_PRUNE = """\
+cape_prune() { # ENTRY ...: take away those whose process is gone
+    for cape_entry; do
+        shift
+        { IFS= read -r cape_when <"$cape_entry"; } 2>/dev/null || cape_when=
+        cape_born "${cape_entry##*/}" && [ "$cape_time" = "$cape_when" ] || set -- "$@" "$cape_entry"
+    done
+    [ $# -eq 0 ] || PATH=/usr/bin:/bin command rm -f -- "$@"
+}
+"""
+
+
+def sh_attach(project: Path, key: str) -> str:
+    """Commands of POSIX sh that attach this process, which will be the command's; they start no process."""
+    here = quoted(str(directory_of(project)))
+    return (
+        SH_BORN
+        + SH_PRUNE
+        + f"""\
+cape_attach() {{
+    cape_born $$ || return 0
+    {{ printf '%s\\n%s\\n' "$cape_time" {quoted(f"{key} - run")} >|{here}/$$; }} 2>/dev/null || return 0
+    set -- {here}/*
+    [ $# -le {MANY} ] || cape_prune "$@"
+}}
+cape_attach"""
+    )
+
+
+BASH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
+    local -
+    \builtin set +euCf
+    local IFS=' ' _cape_stat
+    local -a _cape_fields
+    { IFS= \builtin read -r _cape_stat </proc/$BASHPID/stat; } 2>/dev/null || \builtin return 0
+    \builtin read -r -a _cape_fields <<<"${_cape_stat##*) }"
+    { \builtin printf '%s\n%s\n' "${_cape_fields[19]-}" "$2 - bash" >"$1/$BASHPID"; } 2>/dev/null
+    _cape_undo="[[ \$BASHPID != $BASHPID ]] || \\command rm -f -- ${1@Q}/$BASHPID
+$_cape_undo"
+}"""
+"""A function of bash that attaches the running shell, and takes it away when it leaves (one process).
+
+A subshell that leaves does not take its parent away.
+"""
