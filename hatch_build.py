@@ -1,9 +1,10 @@
-"""Builds the redirecting C library into the package, for wheels and editable installs.
+"""Builds the redirecting C library and the extractor of packs into the package, also for editable installs.
 
-Owns how `src/redirect/*.c` becomes `src/cape/environment/relocation/lib/SYSTEM/libcape-redirect.so`: the
-compiler (a C compiler of the machine, else PyPI's `ziglang`), the flags, and whether a build is needed
-at all. `python hatch_build.py` builds it without hatchling. It imports nothing of the project, as the
-project is not installed when it runs.
+Owns how `src/redirect/*.c` becomes `src/cape/environment/relocation/lib/SYSTEM/libcape-redirect.so`, and
+`src/extractor/*.c` the static program `src/cape/packing/lib/SYSTEM/cape-enter`: the compiler (a C compiler
+of the machine, else PyPI's `ziglang`), the flags, and whether a build is needed at all.
+`python hatch_build.py` builds both without hatchling. It imports nothing of the project, as the project is
+not installed when it runs.
 
 The library is linked against two empty stand-ins named like libc and libdl, so that its references
 carry no version: one file loads under every glibc from 2.28 on. A built wheel needs no compiler.
@@ -172,6 +173,59 @@ def build_all(*, report: bool = False) -> list[str]:
     return there
 
 
+EXTRACTOR_SOURCES = PROJECT / "src" / "extractor"
+EXTRACTORS = PROJECT / "src" / "cape" / "packing" / "lib"
+EXTRACTOR_COMPILE = ["-static", "-O2", "-s", "-std=gnu11", "-w"]
+EXTRACTOR_MARK = b"cape-extractor-source:"
+
+
+def extractor_digest() -> str:
+    """What a built extractor is compared with: a digest over its sources and flags."""
+    total = hashlib.sha256(" ".join(EXTRACTOR_COMPILE).encode())
+    for file in sorted(EXTRACTOR_SOURCES.glob("*.[ch]")):
+        total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
+
+
+def _extractor_compiler(machine: str) -> list[str] | None:
+    """The command that links static programs for a processor: zig's with musl, else a C compiler, or None."""
+    if importlib.util.find_spec("ziglang"):
+        zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl"]
+        return [*zig, "-fno-sanitize=all"]
+    return native_compiler(machine)
+
+
+def build_extractors(*, report: bool = False) -> None:
+    """Build the program in front of packs, for every processor that can be built for.
+
+    Where none can be linked statically, `cape pack` says so; nothing else needs it.
+    """
+    for machine in MACHINES:
+        target = EXTRACTORS / f"{machine}-linux" / "cape-enter"
+        mark = EXTRACTOR_MARK + extractor_digest().encode()
+        if target.exists() and mark in target.read_bytes():
+            continue
+        command = _extractor_compiler(machine)
+        target.unlink(missing_ok=True)  # one of older sources must not be shipped
+        if command is None:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as work:
+            program = Path(work) / "cape-enter"
+            sources = [str(file) for file in sorted(EXTRACTOR_SOURCES.glob("*.c"))]
+            define = f'-DCAPE_EXTRACTOR_SOURCE="{extractor_digest()}"'
+            done = subprocess.run(
+                [*command, *EXTRACTOR_COMPILE, define, "-o", str(program), *sources],
+                capture_output=True,
+                check=False,
+            )
+            if done.returncode == 0:
+                program.chmod(0o644)
+                os.replace(program, target)
+                if report:
+                    print(f"{target.relative_to(PROJECT)}: {target.stat().st_size} bytes")
+
+
 def wheel_tag(machines: list[str]) -> str:
     """The tag of a wheel that holds libraries for these processors."""
     return "py3-none-" + ".".join(f"linux_{machine}" for machine in sorted(machines))
@@ -193,6 +247,7 @@ if importlib.util.find_spec("hatchling"):
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             machines = build_all()
+            build_extractors()
             if machines:
                 build_data["pure_python"] = False
                 build_data["tag"] = wheel_tag(machines)
@@ -200,3 +255,4 @@ if importlib.util.find_spec("hatchling"):
 
 if __name__ == "__main__":
     build_all(report=True)
+    build_extractors(report=True)

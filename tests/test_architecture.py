@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "building": FOUNDATION,
     "accelerators": FOUNDATION,
     "services": FOUNDATION | {"manifest"},
+    "packing": FOUNDATION | {"sources.protocol", "manifest", "store", "environment"},
     "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
 }
 BELOW_OPERATIONS = set(ALLOWED)

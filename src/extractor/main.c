@@ -71,6 +71,11 @@ static unsigned char *read_whole(const char *path, size_t *size) {
   return data;
 }
 
+#ifndef CAPE_EXTRACTOR_SOURCE
+#define CAPE_EXTRACTOR_SOURCE "none"
+#endif
+__attribute__((used)) static const char SOURCE[] = "cape-extractor-source:" CAPE_EXTRACTOR_SOURCE;
+
 static const char HELP[] =
     "A packed environment. It unpacks itself once, to a cache, and runs its command, or the one that is given.\n"
     "  --cape-run CMD...     run a command inside, whatever this pack's own one is\n"
@@ -132,6 +137,10 @@ int main(int count, char **arguments) {
   if (file < 0)
     fail(1, "%s cannot be read: %s", path ? path : "this program", strerror(errno));
   unsetenv("CAPE_PACK");
+  if (getenv("CAPE_PACK_PROGRAM")) { /* a shell head wrote this program for this start alone */
+    unlink(getenv("CAPE_PACK_PROGRAM"));
+    unsetenv("CAPE_PACK_PROGRAM");
+  }
   if (!open_pack(&pack, file))
     run_pack(&pack, arguments + (count > 0));
   close(file);

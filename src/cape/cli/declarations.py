@@ -420,6 +420,33 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape publish mytool /srv/artifacts",),
     ),
     Command(
+        name="pack",
+        summary="write the environment as one file that runs anywhere",
+        description=(
+            "Writes one self-extracting file for Linux machines that have no cape, no Python and no network. "
+            "It unpacks itself once, to a cache of whoever starts it, and runs the command with its "
+            "arguments; without a command it starts a shell inside, or the command that it is given."
+        ),
+        handler="packing:pack",
+        arguments=(
+            Argument(
+                flags=("-o", "--output"),
+                value="FILE",
+                complete="file",
+                help="the file to write; otherwise `NAME-SYSTEM.pack`",
+            ),
+            Argument(
+                flags=("--static",),
+                help="begin with a program instead of shell text: needs no shell on the machine",
+            ),
+            SYSTEM,
+            ENVIRONMENT,
+            JSON,
+            Argument(flags=("command",), nargs="...", help="the command that the file runs, after `--`"),
+        ),
+        examples=("cape pack -- python3 -m app", "cape pack -o tools --system aarch64-linux"),
+    ),
+    Command(
         name="services up",
         summary="start background processes and wait until they are ready",
         description=(

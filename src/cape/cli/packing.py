@@ -1,0 +1,53 @@
+"""`cape pack`, `cape image` and `cape k8s`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cape.cli.output import count, say, show_json, size
+from cape.cli.progress import progress
+from cape.names import System
+from cape.operations.project import Workshop, find_project
+
+
+def _words(arguments: argparse.Namespace) -> list[str]:
+    words = list(arguments.command or ())
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _system(arguments: argparse.Namespace) -> System | None:
+    return System.parse(arguments.system) if arguments.system else None
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """`cape pack [-o FILE] [-- CMD]`."""
+    from cape.operations.packing import pack as pack_project
+
+    packed = pack_project(
+        find_project(Path.cwd()),
+        Workshop.open(progress(quiet=arguments.quiet)),
+        Path(arguments.output) if arguments.output else None,
+        argv=sys.argv[1:],
+        command=_words(arguments),
+        system=_system(arguments),
+        environment=arguments.environment,
+        shell=not arguments.static,
+    )
+    if arguments.json:
+        fields = {
+            "path": str(packed.path),
+            "digest": str(packed.digest),
+            "system": str(packed.system),
+            "files": packed.files,
+            "size_bytes": packed.size_bytes,
+            "unpacked_bytes": packed.unpacked_bytes,
+        }
+        show_json(fields)
+        return 0
+    what = (
+        f"{count(packed.files, 'file')}, {size(packed.size_bytes)} ({size(packed.unpacked_bytes)} unpacked)"
+    )
+    say(f"{packed.path.name}: {what}, {packed.digest}", quiet=arguments.quiet)
+    return 0
