@@ -68,12 +68,16 @@ class Unset:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepend:
-    """Put a value in front of a list; where it is in front already, nothing is done."""
+    """Put a value in front of a list; where it is in front already, nothing is done.
+
+    `otherwise` follows the value where the list was empty or not set.
+    """
 
     name: str
     value: str
     origin: str
     separator: str = ":"
+    otherwise: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +98,8 @@ class Activation:
 
     `hook` is POSIX shell text that runs once per start in a process of its own, `on_deactivate` at the
     start's end; `hook_lines` says where each line of `hook` stands. `profile` maps
-    `common` and shells' names to text that is run in the shell that is entered.
+    `common` and shells' names to text that is run in the shell that is entered. `development` is done after
+    `operations` in mode `dev`.
     """
 
     name: str
@@ -106,6 +111,7 @@ class Activation:
     hook_lines: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     profile: Mapping[str, str] = field(default_factory=dict)
+    development: tuple[Operation, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -133,6 +139,7 @@ def parse_value(text: str) -> Value:
 
 def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activation:
     """What entering `environment` from `project` means. Raises `UnsuitableVariable`."""
+    from cape.environment.development import development_operations
     from cape.environment.shells.secrets import secrets_of
 
     operations = [
@@ -151,6 +158,7 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         hook_lines=text_lines(manifest, "hook.on-activate", manifest.hook.on_activate or ""),
         secrets=secrets_of(manifest),
         profile=dict(manifest.profile),
+        development=tuple(development_operations(environment)),
     )
 
 
@@ -274,7 +282,8 @@ def _apply(operation: Operation, inside: dict[str, str]) -> None:
     elif isinstance(operation, Prepend):
         items = [item for item in inside.get(name, "").split(operation.separator) if item]
         if items[:1] != [operation.value]:
-            inside[name] = operation.separator.join([operation.value, *items])
+            rest = operation.separator.join(["", *items]) if items else operation.otherwise
+            inside[name] = operation.value + rest
     elif not _is_left_alone(operation, inside):
         inside[name] = "".join(
             part if isinstance(part, str) else inside.get(part.name, "") for part in operation.value

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
 from cape.environment.shells.hooks import BASH_FUNCTIONS, bash_begin, has_hooks
+from cape.environment.shells.operations import pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.secrets import bash_secrets
 
 _PASSING = (
-    "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_prompt _cape_begin _cape_end "
+    "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_front _cape_prompt _cape_begin _cape_end "
     "_cape_names _cape_functions _cape_look _cape_options _cape_compare"
 )
 
@@ -34,7 +35,15 @@ def render_bash(activation: Activation) -> str:
             functions,
             "_cape_begin",
             *bash_secrets(activation),
+            "_cape_front",
+            "if [[ -n ${_cape_pure-} ]]; then",
+            *(_operation(operation) for operation in pure_operations(activation)),
+            "fi",
             *(_operation(operation) for operation in activation.operations),
+            "if [[ ${_cape_mode-} == dev ]]; then \\builtin :",
+            *(_operation(operation) for operation in activation.development),
+            "fi",
+            "\\builtin unset -v _cape_pure _cape_mode",
             f"_cape_prompt {quoted(_prompt(activation.name))}",
             *bash_begin(activation),
             *_profile(activation),
@@ -58,7 +67,8 @@ def _operation(operation: Operation) -> str:
     if isinstance(operation, Unset):
         return f"_cape_unset {operation.name}"
     if isinstance(operation, Prepend):
-        return f"_cape_prepend {operation.name} {quoted(operation.value)} {quoted(operation.separator)}"
+        words = [operation.value, operation.separator, operation.otherwise]
+        return " ".join(["_cape_prepend", operation.name, *(quoted(word) for word in words if word)])
     setting = f"_cape_set {operation.name} {quoted_value(operation.value)}"
     return _guarded(operation, setting) if operation.unless_host_has else setting
 
@@ -102,7 +112,7 @@ def render_bashrc(script: Path) -> str:
     """The start-up file of a shell that is started inside: the user's own, then the activation."""
     return (
         "# Written by cape when it sealed this generation: edits are lost.\n"
-        "if [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n"
-        "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi\n"
+        'if [ -z "${_cape_pure-}" ] && [ -f /etc/bash.bashrc ]; then . /etc/bash.bashrc; fi\n'
+        'if [ -z "${_cape_pure-}" ] && [ -f ~/.bashrc ]; then . ~/.bashrc; fi\n'
         f". {quoted(str(script))}\n"
     )

@@ -49,13 +49,29 @@ _cape_unset() { # NAME
     \builtin unset -v "$1"
 }
 
-_cape_prepend() { # NAME VALUE SEPARATOR
+_cape_front() { # what outer environments had in front of PATH before start-up files comes in front again
+    local -
+    \builtin set +eu
+    [[ -n ${_cape_path+x} ]] || \builtin return 0
+    local _cape_rest=$_cape_path: _cape_layers= _cape_entry
+    while [[ -n $_cape_rest ]]; do
+        _cape_entry=${_cape_rest%%:*} _cape_rest=${_cape_rest#*:}
+        [[ $_cape_entry == ?*/bin && -e ${_cape_entry%/bin}/environment.json ]] || \builtin continue
+        _cape_layers+=$_cape_entry:
+        while [[ :$PATH: == *":$_cape_entry:"* ]]; do _cape_drop PATH "$_cape_entry" :; done
+    done
+    PATH=$_cape_layers$PATH
+    \builtin unset -v _cape_path
+}
+
+_cape_prepend() { # NAME VALUE SEPARATOR [BEFORE-NOTHING]
     local -
     \builtin set +eu
     local _cape_old=${!1-} _cape_new _cape_rest=$_cape_undo
     [[ $_cape_old != "$2" && $_cape_old != "$2$3"* ]] || \builtin return 0
     _cape_may "$1" || \builtin return 0
-    _cape_new=$2${_cape_old:+$3$_cape_old}
+    _cape_new=$2$3$_cape_old
+    [[ -n $_cape_old ]] || _cape_new=$2${4-}
     _cape_undo=
     _cape_save "$1"
     # If nobody changed the value meanwhile, its exact state comes back; else only our own part goes.

@@ -83,6 +83,21 @@ function _cape_complete # DIRECTORY: its completions come first
     builtin set -g fish_complete_path $argv[1] $fish_complete_path
 end
 
+function _cape_front # what outer environments had in front of PATH before start-up files comes in front again
+    builtin set -q _cape_path || return 0
+    builtin set -l _cape_layers
+    for _cape_entry in (builtin string split : -- "$_cape_path")
+        builtin string match -q '?*/bin' -- $_cape_entry && builtin test -e (builtin string sub -e -4 -- $_cape_entry)/environment.json || continue
+        builtin set -a _cape_layers $_cape_entry
+    end
+    builtin set -l _cape_rest
+    for _cape_entry in $PATH
+        builtin contains -- $_cape_entry $_cape_layers || builtin set -a _cape_rest $_cape_entry
+    end
+    builtin set -gx PATH $_cape_layers $_cape_rest
+    builtin set -e _cape_path
+end
+
 function _cape_drop # NAME VALUE SEPARATOR: take the first VALUE out of a list
     builtin set -l _cape_list "$argv[3]$$argv[1]$argv[3]"
     builtin set _cape_list (builtin string replace -- "$argv[3]$argv[2]$argv[3]" "$argv[3]" "$_cape_list" | builtin string collect -a)

@@ -128,6 +128,24 @@ _cape_drop() { # NAME VALUE SEPARATOR: take the first VALUE out of a list
     \unset _cape_list
 }
 
+_cape_front() { # what outer environments had in front of PATH before start-up files comes in front again
+    case ${_cape_path+x} in '') \return 0 ;; esac
+    _cape_rest=$_cape_path: _cape_layers=
+    while :; do
+        case $_cape_rest in '') \break ;; esac
+        _cape_entry=${_cape_rest%%:*} _cape_rest=${_cape_rest#*:}
+        case $_cape_entry in ?*/bin) ;; *) \continue ;; esac
+        if \command test -e "${_cape_entry%/bin}/environment.json"; then
+            _cape_layers=$_cape_layers$_cape_entry:
+            while :; do
+                case :$PATH: in *":$_cape_entry:"*) _cape_drop PATH "$_cape_entry" : ;; *) \break ;; esac
+            done
+        fi
+    done
+    PATH=$_cape_layers$PATH
+    \unset _cape_path
+}
+
 _cape_leave() {
     \eval "_cape_undoes=\$_CAPE_UNDO_$_CAPE_DEPTH"
     # What `set -a` would export is what comes back unexported.

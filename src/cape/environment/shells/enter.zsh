@@ -118,6 +118,26 @@ fi
 $_cape_rest"
 }
 
+_cape_complete() { # DIRECTORY: its completions come first
+    builtin emulate -L zsh -o no_aliases
+    (( ! ${fpath[(Ie)$1]} )) || return 0
+    _cape_save fpath
+    fpath=("$1" $fpath)
+}
+
+_cape_front() { # what outer environments had in front of PATH before start-up files comes in front again
+    builtin emulate -L zsh -o no_aliases
+    [[ -n ${_cape_path+x} ]] || return 0
+    local _cape_entry _cape_layers=
+    for _cape_entry in "${(@s.:.)_cape_path}"; do
+        [[ $_cape_entry == ?*/bin && -e ${_cape_entry%/bin}/environment.json ]] || continue
+        _cape_layers+=$_cape_entry:
+        while [[ :$PATH: == *":$_cape_entry:"* ]]; do _cape_drop PATH $_cape_entry :; done
+    done
+    PATH=$_cape_layers$PATH
+    builtin unset _cape_path
+}
+
 _cape_prompt() { # PREFIX
     builtin emulate -L zsh -o no_aliases
     [[ -n ${PS1+x} ]] && _cape_may PS1 || return 0

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation
-from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.development import completion_directories
+from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import fish_quoted, fish_value
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
@@ -19,7 +20,8 @@ _STAYING = ("cape", "_cape_leave", "_cape_drop", "_cape_give")
 
 def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
     """The files of a generation that are fish's, by name below `scripts`, where they will be."""
-    profile = [activation.profile[shell] for shell in ("common", "fish") if activation.profile.get(shell)]
+    profile = [activation.profile[shell] for shell in ("fish",) if activation.profile.get(shell)]
+    completions = completion_directories(activation.environment, "fish")
     functions = (Path(__file__).parent / "enter.fish").read_text(encoding="utf-8")
     texts = {
         "activate.fish": _WRITTEN
@@ -28,7 +30,17 @@ def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
                 *_leaving_first(activation),
                 functions,
                 "_cape_begin",
+                "_cape_front",
+                "if builtin set -q _cape_pure",
+                *calls(pure_operations(activation), fish_quoted, fish_value),
+                "end",
                 *calls(activation.operations, fish_quoted, fish_value),
+                'if builtin test "$_cape_mode" = dev',
+                *calls(activation.development, fish_quoted, fish_value),
+                *(f"_cape_complete {fish_quoted(str(place))}" for place in completions),
+                "end",
+                "builtin set -e _cape_pure",
+                "builtin set -e _cape_mode",
                 f"_cape_prompt {fish_quoted(prompt_prefix(activation.name))}",
                 *_hook(activation),
                 *_profile(profile, scripts),

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from cape.environment.activation import Operation, Prepend, Set, Unset, Value
+from cape.environment.activation import (
+    LEADING_TO_THE_HOST,
+    Activation,
+    Operation,
+    Prepend,
+    Set,
+    Unset,
+    Value,
+    pure_path,
+)
 
 
 def calls(
@@ -21,9 +30,17 @@ def calls(
         if isinstance(operation, Unset):
             yield f"_cape_unset {name}"
         elif isinstance(operation, Prepend):
-            yield f"_cape_prepend {name} {quoted(operation.value)} {quoted(operation.separator)}"
+            words = [operation.value, operation.separator, operation.otherwise]
+            yield " ".join(["_cape_prepend", name, *(quoted(word) for word in words if word)])
         else:
             yield _guard(operation, quoted) + f"_cape_set {name} {quoted_value(operation.value)}"
+
+
+def pure_operations(activation: Activation) -> Iterator[Operation]:
+    """What `--pure` does before all others: what leads to the machine goes, PATH is the closure's."""
+    for name in LEADING_TO_THE_HOST:
+        yield Unset(name=name, origin="pure")
+    yield Set(name="PATH", value=(":".join(pure_path(activation.environment)),), origin="pure")
 
 
 def _guard(operation: Set, quoted: Callable[[str], str]) -> str:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation
-from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.sealed import hook_command
 
@@ -46,7 +46,15 @@ def _entering(activation: Activation) -> list[str]:
         f"case ${{_CAPE_DEPTH-}}:${{CAPE_PROJECT-}} in ?*:{project}) _cape_leave ;; esac",
         functions,
         "_cape_begin",
+        "_cape_front",
+        "case ${_cape_pure-} in ?*)",
+        *calls(pure_operations(activation), quoted, quoted_value),
+        ";; esac",
         *calls(activation.operations, quoted, quoted_value),
+        "case ${_cape_mode-} in dev)",
+        *calls(activation.development, quoted, quoted_value),
+        ";; esac",
+        "\\unset _cape_pure _cape_mode",
         f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
         *_hook(activation),
         *_profile(activation),

@@ -85,6 +85,9 @@ def render_run(
                 _clean(),
                 *_outside(activation),
                 *(_operation(operation) for operation in activation.operations),
+                "case ${cape_level-} in dev)",
+                *(_operation(operation) for operation in activation.development),
+                ";; esac",
                 _pure(activation),
                 _FOUND,
                 sh_begin(activation),
@@ -134,9 +137,10 @@ def _operation(operation: Operation) -> str:
     if isinstance(operation, Prepend):
         value, separator = quoted(operation.value), operation.separator
         front = f"{value}{quoted(separator)}*"
+        otherwise = f"{value}{quoted(operation.otherwise)}" if operation.otherwise else value
         return (
-            f"case ${{{name}-}} in {value} | {front}) ;; "
-            f"*) {name}={value}${{{name}:+{quoted(separator)}${name}}} ;; esac\nexport {name}"
+            f"case ${{{name}-}} in {value} | {front}) ;; '') {name}={otherwise} ;; "
+            f"*) {name}={value}{quoted(separator)}${name} ;; esac\nexport {name}"
         )
     setting = f"{name}={quoted_value(operation.value)}\nexport {name}"
     return _guarded(operation, setting) if operation.unless_host_has else setting

@@ -48,6 +48,8 @@ cape_start() { # ARGUMENT ...: become that shell, wherever it is
         }
         set -- "$cape_found" "$@"
     fi
+    # Start-up files put themselves in front of environments that are active already: see `_cape_front`.
+    [ -z "${CAPE_ENV-}" ] || export _cape_path="$PATH"
     [ -z "$cape_level" ] || export _cape_mode="$cape_level"
     [ -z "$cape_pure" ] || {
         export _cape_pure=1

@@ -10,26 +10,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from cape.environment.activation import Activation
-from cape.environment.shells.operations import calls, prompt_prefix
+from cape.environment.development import completion_directories
+from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.sealed import hook_command
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
 _OURS = (
     "_cape_text _cape_save _cape_may _cape_had _cape_assign _cape_set _cape_unset _cape_prepend _cape_prompt "
-    "_cape_begin _cape_end _cape_look _cape_function _cape_aliases _cape_compare"
+    "_cape_complete _cape_front _cape_begin _cape_end _cape_look _cape_function _cape_aliases _cape_compare"
 )
 
 
 def render_zsh(activation: Activation, scripts: Path) -> dict[str, str]:
     """The files of a generation that are zsh's, by name below `scripts`, where they will be."""
     profile = _profile(activation)
+    completions = " ".join(quoted(str(place)) for place in _completions(activation))
     return {
         "activate.zsh": _WRITTEN + "\n".join([*_steps(activation, scripts), ""]),
         "enter.zsh": _WRITTEN + "\n".join([*_entering(activation), ""]),
         **({"profile.zsh": "".join(f"{text}\n" for text in profile)} if profile else {}),
         "zsh/.zshenv": _zshenv(scripts),
-        "zsh/.zshrc": _zshrc(scripts),
+        "zsh/.zshrc": _zshrc(scripts, completions),
     }
 
 
@@ -62,7 +64,16 @@ def _entering(activation: Activation) -> list[str]:
         "fi",
         functions,
         "_cape_begin",
+        "_cape_front",
+        "if [[ -n ${_cape_pure-} ]]; then :",
+        *calls(pure_operations(activation), quoted, quoted_value),
+        "fi",
         *calls(activation.operations, quoted, quoted_value),
+        "if [[ ${_cape_mode-} == dev ]]; then :",
+        *calls(activation.development, quoted, quoted_value),
+        *(f"_cape_complete {quoted(str(place))}" for place in _completions(activation)),
+        "fi",
+        "builtin unset _cape_pure _cape_mode",
         f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
         *_hook(activation),
         *_finish(activation),
@@ -97,6 +108,10 @@ def _profile(activation: Activation) -> list[str]:
     return [activation.profile[shell] for shell in ("common", "zsh") if activation.profile.get(shell)]
 
 
+def _completions(activation: Activation) -> tuple[Path, ...]:
+    return completion_directories(activation.environment, "zsh")
+
+
 def _zshenv(scripts: Path) -> str:
     """The user's own `.zshenv`, with his ZDOTDIR, which then makes way once more for our `.zshrc`."""
     return (
@@ -108,27 +123,30 @@ else
     unset ZDOTDIR
 fi
 unset _cape_zdotdir
-if [[ -f ${{ZDOTDIR-$HOME}}/.zshenv ]]; then . "${{ZDOTDIR-$HOME}}/.zshenv"; fi
-if [[ -n ${{ZDOTDIR+x}} ]]; then _cape_zdotdir=$ZDOTDIR; fi
-ZDOTDIR={quoted(str(scripts / "zsh"))}
+if [[ -z ${{_cape_pure-}} && -f ${{ZDOTDIR-$HOME}}/.zshenv ]]; then . "${{ZDOTDIR-$HOME}}/.zshenv"; fi
+if [[ -n ${{ZDOTDIR+x}} ]]; then
+    _cape_zdotdir=$ZDOTDIR
+    typeset +x _cape_zdotdir
+    [[ ${{(t)ZDOTDIR}} != *export* ]] || _cape_zdotdir_exported=1
+fi
+export ZDOTDIR={quoted(str(scripts / "zsh"))}
 """
     )
 
 
-def _zshrc(scripts: Path) -> str:
+def _zshrc(scripts: Path, completions: str) -> str:
     """The user's own `.zshrc`, then the activation."""
     own = quoted(str(scripts / "zsh/.zsh_history"))
     return (
         _WRITTEN
         + f"""\
-if [[ -n ${{_cape_zdotdir+x}} ]]; then
-    ZDOTDIR=$_cape_zdotdir
-else
-    unset ZDOTDIR
-fi
-unset _cape_zdotdir
+unset ZDOTDIR
+if [[ -n ${{_cape_zdotdir+x}} ]]; then ZDOTDIR=$_cape_zdotdir; fi
+if [[ -n ${{_cape_zdotdir_exported-}} ]]; then export ZDOTDIR; fi
+unset _cape_zdotdir _cape_zdotdir_exported
 if [[ ${{HISTFILE-}} == {own} ]]; then HISTFILE=${{ZDOTDIR-$HOME}}/.zsh_history; fi
-if [[ -f ${{ZDOTDIR-$HOME}}/.zshrc ]]; then . "${{ZDOTDIR-$HOME}}/.zshrc"; fi
+if [[ ${{_cape_mode-}} == dev ]]; then fpath=({completions} $fpath); fi
+if [[ -z ${{_cape_pure-}} && -f ${{ZDOTDIR-$HOME}}/.zshrc ]]; then . "${{ZDOTDIR-$HOME}}/.zshrc"; fi
 \\builtin . {quoted(str(scripts / "activate.zsh"))}
 """
     )
