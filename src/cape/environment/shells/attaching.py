@@ -37,16 +37,16 @@ cape_prune() { # ENTRY ...: take away those whose process is gone
 """
 
 
-def sh_attach(project: Path, key: str) -> str:
-    """Commands of POSIX sh that attach this process, which will be the command's; they start no process."""
+def sh_attach(project: Path, key: str, *, pid: str = "$$", how: str = "run") -> str:
+    """Commands of POSIX sh that attach a process, this one if no other is named; they start no process."""
     here = quoted(str(directory_of(project)))
     return (
         SH_BORN
         + SH_PRUNE
         + f"""\
 cape_attach() {{
-    cape_born $$ || return 0
-    {{ printf '%s\\n%s\\n' "$cape_time" {quoted(f"{key} - run")} >|{here}/$$; }} 2>/dev/null || return 0
+    cape_born {pid} || return 0
+    {{ printf '%s\\n%s\\n' "$cape_time" {quoted(f"{key} - {how}")} >|{here}/{pid}; }} 2>/dev/null || return 0
     set -- {here}/*
     [ $# -le {MANY} ] || cape_prune "$@"
 }}
@@ -69,3 +69,23 @@ $_cape_undo"
 
 A subshell that leaves does not take its parent away.
 """
+
+ZSH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
+    builtin emulate -L zsh -o no_aliases
+    local _cape_stat
+    local -a _cape_fields
+    { IFS= builtin read -r _cape_stat </proc/$$/stat } 2>/dev/null || return 0
+    _cape_fields=(${=_cape_stat##*\) })
+    { builtin print -rl -- "$_cape_fields[20]" "$2 - zsh" >|$1/$$ } 2>/dev/null
+    _cape_undo="(( ZSH_SUBSHELL )) || builtin command rm -f -- ${(qqqq)1}/$$"$'\n'$_cape_undo
+}"""
+"""The same for zsh."""
+
+FISH_ATTACH = r"""function _cape_attach # DIRECTORY KEY: builtins alone
+    builtin test -r /proc/$fish_pid/stat || return 0
+    builtin read -l _cape_stat </proc/$fish_pid/stat
+    builtin set -l _cape_fields (builtin string split ' ' -- (builtin string replace -r '^.*\) ' '' -- $_cape_stat))
+    builtin printf '%s\n' $_cape_fields[20] "$argv[2] - fish" >$argv[1]/$fish_pid 2>/dev/null
+    _cape_undoing "command rm -f -- "(builtin string escape -- $argv[1])"/$fish_pid"
+end"""
+"""The same for fish."""

@@ -18,8 +18,15 @@ from pathlib import Path
 
 from cape.environment.activation import Activation, recorded_operations
 from cape.environment.attachments import directory_of as attached_in
-from cape.environment.shells.attaching import BASH_ATTACH, SH_BORN, SH_PRUNE, sh_attach
-from cape.environment.shells.quoting import quoted
+from cape.environment.shells.attaching import (
+    BASH_ATTACH,
+    FISH_ATTACH,
+    SH_BORN,
+    SH_PRUNE,
+    ZSH_ATTACH,
+    sh_attach,
+)
+from cape.environment.shells.quoting import fish_quoted, quoted
 from cape.names import Digest, write_atomically
 
 IN_HOOK = "_CAPE_HOOK"
@@ -428,6 +435,61 @@ def bash_begin(activation: Activation) -> list[str]:
 
 
 BASH_FUNCTIONS = "_cape_attach _cape_start"
+
+
+ZSH_START = r"""_cape_start() { # SCRIPT ATTACHED VARIABLES
+    builtin emulate -L zsh -o no_aliases -o local_traps
+    _cape_undo="(( ZSH_SUBSHELL )) || builtin command rm -f -- ${(qqqq)2}/$$"$'\n'$_cape_undo
+    builtin trap : INT
+    /bin/sh "$1" $$ zsh </dev/null >&2 || typeset -g _cape_failed=$?
+    [[ -n ${_cape_failed-} || ! -e $3 ]] || builtin . "$3"
+}"""
+
+
+def zsh_begin(activation: Activation) -> list[str]:
+    """The same for zsh, under its own options; the functions are gone afterwards."""
+    attached = quoted(str(attached_in(activation.project)))
+    if has_hooks(activation):
+        name, text = "_cape_start", ZSH_START
+        call = f"{quoted(str(home_of(activation) / 'start.sh'))} {attached} "
+        call += quoted(str(variables_file(activation)))
+    else:
+        name, text, call = "_cape_attach", ZSH_ATTACH, f"{attached} {key_of(activation)}"
+    return [text, f"[[ -n ${{_cape_failed-}} ]] || {name} {call}", f"builtin unset -f {name}"]
+
+
+def fish_begin(activation: Activation) -> list[str]:
+    """The same for fish; `_cape_failed` is a global variable."""
+    attached = fish_quoted(str(attached_in(activation.project)))
+    if not has_hooks(activation):
+        call = f"builtin set -q _cape_failed || _cape_attach {attached} {key_of(activation)}"
+        return [FISH_ATTACH, call, "builtin functions --erase _cape_attach"]
+    script = fish_quoted(str(home_of(activation) / "start.sh"))
+    variables = fish_quoted(str(variables_file(activation).with_suffix(".fish")))
+    return [
+        "if not builtin set -q _cape_failed",
+        f'    _cape_undoing "command rm -f -- "(builtin string escape -- {attached})"/$fish_pid"',
+        f"    /bin/sh {script} $fish_pid fish </dev/null >&2 || builtin set -g _cape_failed $status",
+        f"    builtin set -q _cape_failed || builtin test ! -e {variables} || builtin source {variables}",
+        "end",
+    ]
+
+
+def posix_begin(activation: Activation) -> list[str]:
+    """The same for a running POSIX shell, whose options and word splitting may be any; one process."""
+    attached = quoted(str(attached_in(activation.project)))
+    undo = [f"_cape_quote {attached}", '_cape_undoing "\\command rm -f -- $_cape_word/$$"']
+    if not has_hooks(activation):
+        script = sh_attach(activation.project, key_of(activation), pid='"$1"', how="sh")
+        return [*undo, f"/bin/sh -c {quoted(script)} sh $$ </dev/null"]
+    variables = quoted(str(variables_file(activation)))
+    return [
+        "case ${_cape_failed-} in '')",
+        *undo,
+        f"{start_command(activation, '$$', 'sh')} || _cape_failed=$?",
+        f"case ${{_cape_failed-}} in '') ! \\command test -e {variables} || \\. {variables} ;; esac",
+        ";; esac",
+    ]
 
 
 def sh_begin(activation: Activation) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from cape.environment.activation import Activation, Secret
-from cape.environment.shells.quoting import quoted
+from cape.environment.shells.quoting import fish_quoted, quoted
 from cape.manifest import Manifest
 from cape.manifest.lines import shown, without_column
 
@@ -108,5 +108,33 @@ def bash_secrets(activation: Activation) -> list[str]:
         "    _cape_failed=1\n"
         "fi\n"
         "\\builtin unset -v _cape_value"
+        for one in activation.secrets
+    ]
+
+
+def posix_secrets(activation: Activation) -> list[str]:
+    """The same for a running POSIX shell."""
+    return [
+        f"if _cape_value=$({lookup(activation, one)}); then\n"
+        f'    _cape_set {one.name} "$_cape_value"\n'
+        "else\n"
+        f"    \\command printf '%s\\n' {quoted(complaint(one))} >&2\n"
+        "    _cape_failed=1\n"
+        "fi\n"
+        "\\unset _cape_value"
+        for one in activation.secrets
+    ]
+
+
+def fish_secrets(activation: Activation) -> list[str]:
+    """The same for fish."""
+    return [
+        f"if builtin set -g _cape_value (/bin/sh -c {fish_quoted(lookup(activation, one))})\n"
+        f"    _cape_set {one.name} (builtin string join \\n -- $_cape_value | builtin string collect -a)\n"
+        "else\n"
+        f"    builtin echo {fish_quoted(complaint(one))} >&2\n"
+        "    builtin set -g _cape_failed 1\n"
+        "end\n"
+        "builtin set -eg _cape_value"
         for one in activation.secrets
     ]
