@@ -24,15 +24,16 @@ _MOST_BYTES = 1 << 20
 
 
 def main() -> int:
-    """`PROJECT KEY NUMBER`."""
+    """`PROJECT KEY NUMBER PID TIME`, who came first, with the hook on standard input."""
     project, key, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    hook = (project / ".cape" / "starts" / key / "on-deactivate.sh").read_text(encoding="utf-8")
+    hook = sys.stdin.read()
     with contextlib.suppress(OSError):
         os.setsid()
     os.closerange(3, 256)
     claim = project / ".cape" / "starts" / key / f"claim.{number}"
     watch = _watch(directory_of(project))
-    members: dict[int, tuple[str, int]] = {}
+    first = int(sys.argv[4])
+    members = {first: (sys.argv[5], _descriptor(first))}
     while True:
         _wait_until_empty(project, key, number, watch, members)
         _append(claim, "ended")

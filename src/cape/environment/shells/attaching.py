@@ -84,7 +84,8 @@ ZSH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
 FISH_ATTACH = r"""function _cape_attach # DIRECTORY KEY: builtins alone
     builtin test -r /proc/$fish_pid/stat || return 0
     builtin read -l _cape_stat </proc/$fish_pid/stat
-    builtin set -l _cape_fields (builtin string split ' ' -- (builtin string replace -r '^.*\) ' '' -- $_cape_stat))
+    builtin set _cape_stat (builtin string replace -r '^.*\) ' '' -- $_cape_stat)
+    builtin set -l _cape_fields (builtin string split ' ' -- $_cape_stat)
     builtin printf '%s\n' $_cape_fields[20] "$argv[2] - fish" >$argv[1]/$fish_pid 2>/dev/null
     _cape_undoing "command rm -f -- "(builtin string escape -- $argv[1])"/$fish_pid"
 end"""

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from cape.environment.activation import Activation
 from cape.environment.development import completion_directories
+from cape.environment.shells.hooks import fish_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import fish_quoted, fish_value
+from cape.environment.shells.secrets import fish_secrets
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
 _STAYING = ("cape", "_cape_leave", "_cape_drop", "_cape_give")
@@ -34,6 +36,7 @@ def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
                 "if builtin set -q _cape_pure",
                 *calls(pure_operations(activation), fish_quoted, fish_value),
                 "end",
+                *fish_secrets(activation),
                 *calls(activation.operations, fish_quoted, fish_value),
                 'if builtin test "$_cape_mode" = dev',
                 *calls(activation.development, fish_quoted, fish_value),
@@ -42,10 +45,10 @@ def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
                 "builtin set -e _cape_pure",
                 "builtin set -e _cape_mode",
                 f"_cape_prompt {fish_quoted(prompt_prefix(activation.name))}",
-                *_hook(activation),
+                *fish_begin(activation),
                 *_profile(profile, scripts),
                 "_cape_end",
-                *_finish(activation, functions),
+                *_finish(functions),
                 "",
             ]
         )
@@ -59,13 +62,6 @@ def _leaving_first(activation: Activation) -> list[str]:
     """A project that is entered again is left first, so that frames do not pile up."""
     project = fish_quoted(str(activation.project))
     return [f'builtin set -qg _CAPE_UNDO[1] && builtin test "$CAPE_PROJECT" = {project} && _cape_leave']
-
-
-def _hook(activation: Activation) -> list[str]:
-    if activation.hook is None:
-        return []
-    command = f"/bin/sh -c {fish_quoted(activation.hook)} on-activate </dev/null >&2"
-    return [f"{command} || builtin set -g _cape_failed $status"]
 
 
 def _profile(texts: list[str], scripts: Path) -> list[str]:
@@ -82,16 +78,13 @@ def _profile(texts: list[str], scripts: Path) -> list[str]:
     ]
 
 
-def _finish(activation: Activation, functions: str) -> list[str]:
-    """A failed hook leaves the shell as it was, with a word about it and status 1."""
+def _finish(functions: str) -> list[str]:
+    """A failed hook or secret, which said so itself, leaves the shell as it was; status 1."""
     names = re.findall(r"^function (_cape_\w+)", functions, re.MULTILINE)
     gone = " ".join(name for name in names if name not in _STAYING)
-    manifest = fish_quoted(str(activation.project / "cape.toml"))
     return [
         f"builtin functions --erase {gone}",
         "if builtin set -q _cape_failed",
-        "    builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
-        f"{manifest} $_cape_failed >&2",
         "    builtin set -eg _cape_failed",
         "    _cape_leave",
         "    builtin false",

@@ -327,7 +327,8 @@ fi
 
 _KEEP = """\
 [ $cape_n -eq 0 ] || {
-    @KEEPER@ "$cape_n" </dev/null >/dev/null 2>&1 &
+    cape_born "$cape_pid"
+    @KEEPER@ "$cape_n" "$cape_pid" "$cape_time" <"$cape_home/on-deactivate.sh" >/dev/null 2>&1 &
     cape_born $! && cape_say "kept $! $cape_time"
 }
 """
@@ -480,7 +481,8 @@ def posix_begin(activation: Activation) -> list[str]:
     attached = quoted(str(attached_in(activation.project)))
     undo = [f"_cape_quote {attached}", '_cape_undoing "\\command rm -f -- $_cape_word/$$"']
     if not has_hooks(activation):
-        script = sh_attach(activation.project, key_of(activation), pid='"$1"', how="sh")
+        script = sh_attach(activation.project, key_of(activation), pid="$cape_pid", how="sh")
+        script = f"cape_pid=$1\n{script}"
         return [*undo, f"/bin/sh -c {quoted(script)} sh $$ </dev/null"]
     variables = quoted(str(variables_file(activation)))
     return [

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation
+from cape.environment.shells.hooks import posix_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
-from cape.environment.shells.sealed import hook_command
+from cape.environment.shells.secrets import posix_secrets
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
 _STAYING = ("cape", "_cape_leave", "_cape_drop")
@@ -50,23 +51,18 @@ def _entering(activation: Activation) -> list[str]:
         "case ${_cape_pure-} in ?*)",
         *calls(pure_operations(activation), quoted, quoted_value),
         ";; esac",
+        *posix_secrets(activation),
         *calls(activation.operations, quoted, quoted_value),
         "case ${_cape_mode-} in dev)",
         *calls(activation.development, quoted, quoted_value),
         ";; esac",
         "\\unset _cape_pure _cape_mode",
         f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
-        *_hook(activation),
+        *posix_begin(activation),
         *_profile(activation),
         "_cape_end",
-        *_finish(activation, functions),
+        *_finish(functions),
     ]
-
-
-def _hook(activation: Activation) -> list[str]:
-    if activation.hook is None:
-        return []
-    return [f"{hook_command(activation.hook)} || _cape_failed=$?"]
 
 
 def _profile(activation: Activation) -> list[str]:
@@ -82,14 +78,13 @@ def _profile(activation: Activation) -> list[str]:
     ]
 
 
-def _finish(activation: Activation, functions: str) -> list[str]:
-    """A failed hook leaves the shell as it was, with a word about it and status 1."""
+def _finish(functions: str) -> list[str]:
+    """A failed hook or secret, which said so itself, leaves the shell as it was; status 1."""
     names = re.findall(r"^(_cape_\w+)\(\)", functions, re.MULTILINE)
     gone = " ".join(name for name in names if name not in _STAYING)
     variables = " ".join(
         sorted(set(re.findall(r"\b(_cape_[a-z]+)(?==)", functions)) - {"_cape_undoes", "_cape_all"})
     )
-    manifest = quoted(str(activation.project / "cape.toml"))
     return [
         f"\\unset -f {gone}",
         f"\\unset {variables}",
@@ -97,8 +92,6 @@ def _finish(activation: Activation, functions: str) -> list[str]:
         "case ${_cape_failed-} in",
         "'') ;;",
         "*)",
-        "    \\command printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
-        f'{manifest} "$_cape_failed" >&2',
         "    \\unset _cape_failed",
         "    _cape_leave",
         "    \\command false",

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from cape.environment.activation import Activation
 from cape.environment.development import completion_directories
+from cape.environment.shells.hooks import zsh_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
-from cape.environment.shells.sealed import hook_command
+from cape.environment.shells.secrets import bash_secrets
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
 _OURS = (
@@ -68,6 +69,7 @@ def _entering(activation: Activation) -> list[str]:
         "if [[ -n ${_cape_pure-} ]]; then :",
         *calls(pure_operations(activation), quoted, quoted_value),
         "fi",
+        *bash_secrets(activation),
         *calls(activation.operations, quoted, quoted_value),
         "if [[ ${_cape_mode-} == dev ]]; then :",
         *calls(activation.development, quoted, quoted_value),
@@ -75,20 +77,13 @@ def _entering(activation: Activation) -> list[str]:
         "fi",
         "builtin unset _cape_pure _cape_mode",
         f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
-        *_hook(activation),
-        *_finish(activation),
+        *zsh_begin(activation),
+        *_finish(),
     ]
 
 
-def _hook(activation: Activation) -> list[str]:
-    if activation.hook is None:
-        return []
-    return [f"{hook_command(activation.hook)} || typeset -g _cape_failed=$?"]
-
-
-def _finish(activation: Activation) -> list[str]:
-    """What comes last: a failed hook leaves the shell as it was, with a word about it and status 1."""
-    manifest = quoted(str(activation.project / "cape.toml"))
+def _finish() -> list[str]:
+    """What comes last: a failed hook or secret, which said so itself, leaves the shell as it was."""
     return [
         "_cape_finish() {",
         "    builtin emulate -L zsh -o no_aliases",
@@ -96,8 +91,6 @@ def _finish(activation: Activation) -> list[str]:
         f"    builtin unset -f {_OURS} _cape_finish",
         "    builtin unset _cape_failed _cape_after",
         "    (( _cape_status )) || return 0",
-        "    builtin printf 'error: the hook `on-activate` of %s gave exit code %s\\n' "
-        f"{manifest} $_cape_status >&2",
         "    _cape_leave",
         "    return 1",
         "}",
