@@ -199,3 +199,40 @@ def test_the_order_of_statements_does_not_change_what_is_loaded(names: list[str]
 def test_a_script_that_opens_a_library_is_read() -> None:
     (load,) = read_script_loads("a.js", 'const ffi = require("ffi")\nffi.Library("libusb-1.0.so.0", {})\n')
     assert (load.line, load.names) == (2, ("libusb-1.0.so.0",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'from subprocess import run as start\ndef f():\n    start(["tool", "-v"])',
+        'import subprocess\nstart = subprocess.Popen\ndef f():\n    start(["tool"] + g() + h())',
+        "import subprocess\nclass A:\n    def __init__(self, program='tool'):\n"
+        "        self.command = [program]\n"
+        "    def go(self):\n        subprocess.call(self.command)",
+        "import subprocess\nclass A:\n    def __init__(self):\n        self.program: str = 'tool'\n"
+        "    def go(self, program=None):\n        program = program or self.program\n"
+        "        subprocess.call([program, '-x'])",
+    ],
+)
+def test_a_program_is_followed_through_other_names_of_what_starts_it(text: str) -> None:
+    (load,) = loads_of(text)
+    assert (load.kind, load.names, load.reach) == (LoadKind.PROGRAM, ("tool",), Reach.USE)
+
+
+def test_a_program_of_a_module_that_nothing_imports_is_optional_and_one_of_a_command_is_not() -> None:
+    sources = {"p/__init__.py": b"x = 1\ny = 2\n", "p/__main__.py": b"", "p/a.py": b"", "p/b.py": b""}
+    sources["p/back.py"] = b'import subprocess\ndef f():\n    subprocess.run(["tool"])\n'
+    sources["p/__init__.py"] = b"from p import a, b, __main__\n"
+    (load,) = read_loads(sources, ["p"])
+    assert load.reach is Reach.OPTIONAL
+    (load,) = read_loads(sources, ["p"], ["p.back"])
+    assert load.reach is Reach.USE
+
+
+def test_a_script_that_starts_a_program_is_read_too() -> None:
+    text = 'const cp = require("child_process");\ncp.spawn("ffmpeg", []);\nwhich("ffprobe", f);\nspawn(bin)\n'
+    rows = list(read_script_loads("a.js", text))
+    assert [(row.names, row.kind, row.line) for row in rows] == [
+        (("ffmpeg",), LoadKind.PROGRAM, 2),
+        (("ffprobe",), LoadKind.PROGRAM, 3),
+    ]

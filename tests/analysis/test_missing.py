@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from cape.analysis.missing import Examined, Findings, Provided, best_provider, examine
 from cape.analysis.needs import ElfNeeds, Load, LoadKind, PackageNeeds, Reach
@@ -20,8 +21,11 @@ def found(
     files: Iterable[str] = (),
     glibc: str = "2.41",
     versions: frozenset[str] = frozenset(),
+    owners: Mapping[str, str] | None = None,
+    name: str = "",
+    is_asked_for: bool = True,
 ) -> Findings:
-    """What is found of packages where the system packages have these files."""
+    """What is found of packages where the system packages have these files, and the archive has `owners`."""
     there = frozenset(files)
     provided = Provided(
         system=System.X86_64_LINUX,
@@ -29,9 +33,11 @@ def found(
         beginning=lambda prefix: [name for name in there if name.startswith(prefix)],
         glibc=glibc,
         versions=lambda library: versions,
+        owner=(owners or {}).get,
     )
     packages = [
-        Examined(name=f"p{at}", version="1", source="pypi", needs=one) for at, one in enumerate(needs)
+        Examined(name=name or f"p{at}", version="1", source="pypi", needs=one, is_asked_for=is_asked_for)
+        for at, one in enumerate(needs)
     ]
     return examine(packages, provided)
 
@@ -131,3 +137,81 @@ def test_the_package_of_a_soname_is_chosen_by_debians_convention() -> None:
     assert best_provider("libfoo.so", ["libfoo-dev"], {}) == "libfoo-dev"
     assert best_provider("ffprobe", ["ffmpeg", "jellyfin"], {"jellyfin": 1, "ffmpeg": 40}) == "ffmpeg"
     assert best_provider("libnone.so.1", [], {}) is None
+
+
+def programs(*names: str, words: tuple[str, ...] = (), reach: Reach = Reach.USE) -> PackageNeeds:
+    """A package that starts each of these programs."""
+    loads = tuple(
+        Load(path="p.py", line=at, kind=LoadKind.PROGRAM, names=(name,), reach=reach)
+        for at, name in enumerate(names)
+    )
+    return PackageNeeds(loads=loads, modules=1, described=words, stressed=words)
+
+
+def errors(result: Findings) -> list[tuple[str, ...]]:
+    return [row.names for row in result.missing if row.is_error]
+
+
+def test_a_program_counts_as_described_by_the_name_of_its_package() -> None:
+    one = programs("gs", words=("ghostscript",))
+    assert errors(found(one, owners={"gs": "ghostscript"})) == [("gs",)]
+    assert errors(found(one, owners={"gs": "other"})) == []
+
+
+def test_a_program_of_a_package_that_another_brings_is_no_error() -> None:
+    one = programs("hdfs", words=("hdfs",))
+    assert errors(found(one)) == [("hdfs",)]
+    assert errors(found(one, is_asked_for=False)) == []
+
+
+def test_a_large_package_must_speak_of_a_program_more_than_twice() -> None:
+    one = replace(programs("tesseract", words=("tesseract",)), modules=90)
+    assert errors(found(one)) == [("tesseract",)]
+    assert errors(found(replace(one, stressed=()))) == []
+
+
+def test_several_programs_of_one_package_are_what_a_small_package_is_for() -> None:
+    owners = {"ffplay": "ffmpeg", "ffprobe": "ffmpeg", "convert": "imagemagick"}
+    assert errors(found(programs("ffplay", "ffprobe", "avconv"), owners=owners)) == [
+        ("ffplay",),
+        ("ffprobe",),
+    ]
+    assert errors(found(programs("ffplay", "ffprobe", "convert"), owners=owners)) == []
+    assert errors(found(programs("ffplay"), owners=owners)) == []
+
+
+def test_who_carries_a_program_needs_none_of_its_package() -> None:
+    one = replace(programs("ffmpeg", "ffplay"), programs=("ffmpeg-linux-x86_64-v7.0.2",))
+    assert errors(found(one, owners={"ffmpeg": "ffmpeg", "ffplay": "ffmpeg"}, name="py-ffmpeg")) == []
+    one = replace(programs("ffmpeg", "ffplay", words=("ffplay",)), programs=("ffmpeg",))
+    assert errors(found(one, owners={"ffmpeg": "ffmpeg", "ffplay": "ffmpeg"})) == []
+
+
+def test_a_package_named_after_a_program_is_for_that_one() -> None:
+    one = programs("ffmpeg", "flvmeta", words=("ffmpeg", "flvmeta"))
+    owners = {"ffmpeg": "ffmpeg", "flvmeta": "flvmeta"}
+    assert errors(found(one, owners=owners, name="fluent-ffmpeg")) == [("ffmpeg",)]
+    assert errors(found(one, files=["ffmpeg"], owners=owners, name="fluent-ffmpeg")) == []
+    silent = programs("pandoc", words=("pandoc",), reach=Reach.OPTIONAL)
+    assert errors(found(silent, name="pypandoc")) == [("pandoc",)]
+    assert errors(found(silent, name="expandoc")) == []
+
+
+def test_of_alternative_programs_those_are_told_that_the_description_speaks_of() -> None:
+    one = PackageNeeds(
+        loads=(
+            Load(
+                path="p.py", line=1, kind=LoadKind.PROGRAM, names=("qdbus", "xclip", "xsel"), reach=Reach.USE
+            ),
+        ),
+        described=("xclip", "xsel"),
+        modules=1,
+    )
+    assert errors(found(one)) == [("xclip", "xsel")]
+
+
+def test_a_wheels_own_build_of_a_library_counts_under_its_name_with_a_digest() -> None:
+    one = replace(load("*spatialindex_c"), libraries=("libspatialindex-e5350069.so",))
+    assert found(one).missing == ()
+    other = replace(load("*geos_c"), libraries=("libgeos_c-4d1f9c2b.so.1",))
+    assert found(other).missing == ()

@@ -85,10 +85,13 @@ class _Event:
     group: str
 
 
-def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load, ...]:
+def read_loads(
+    sources: Mapping[str, bytes], tops: Iterable[str], started: Iterable[str] = ()
+) -> tuple[Load, ...]:
     """The loads of a package, sorted. `sources` are its `.py` files by their paths below site-packages.
 
-    `tops` are the modules that people import. Code for other kinds of machine is passed over.
+    `tops` are the modules that people import, `started` those whose functions are commands. Code for other
+    kinds of machine is passed over.
     """
     triggered = {path for path, text in sources.items() if _TRIGGERS.search(text)}
     if not triggered or len(triggered) > _MODULES_PARSED:
@@ -97,7 +100,7 @@ def read_loads(sources: Mapping[str, bytes], tops: Iterable[str]) -> tuple[Load,
     reached = modules.reached(tops)
     if len(reached) <= _BARE:
         reached += [path for path in modules.central(triggered) if path not in reached]
-    run = _Run(modules, frozenset(reached))
+    run = _Run(modules, frozenset(reached), frozenset(modules.reached(started)))
     is_small = len(sources) <= SMALL
     direct = [
         path for path in reached if is_small or path in triggered or modules.imports_any(path, triggered)
@@ -157,9 +160,10 @@ def stem(name: str) -> str:
 class _Run:
     """One abstract run. `events` are the loads met, in their order."""
 
-    def __init__(self, modules: Modules, reached: frozenset[str]) -> None:
+    def __init__(self, modules: Modules, reached: frozenset[str], started: frozenset[str]) -> None:
         self.modules = modules
         self.reached = reached
+        self.used = reached | started
         self.events: list[_Event] = []
         self.done: dict[tuple[int, tuple[tuple[str, tuple[str, ...]], ...]], list[str]] = {}
         self.walked: set[int] = set()
@@ -241,18 +245,29 @@ class _Scope:
             elif isinstance(node, ast.Import):
                 for name in node.names:
                     self.imported[name.asname or name.name.split(".")[0]] = (name.name, "")
+            elif isinstance(node, ast.Assign):
+                self._note_alias(node)
 
         for function in self.all_functions:
             self._note_attributes(function)
+
+    def _note_alias(self, node: ast.Assign) -> None:
+        """`start = subprocess.Popen` is as good as an import."""
+        target, value = node.targets[0], node.value
+        if isinstance(target, ast.Name) and isinstance(value, ast.Attribute):
+            module = ast.unparse(value.value)
+            if module in _KNOWN_MODULES:
+                self.imported[target.id] = (module, value.attr)
 
     def _note_attributes(self, function: _Function) -> None:
         """Remember what methods give to `self.NAME`, as far as no call is in it."""
         for node in function.body:
             for inner in ast.walk(node):
-                target = inner.targets[0] if isinstance(inner, ast.Assign) else None
+                if not isinstance(inner, ast.Assign | ast.AnnAssign) or inner.value is None:
+                    continue
+                target = inner.targets[0] if isinstance(inner, ast.Assign) else inner.target
                 if not isinstance(target, ast.Attribute) or ast.unparse(target.value) != "self":
                     continue
-                assert isinstance(inner, ast.Assign)
                 if not any(isinstance(one, ast.Call) for one in ast.walk(inner.value)):
                     self.assigned.setdefault(target.attr, []).append((function, inner.value))
 
@@ -753,7 +768,7 @@ class _Walk:
             "which",
         )
         silent = is_silent and (kind is LoadKind.PROGRAM or not self.may_raise)
-        if kind is LoadKind.PROGRAM and self.frame.module not in self.run.reached:
+        if kind is LoadKind.PROGRAM and self.frame.module not in self.run.used:
             silent = True
         reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
         place = self.assigned or ("" if self.is_called else node.lineno)

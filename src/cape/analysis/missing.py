@@ -19,6 +19,9 @@ from cape.names import System
 DEDICATED_MODULES = 40
 """A package with more Python modules than this is about more than the one thing that it loads."""
 
+_TELLING = 3
+"""A longer name than this tells a library: `libspatialindex` is built with `libspatialindex_c`."""
+
 _SEVERAL = 2
 """So many programs of one package of the suite say what a small package is for."""
 
@@ -172,7 +175,7 @@ class _Examination:
             required = [
                 load for load in required if load.reach is Reach.IMPORT or load.kind is not LoadKind.FILE
             ]
-        required = required or self._subject_of_all(one, lacking)
+        required = self._named_first(one, required) or self._subject_of_all(one, lacking)
         choice = () if required else self._choice(one)
         for load in lacking:
             if load not in choice:
@@ -189,7 +192,13 @@ class _Examination:
         brings another one may use a part of it that starts nothing.
         """
         if load.kind is LoadKind.PROGRAM:
-            return load.reach is not Reach.OPTIONAL and one.is_asked_for and self._is_about(one, load)
+            is_started = load.reach is not Reach.OPTIONAL or _is_named_after(one, load)
+            return (
+                is_started
+                and one.is_asked_for
+                and self._is_about(one, load)
+                and not self._kin_is_there(one, load)
+            )
         if load.reach is Reach.IMPORT:
             return True
         return load.reach is Reach.USE and _is_described(load, frozenset(one.needs.described))
@@ -202,6 +211,32 @@ class _Examination:
         is_large = one.needs.modules > DEDICATED_MODULES
         words = frozenset(one.needs.stressed if is_large else one.needs.described)
         return _is_described(load, words) or any(self._owner_is_among(name, words) for name in load.names)
+
+    def _kin_is_there(self, one: Examined, load: Load) -> bool:
+        """Whether a language package carries another program of the same package of the suite.
+
+        Who brings an `ffmpeg` of its own does not do so for want of `ffplay`.
+        """
+        owners = self._owners(load)
+        others = (other for other in one.needs.loads if other.kind is LoadKind.PROGRAM and other != load)
+        return any(
+            not self.programs.isdisjoint(other.names) and not owners.isdisjoint(self._owners(other))
+            for other in others
+        )
+
+    def _owners(self, load: Load) -> set[str]:
+        return {owner for name in load.names if (owner := self.provided.owner(name)) is not None}
+
+    def _named_first(self, one: Examined, required: Sequence[Load]) -> list[Load]:
+        """Without the programs that are not what a package is named after, where it is after one of them."""
+        programs = [load for load in required if load.kind is LoadKind.PROGRAM]
+        named = [load for load in one.needs.loads if _is_named_after(one, load) and self._is_about(one, load)]
+        subjects = {owner for load in named for owner in self._owners(load)}
+        return [
+            load
+            for load in required
+            if load not in programs or not named or load in named or subjects & self._owners(load)
+        ]
 
     def _owner_is_among(self, program: str, words: frozenset[str]) -> bool:
         owner = self.provided.owner(program) if words else None
@@ -224,7 +259,7 @@ class _Examination:
         owners = {name: self.provided.owner(name) for load in loads for name in load.names}
         known = {owner for owner in owners.values() if owner is not None}
         named = [name for name, owner in owners.items() if owner is not None]
-        if len(known) != 1 or len(named) < _SEVERAL:
+        if len(known) != 1 or len(named) < _SEVERAL or not self.programs.isdisjoint(named):
             return []
         return [load for load in lacking if any(owners.get(name) for name in load.names)]
 
@@ -258,8 +293,10 @@ class _Examination:
         )
 
     def _has_own(self, wanted: str) -> bool:
+        part = re.split(r"[-_]", wanted)[0]
         return any(
             wanted in (stem(name), stem(re.split(r"[-_]", name.removeprefix("lib"))[0]), _unhashed(name))
+            or (len(part) > _TELLING and part == _unhashed(name))
             for name in self.libraries
         )
 
@@ -347,6 +384,13 @@ def _is_described(load: Load, words: frozenset[str]) -> bool:
         if words & (spoken | {bare} if len(bare) > 2 else spoken):
             return True
     return False
+
+
+def _is_named_after(one: Examined, load: Load) -> bool:
+    """Whether a package is called after a program: `fluent-ffmpeg`, `pytesseract`."""
+    parts = re.split(r"[-_./]", one.name.lower())
+    parts += [part.removeprefix("py") for part in parts]
+    return load.kind is LoadKind.PROGRAM and not set(parts).isdisjoint(load.names)
 
 
 def _unhashed(name: str) -> str:

@@ -82,7 +82,7 @@ class _Wheel:
         members = [(one, self._placed(one.filename)) for one in self.archive.infolist() if not one.is_dir()]
         sources = self._sources(members)
         elf = _with_guards(sorted(self._elf_files(members), key=lambda one: one.path), sources)
-        loads = read_loads(sources, _tops(sources))
+        loads = read_loads(sources, _tops(sources), self._started(members))
         text = self._description(members) if loads else ""
         return PackageNeeds(
             elf=elf,
@@ -135,11 +135,18 @@ class _Wheel:
 
     def _programs(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
         found = {_base(path) for _, path in members if path.startswith("bin/")} | self.carried
+        names = re.findall(r"^([\w.-]+)\s*=", self._entry_points(members), re.MULTILINE)
+        return tuple(sorted(found.union(names)))
+
+    def _started(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> list[str]:
+        """The modules of a wheel's commands."""
+        return re.findall(r"^[\w.-]+\s*=\s*([\w.]+)", self._entry_points(members), re.MULTILINE)
+
+    def _entry_points(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> str:
         for info, path in members:
             if path.endswith(".dist-info/entry_points.txt"):
-                text = self.archive.read(info).decode("utf-8", "replace")
-                found.update(re.findall(r"^([\w.-]+)\s*=", text, re.MULTILINE))
-        return tuple(sorted(found))
+                return self.archive.read(info).decode("utf-8", "replace")
+        return ""
 
     def _description(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> str:
         for info, path in members:
@@ -232,7 +239,7 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
     if machine != MACHINES.get(system.machine) or data[_OS_ABI] not in _LINUX_ABI:
         return ElfNeeds(path=path, role=role, is_foreign=True)
     facts = elf_facts(data, path, system)
-    if facts is None or facts.kind is ElfKind.STATIC:
+    if facts is None or facts.kind is ElfKind.STATIC or any(map(_OTHER_LIBC.match, facts.needed)):
         return None
     known = {*facts.needed, facts.soname, _base(path)}
     literals = dict.fromkeys(name.decode("ascii") for name in _LITERAL.findall(data))
@@ -250,6 +257,9 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
 _OS_ABI = 7
 _LINUX_ABI = (0, 3)
 """System V's, which says nothing, and GNU's; FreeBSD's and others' programs name their own."""
+
+_OTHER_LIBC = re.compile(r"libc\.so\Z|libc\.musl-")
+"""A C library as musl and Android call it."""
 
 _EXTENSION = re.compile(r"\.(?:cpython-[\w-]+|abi3|[\w-]*linux-gnu)\.so\Z|\.node\Z")
 

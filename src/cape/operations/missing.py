@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cape.errors import CapeError, InputError
@@ -59,7 +60,15 @@ class Addition:
         return f"{self.needed_by} needs {self.library}: add {self.package}?"
 
 
-class MissingLibrary(InputError):
+class Lacking(InputError):
+    """A language package that cannot work with what there is; `about` names it."""
+
+    slug = "lacking"
+
+    about: tuple[str, ...] = ()
+
+
+class MissingLibrary(Lacking):
     """A language package needs a library, a program or a typelib that nothing in the environment has.
 
     `additions` are the system packages that have what all of `also` lack too; empty when none is known.
@@ -80,13 +89,13 @@ class MissingLibrary(InputError):
             self.hint = f"`{command}` adds {packages} to the manifest; {self.otherwise}"
 
 
-class TooOldLibrary(InputError):
+class TooOldLibrary(Lacking):
     """A language package needs a newer version of a library than the suite has."""
 
     slug = "too-old-library"
 
 
-class WrongMachine(InputError):
+class WrongMachine(Lacking):
     """All that a language package would import is for another kind of machine."""
 
     slug = "wrong-machine"
@@ -105,7 +114,7 @@ def check_missing(
     Each system with system packages of its own is looked at. What cannot be looked at is named.
     """
     notes: list[str] = []
-    errors: dict[str, InputError] = {}
+    errors: dict[str, Lacking] = {}
     additions: dict[str, Addition] = {}
     for system in lock.systems:
         rows = [row for row in lock.packages if system in row.systems and row.source in (_PYPI, _NPM)]
@@ -128,6 +137,30 @@ def check_missing(
             first.offer(FIX)
         raise first
     return tuple(dict.fromkeys(notes))
+
+
+def check_needs(
+    lock: Lock,
+    system: System,
+    needs: Mapping[Digest, PackageNeeds],
+    workshop: Workshop,
+    sources: Mapping[str, Source],
+) -> None:
+    """Hold the needs of packages that were built against a lock's other packages on a system.
+
+    `needs` go by the digests of what was built. Raises `MissingLibrary`, `TooOldLibrary`, `WrongMachine`.
+    """
+    rows = [row for row in lock.packages if system in row.systems and row.source in (_PYPI, _NPM)]
+    if not any(_is_libc(row, system) for row in lock.packages):
+        return
+    one = _System(None, lock, workshop, sources, system, dry_run=True)
+    names = {row.name for row in rows if row.artifact.digest in needs}
+    for error, additions in one.errors(one.findings(rows, needs)):
+        if not names.isdisjoint(error.about):
+            if isinstance(error, MissingLibrary) and additions:
+                error.additions = _least(additions, sources[_DEBIAN], system)
+                error.offer("cape install " + " ".join(one.package for one in error.additions))
+            raise error
 
 
 def _least(additions: Sequence[Addition], source: Source, system: System) -> tuple[Addition, ...]:
@@ -153,7 +186,7 @@ class _System:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: Manifest | None,
         lock: Lock,
         workshop: Workshop,
         sources: Mapping[str, Source],
@@ -174,10 +207,14 @@ class _System:
 
     # -- needs
 
-    def findings(self, rows: Sequence[LockedPackage]) -> Findings:
+    def findings(
+        self, rows: Sequence[LockedPackage], known: Mapping[Digest, PackageNeeds] = MappingProxyType({})
+    ) -> Findings:
+        """What is found of packages; of those that are `known` the artifacts are not read."""
         from cape.analysis.missing import Examined, examine
 
-        needs = Reader(self.workshop, self.system, self.sources, dry_run=self.dry_run).read(rows)
+        reader = Reader(self.workshop, self.system, self.sources, dry_run=self.dry_run)
+        needs = {**reader.read([row for row in rows if row.artifact.digest not in known]), **known}
         self.left = sorted({row.name for row in rows if row.artifact.digest not in needs})
         asked_for = {
             name
@@ -274,7 +311,7 @@ class _System:
         helper = self._provider(row)
         return f"`{row.package}` would use `{helper[0]}` (`{helper[1]}` has it)" if helper else None
 
-    def errors(self, found: Findings) -> Iterator[tuple[InputError, tuple[Addition, ...]]]:
+    def errors(self, found: Findings) -> Iterator[tuple[Lacking, tuple[Addition, ...]]]:
         """An error for each package that lacks something, and what would help."""
         lacking: dict[str, list[Missing]] = {}
         for row in found.missing:
@@ -286,7 +323,9 @@ class _System:
             yield self._too_old(one), ()
         for package, path in found.foreign:
             fact = f"`{package}` is for another kind of machine: `{path}` is not for {self.system}"
-            yield WrongMachine(fact, where=self._where(package)), ()
+            error = WrongMachine(fact, where=self._where(package))
+            error.about = (package,)
+            yield error, ()
 
     def _is_error(self, row: Missing) -> bool:
         """An error counts where somebody could be asked, and the manifest does not allow the lack."""
@@ -319,7 +358,7 @@ class _System:
 
     def _where(self, package: str) -> str | None:
         for one in self._bringing(package):
-            known = self.manifest.requirement(one.name)
+            known = self.manifest.requirement(one.name) if self.manifest else None
             if known is not None and known.where:
                 return known.where
         return None
@@ -337,7 +376,7 @@ class _System:
                 needed_by=package,
                 library=helper[0],
                 is_linked=row.kind == "needed",
-                environment=self.manifest.environment,
+                environment=self.manifest.environment if self.manifest else None,
             )
             for row, helper in helpers
             if helper
@@ -346,15 +385,19 @@ class _System:
         hint = f'`{key} = {{ {source} = "*", without = ["{names[0]}"] }}` does without it'
         if unknown := [name for name, (_, helper) in zip(names, helpers, strict=True) if not helper]:
             hint = f"no package of the suite has {_listed(unknown)}; {hint}"
-        return MissingLibrary(fact, where=self._where(package), hint=hint), additions
+        error = MissingLibrary(fact, where=self._where(package), hint=hint)
+        error.about = (package,)
+        return error, additions
 
     def _too_old(self, one: TooNew) -> TooOldLibrary:
-        return TooOldLibrary(
+        error = TooOldLibrary(
             f"`{one.package}` needs `{one.wanted}` of `{one.library}`, and the environment's has up to "
             f"`{one.has or 'none'}`",
             where=self._where(one.package),
             hint="an older version of the package may need less; a newer suite has more",
         )
+        error.about = (one.package,)
+        return error
 
     def _provider(self, row: Missing) -> tuple[str, str] | None:
         """The name to tell people, and the package that has it; the most used of all alternatives."""

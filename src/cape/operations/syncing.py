@@ -249,6 +249,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     found = read_environment(workshop.store.environment_path(plan.identity))
     if found is not None:
         return Elsewhere(system=plan.system, environment=found, fetched=Fetched(), objects_made=0, notes=())
+    from cape.operations.built_needs import check_built
     from cape.operations.commands import check_made_commands
     from cape.operations.judging import judge_objects
 
@@ -272,6 +273,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
     objects = with_scripts_run(plan, objects, workshop, sources, realise_plainly)
     made = with_built(whole, plan, objects, lock, workshop, sources, realise_plainly)
     plan, objects = made.plan, made.objects
+    check_built(plan, objects, lock, workshop, sources)
     unpacked = _unpacked(plan, objects, workshop)
     judgement = judge_objects(lock, plan.system, unpacked)
     judgement.check()
