@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import INPUT, INTEGRITY, SOURCE, Done, Project, World, world_at
+from cape.sources.pypi.tool import find_uv
+from tests.end_to_end.harness import INPUT, INTEGRITY, SOURCE, Done, Project, World, files_below, world_at
 from tests.end_to_end.test_native import ARCHITECTURE, COMPANIONS, TRIPLET, libraries_of
 from tests.mirrors.pypi import PythonIndex, make_wheel
 
@@ -369,7 +370,44 @@ def test_a_stray_package_is_seen_told_and_adopted(python_world: World) -> None:
     project.cape("install", "--adopt").failed(INPUT, "nothing was installed beside")
 
 
-def test_the_overlay_is_a_virtual_environment_where_pip_installs(python_world: World) -> None:
+def publish_pip(world: World) -> None:
+    """Publish the pip that this machine's tests run beside."""
+    from importlib import metadata
+
+    try:
+        found = metadata.distribution("pip")
+    except metadata.PackageNotFoundError:
+        pytest.skip("there is no pip to publish")
+    files = {
+        str(file): Path(str(file.locate())).read_bytes()
+        for file in found.files or ()
+        if str(file).startswith("pip/") and "__pycache__" not in str(file)
+    }
+    entry = "[console_scripts]\npip = pip._internal.cli.main:main\n"
+    world.index.add_wheel("pip", found.version, files=files, entry_points=entry)
+
+
+@pytest.mark.parametrize("words", [("python", "-m", "pip"), ("pip",), (find_uv(), "pip")])
+def test_pip_and_uv_install_into_the_overlay(world: World, words: tuple[str, ...]) -> None:
+    pack_python(world)
+    world.publish()
+    publish_pip(world)
+    world.index.add_wheel("base", "1.0", files={"base.py": b"version = '1.0'\n"})
+    world.index.add_wheel("linter", "3.0", requires=["base"])
+    project = own_project(world, text="", pip='{ pypi = "*" }', base='{ pypi = "*" }')
+    project.cape("sync").succeeded()
+    held = files_below(project.store / "environments")
+    project.cape("run", "--", *words, "install", "--index-url", world.index.simple, "linter").succeeded()
+    assert say(project, "import linter; print(linter.__file__)").startswith(
+        str(project.directory / ".cape/state/python/lib")
+    )
+    assert files_below(project.store / "environments") == held
+    assert "`linter` 3.0" in project.cape("doctor").stdout
+    project.cape("install", "--adopt").succeeded()
+    assert rows(project).keys() == {"pip", "base", "linter"}
+
+
+def test_the_overlay_is_a_virtual_environment_over_the_locked_one(python_world: World) -> None:
     project = own_project(python_world, base='{ pypi = "1.0" }', described="", text=OWN)
     project.cape("sync").succeeded()
     code = "import sys, own, base, sysconfig; print(sys.prefix, base.version, sysconfig.get_path('purelib'))"
