@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Services:
     mode: str
     store: Path
     as_user: bool = False
+    outside: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, services: str, *, before: str = "") -> None:
         """The manifest: these services after these other tables."""
@@ -53,6 +54,7 @@ class Services:
     @property
     def variables(self) -> dict[str, str]:
         return {
+            **self.outside,
             "PATH": os.environ["PATH"],
             "HOME": str(self.store.parent),
             "CAPE_STORE": str(self.store),

@@ -180,13 +180,13 @@ def test_an_idle_supervisor_does_not_wake_up(served: Services) -> None:
     assert switches() == before
 
 
-def attach(served: Services, pid: int) -> Path:
+def attach(served: Services, pid: int, how: str = "bash") -> Path:
     """What a shell does that is inside."""
     directory = served.directory / ".cape" / "attached"
     directory.mkdir(parents=True, exist_ok=True)
     start = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[19]
     file = directory / str(pid)
-    file.write_text(start + "\n")
+    file.write_text(f"{start}\nkey 1 {how}\n")
     return file
 
 
@@ -314,3 +314,18 @@ def test_a_stale_or_broken_file_of_before_is_no_obstacle(one: Services, stale: s
     (one.home / stale).write_text("{ half")
     one.services("up").succeeded()
     assert one.state("family") == "ready"
+
+
+def test_the_end_of_a_single_command_stops_nothing(one: Services) -> None:
+    import subprocess
+
+    one.write('[services.a]\ncommand = "exec sleep 1000"\n')
+    one.services("up").succeeded()
+    with subprocess.Popen(["sleep", "100"]) as command:
+        attach(one, command.pid, "run")
+        wait_until(lambda: json.loads(one.services("status", "--json").stdout)["attached"] == 1)
+        command.kill()
+    time.sleep(0.6)
+    assert one.cape("run", "--", "true").code == 0
+    time.sleep(0.6)
+    assert one.state("a") == "ready"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cape.errors import StateError
-from cape.services.supervisor import LOCK, LOGS, PROTOCOL, RECORD, SOCKET, STATUS
+from cape.services.supervisor import LOCK, LOGS, PID, PROTOCOL, RECORD, SOCKET, STATUS
 from cape.services.sweeping import sweep
 
 Answer = dict[str, Any]
@@ -138,7 +138,7 @@ def sweep_if_dead(home: Path) -> int:
     if not (home / RECORD).exists() or is_alive(home):
         return 0
     count = sweep(home)
-    for name in (SOCKET, RECORD):
+    for name in (SOCKET, PID, RECORD):
         (home / name).unlink(missing_ok=True)
     return count
 

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 """The version of what is said over the socket. `down` and `status` are understood by all."""
 
-SOCKET, RECORD, STATUS, LOCK, PORTS, LOGS = (
+SOCKET, PID, RECORD, STATUS, LOCK, PORTS, LOGS = (
     "socket",
+    "pid",
     "supervisor.json",
     "status.json",
     "lock",
@@ -363,7 +364,7 @@ class Supervisor:
     def _attach(self, pid: int, file: str) -> None:
         try:
             with open(file, encoding="utf-8") as stream:
-                start = stream.readline().strip()
+                start, said = stream.readline().strip(), stream.readline().split()
             shell = kernel.process(pid)
             if shell is None or (start and shell.start != start):
                 return
@@ -371,7 +372,8 @@ class Supervisor:
         except (OSError, ValueError):
             return
         self._attached[pid] = descriptor
-        self._was_attached = True
+        # A single command keeps services while it runs; its end stops none that no shell started.
+        self._was_attached = self._was_attached or said[2:3] != ["run"]
         self.loop.watch(descriptor, lambda: self._detached(pid))
 
     def _detached(self, pid: int) -> None:
@@ -446,8 +448,9 @@ class Supervisor:
         self._shut()
         self._dirty = True
         self._save(ended=True)
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(self.home, RECORD))
+        for name in (PID, RECORD):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.home, name))
         self.loop.stop()
 
     def _shut(self) -> None:
@@ -559,11 +562,13 @@ def _record(home: str, settings: dict[str, Any]) -> None:
         "version": settings["version"],
         "namespace": settings["namespace"],
     }
-    path = os.path.join(home, RECORD)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(record, stream)
-    os.replace(temporary, path)
+    # The pid alone is for shells, which can ask with builtins whether it lives.
+    for name, text in ((RECORD, json.dumps(record)), (PID, f"{os.getpid()}\n")):
+        path = os.path.join(home, name)
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
 
 
 def _start_init(shut: list[int]) -> int:
