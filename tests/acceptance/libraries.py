@@ -38,6 +38,8 @@ class Need:
     linked: Mapping[str, str] = field(default_factory=dict)
     loaded: Mapping[str, str] = field(default_factory=dict)
     system: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    """Packages that are built from their source."""
     blocked: str = ""
 
     @property
@@ -54,6 +56,7 @@ class Need:
             source, _, name = package.rpartition(":")
             lines.append(f'"{name}" = {{ {source or "pypi"} = "*"{accepted} }}')
         lines += [f'"{package}" = "*"' for package in (*self.system, *more)]
+        lines += ["[python]", f"build = {json.dumps(list(self.build))}"] if self.build else []
         return "\n".join(lines) + "\n"
 
 
@@ -68,6 +71,7 @@ def load_needs(path: Path = CORPUS) -> list[Need]:
             linked=row.get("linked", {}),
             loaded=row.get("loaded", {}),
             system=tuple(row.get("system", ())),
+            build=tuple(row.get("build", ())),
             blocked=row.get("blocked", ""),
         )
         for row in rows

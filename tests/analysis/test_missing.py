@@ -215,3 +215,8 @@ def test_a_wheels_own_build_of_a_library_counts_under_its_name_with_a_digest() -
     assert found(one).missing == ()
     other = replace(load("*geos_c"), libraries=("libgeos_c-4d1f9c2b.so.1",))
     assert found(other).missing == ()
+
+
+def test_a_package_with_extensions_is_not_for_the_program_that_it_is_named_after() -> None:
+    one = replace(programs("proj", words=("proj",), reach=Reach.OPTIONAL), elf=(extension(),))
+    assert errors(found(one, name="pyproj")) == []

@@ -387,7 +387,12 @@ def _is_described(load: Load, words: frozenset[str]) -> bool:
 
 
 def _is_named_after(one: Examined, load: Load) -> bool:
-    """Whether a package is called after a program: `fluent-ffmpeg`, `pytesseract`."""
+    """Whether a package is called after a program: `fluent-ffmpeg`, `pytesseract`.
+
+    One with extensions of its own is called after what these are made of: `pyproj`.
+    """
+    if one.needs.elf:
+        return False
     parts = re.split(r"[-_./]", one.name.lower())
     parts += [part.removeprefix("py") for part in parts]
     return load.kind is LoadKind.PROGRAM and not set(parts).isdisjoint(load.names)
