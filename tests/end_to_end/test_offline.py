@@ -345,7 +345,8 @@ def test_offline_can_be_said_in_three_ways(settled: Project, tmp_path: Path) -> 
 
 def test_lacking_artifacts_are_all_named_and_nothing_is_changed(settled: Project, tmp_path: Path) -> None:
     project = _place_for(Case(words=(), in_copy=True), settled, tmp_path)
-    other = project.with_variables(CAPE_STORE=str(tmp_path / "empty"))
+    shutil.copytree(project.store / "checkouts", tmp_path / "poor" / "checkouts")
+    other = project.with_variables(CAPE_STORE=str(tmp_path / "poor"))
     before = project.state()
     run_forbidden(other, "sync", "--locked").failed(
         SOURCE, "`hello 1.0-1`", "`other 1.0-1`", "not in the store"

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from cape.errors import InputError, StateError
 from cape.names import Digest, GenerationId, sync_directory, write_atomically
-from cape.store.leases import holder_name, is_alive
+from cape.store.leases import holder_name, is_alive, start_time
 
 if TYPE_CHECKING:
     from cape.environment.kept import OwnFiles
@@ -35,6 +36,9 @@ RECORD = "generation.json"
 ATTACHED_RECORD = "attached.json"
 SWITCHES = "switches"
 _FILES = ("cape.toml", "cape.lock")
+_TEMPORARY = re.compile(r"\.[\w.-]+\.(\d+)\.tmp")
+"""What `write_atomically` calls a file that is not whole yet; the number is its writer's."""
+_FILE_BEGINS = tuple(f".{name}." for name in _FILES)
 
 
 class NoGeneration(StateError):
@@ -313,6 +317,22 @@ def _rename(temporary: Path, final: Path) -> None:
         ) from error
 
 
+def sweep(project: Path) -> None:
+    """Remove what processes that were killed left half written or half removed in a project."""
+    own = project / ".cape"
+    with contextlib.suppress(OSError):
+        _sweep(own / "generations")
+        for stale in own.glob(".current.*"):
+            if not is_alive(stale.name.removeprefix(".current.")):
+                stale.unlink(missing_ok=True)
+        for place in (project, own, own / "current"):
+            for stale in place.glob(".*.tmp"):
+                found = _TEMPORARY.fullmatch(stale.name)
+                ours = place != project or stale.name.startswith(_FILE_BEGINS)
+                if found and ours and start_time(int(found[1])) is None:
+                    stale.unlink(missing_ok=True)
+
+
 def _sweep(generations: Path) -> None:
     for stale in generations.glob(".new.*"):
         if not is_alive(stale.name.removeprefix(".new.")):
@@ -447,6 +467,7 @@ def heal(project: Path) -> bool:
     A manifest or lock that somebody edited since is left as it is.
     """
     project = Path(os.path.realpath(project))
+    sweep(project)
     note = _note(project)
     try:
         record = json.loads(note.read_bytes())

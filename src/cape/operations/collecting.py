@@ -22,6 +22,7 @@ from cape.environment.generations import (
     forget,
     generation,
     numbers,
+    sweep,
 )
 from cape.errors import CapeError
 from cape.operations.once import abandoned, remembered
@@ -68,6 +69,9 @@ def collect_garbage(
     store = workshop.store
     used = environments_in_use(store)
     doomed: tuple[int, ...] = ()
+    if not dry_run:
+        for known in store.projects.all():
+            sweep(known.directory)
     if project is not None and (keep is not None or older_than_s is not None):
         directory = Path(os.path.realpath(project.directory))
         with contextlib.nullcontext() if dry_run else held(Project(directory)):
