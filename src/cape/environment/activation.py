@@ -15,9 +15,11 @@ from typing import Any
 
 from cape.environment.finishing.certificates import BUNDLE, LOCAL_BUNDLE
 from cape.environment.overlay import PLACE
+from cape.environment.variables import Variable, variables_of
 from cape.errors import InputError
 from cape.manifest import Manifest
 from cape.manifest.lines import text_lines
+from cape.manifest.parse import OWN_VARIABLES
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
@@ -99,7 +101,8 @@ class Activation:
     `hook` is POSIX shell text that runs once per start in a process of its own, `on_deactivate` at the
     start's end; `hook_lines` says where each line of `hook` stands. `profile` maps
     `common` and shells' names to text that is run in the shell that is entered. `development` is done after
-    `operations` in mode `dev`.
+    `operations` in mode `dev`. `supervisor` is where the supervisor of services has its files; None where
+    no service starts by itself.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Activation:
     secrets: tuple[Secret, ...] = ()
     profile: Mapping[str, str] = field(default_factory=dict)
     development: tuple[Operation, ...] = ()
+    supervisor: Path | None = None
 
     @property
     def state(self) -> Path:
@@ -146,7 +150,7 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         *_own(environment, project),
         *_python(environment, project),
         *_rows(environment),
-        *(_variable(name, text, manifest) for name, text in manifest.vars.items()),
+        *(_variable(one, manifest) for one in variables_of(manifest, project)),
     ]
     return Activation(
         name=manifest.name,
@@ -159,7 +163,16 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         secrets=secrets_of(manifest),
         profile=dict(manifest.profile),
         development=tuple(development_operations(environment)),
+        supervisor=_supervisor(manifest, project),
     )
+
+
+def _supervisor(manifest: Manifest, project: Path) -> Path | None:
+    tables = [table for table in manifest.services.values() if isinstance(table, Mapping)]
+    if not any(table.get("auto-start") for table in tables):
+        return None
+    home = project / ".cape" / "services"
+    return home / "environments" / manifest.environment if manifest.environment else home
 
 
 def _own(environment: Path, project: Path) -> list[Operation]:
@@ -227,14 +240,16 @@ def _row(name: str, place: Path, origin: str, unless: tuple[str, ...]) -> Set:
     return Set(name=name, value=(str(place),), origin=origin, unless_host_has=unless)
 
 
-def _variable(name: str, text: str, manifest: Manifest) -> Set:
-    if not NAME.match(name) or SHELLS_OWN.match(name):
+def _variable(variable: Variable, manifest: Manifest) -> Set:
+    name = variable.name
+    if not NAME.match(name) or SHELLS_OWN.match(name) or name in OWN_VARIABLES:
         raise UnsuitableVariable(
-            f"`{name}` cannot be set by an environment: the shell keeps it for itself",
-            where=f"{manifest.path}: vars.{name}",
+            f"`{name}` cannot be set by an environment: the shell or cape keeps it for itself",
+            where=f"{manifest.path.parent}/{variable.where}",
             hint="take another name",
         )
-    return Set(name=name, value=parse_value(text), origin=f"cape.toml: vars.{name}")
+    value: Value = (variable.text,) if variable.literal else parse_value(variable.text)
+    return Set(name=name, value=value, origin=variable.where)
 
 
 def activated(activation: Activation, outside: Mapping[str, str], *, pure: bool = False) -> dict[str, str]:

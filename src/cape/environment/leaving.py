@@ -13,13 +13,14 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from cape.environment.attachments import alive, directory_of, start_of
 
 _IN_DELETE, _IN_MOVED_TO, _IN_CLOSE_WRITE, _IN_DELETE_SELF = 0x200, 0x80, 0x8, 0x400
 _LOOK_MS = 5_000
-_SETTLE_S = 0.05
+_SETTLE_S = 0.1
 _MOST_BYTES = 1 << 20
 
 
@@ -78,12 +79,12 @@ def _wait_until_empty(
 
 def _look(project: Path, key: str, number: int, members: dict[int, tuple[str, int]]) -> None:
     """Bring up to date who is inside. Without the directory, whoever was inside is until its process ends."""
-    if directory_of(project).is_dir():
-        present = {
-            one.pid: one.start for one in alive(project) if one.key == key and one.number in (number, None)
-        }
-    else:
-        present = {pid: start for pid, (start, _) in members.items() if start_of(pid) == start}
+    living = {pid: start for pid, (start, _) in members.items() if start_of(pid) == start}
+    present = _entries(project, key, number)
+    if not living.keys() <= present.keys():
+        # Its entry went, and the process did not: it left, or the whole project is being taken away.
+        time.sleep(_SETTLE_S)
+        present = _entries(project, key, number) if directory_of(project).is_dir() else living
     for pid in [pid for pid, (start, _) in members.items() if present.get(pid) != start]:
         _, descriptor = members.pop(pid)
         if descriptor >= 0:
@@ -91,6 +92,10 @@ def _look(project: Path, key: str, number: int, members: dict[int, tuple[str, in
     for pid, start in present.items():
         if pid not in members:
             members[pid] = (start, _descriptor(pid))
+
+
+def _entries(project: Path, key: str, number: int) -> dict[int, str]:
+    return {one.pid: one.start for one in alive(project) if one.key == key and one.number in (number, None)}
 
 
 def _descriptor(pid: int) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from cape.environment.activation import Activation, activation_of, recorded
 from cape.environment.shells import render_run, render_shells
 from cape.environment.shells.hooks import write_start
+from cape.environment.variables import files_of
 from cape.names import write_atomically
 
 STAMPED = ("cape.toml", "cape.lock")
@@ -36,13 +37,14 @@ def seal_scripts(
     text already are left alone. Raises `InputError` for a manifest that cannot be activated.
     """
     activation = read_activation(project, directory, environment, name=name)
+    absent = _keep_variables(project, directory)
     stamps = [(file, final / stamp) for file, _, stamp in _stamped_files(project, directory)]
     below = Path(ATTACHED, name) if name else Path()
     scripts = final / below
     texts = {
         "activation.json": json.dumps(recorded(activation), indent=1) + "\n",
         **render_shells(activation, scripts),
-        "run.sh": render_run(activation, final, stamps, scripts=scripts),
+        "run.sh": render_run(activation, final, stamps, scripts=scripts, absent=absent),
     }
     write_start(activation)
     for file, text in texts.items():
@@ -65,7 +67,35 @@ def _stamped_files(project: Path, directory: Path) -> list[tuple[Path, Path, str
     from cape.environment.kept import live_files
 
     files = [(project / name, directory / name, f"{name}.stamp") for name in STAMPED]
-    return files + [(file, kept, f"{kept.name}.stamp") for file, kept in live_files(project, directory)]
+    files += [(file, kept, f"{kept.name}.stamp") for file, kept in live_files(project, directory)]
+    return files + [
+        (file, directory / kept, f"{kept}.stamp")
+        for file, kept in _variable_files(project, directory)
+        if file.exists()
+    ]
+
+
+def _variable_files(project: Path, directory: Path) -> list[tuple[Path, str]]:
+    """Files of variables, there or not, and the names of the copies that the shell compares them with."""
+    from cape.environment.kept import kept_manifest
+
+    if b"env-files" not in (directory / "cape.toml").read_bytes():
+        return []
+    files = files_of(kept_manifest(project, directory), project)
+    return [(file, f"variables-{number}") for number, file in enumerate(files)]
+
+
+def _keep_variables(project: Path, directory: Path) -> list[Path]:
+    """Copy the files of variables as they are now; those that are not there."""
+    absent = []
+    for file, kept in _variable_files(project, directory):
+        try:
+            data = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            absent.append(file)
+        else:
+            write_atomically(directory / kept, data, mode=0o600)
+    return absent
 
 
 def _link(link: Path, target: Path) -> None:

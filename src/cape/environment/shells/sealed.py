@@ -72,15 +72,19 @@ def render_run(
     stamps: Sequence[tuple[Path, Path]],
     *,
     scripts: Path | None = None,
+    absent: Sequence[Path] = (),
 ) -> str:
-    """The sealed script of a generation. `stamps` are files and the stamps that carry their times, and
-    `scripts` is where the other scripts are, if not in the generation's own directory."""
+    """The sealed script of a generation.
+
+    `stamps` are files and the stamps that carry their times, `absent` files that were not there, and
+    `scripts` is where the other scripts are, if not in the generation's own directory.
+    """
     return (
         _HEAD
         + _SAME
         + "\n".join(
             [
-                _freshness(activation, generation, stamps),
+                _freshness(activation, generation, stamps, absent),
                 _modes(activation, scripts or generation),
                 _clean(),
                 *_outside(activation),
@@ -98,7 +102,12 @@ def render_run(
     )
 
 
-def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[Path, Path]]) -> str:
+def _freshness(
+    activation: Activation,
+    generation: Path,
+    stamps: Sequence[tuple[Path, Path]],
+    absent: Sequence[Path],
+) -> str:
     marker = activation.environment / "environment.json"
     switching = activation.project / ".cape" / "switching"
     tests = [
@@ -106,6 +115,7 @@ def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[
         f"[ -e {quoted(str(marker))} ]",
         f"[ ! -e {quoted(str(switching))} ]",
     ]
+    tests += [f"[ ! -e {quoted(str(file))} ]" for file in absent]
     for file, stamp in stamps:
         one, other = quoted(str(file)), quoted(str(stamp))
         tests += [
@@ -127,7 +137,26 @@ def _freshness(activation: Activation, generation: Path, stamps: Sequence[tuple[
 
 
 def _modes(activation: Activation, scripts: Path) -> str:
-    return starting(activation, scripts) + "\n[ $# -gt 0 ] || return 0"
+    return _services(activation) + starting(activation, scripts) + "\n[ $# -gt 0 ] || return 0"
+
+
+def _services(activation: Activation) -> str:
+    """Where services start with the environment, Python is left out only while their supervisor lives.
+
+    Python itself says `_cape_services=off` when it has seen to that.
+    """
+    if activation.supervisor is None:
+        return ""
+    socket, pid = (quoted(str(activation.supervisor / name)) for name in ("socket", "pid"))
+    return f"""\
+case ${{_cape_services-}}:$cape_mode in
+off:*) unset _cape_services ;;
+:print | :enter | :string)
+    [ -S {socket} ] && [ -r {pid} ] || return 0
+    IFS= read -r cape_supervisor <{pid} && kill -0 "$cape_supervisor" 2>/dev/null || return 0
+    ;;
+esac
+"""
 
 
 def _operation(operation: Operation) -> str:
