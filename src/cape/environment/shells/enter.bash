@@ -6,7 +6,7 @@
 
 _cape_save() { # NAME: remember the variable's present state
     local -
-    \builtin set +eu
+    \builtin set +aeu
     local _cape_text
     if \builtin eval "[[ -n \${$1+x} || -n \${$1[*]+x} ]]"; then
         \builtin eval "_cape_text=\${$1[@]@A}"
@@ -23,7 +23,7 @@ $_cape_undo"
 
 _cape_may() { # NAME: whether it can be changed
     local -
-    \builtin set +eu
+    \builtin set +aeu
     local _cape_flags
     \builtin eval "_cape_flags=\${$1@a}"
     [[ $_cape_flags == *r* ]] || \builtin return 0
@@ -33,7 +33,7 @@ _cape_may() { # NAME: whether it can be changed
 
 _cape_set() { # NAME VALUE
     local -
-    \builtin set +eu
+    \builtin set +aeu
     _cape_may "$1" || \builtin return 0
     _cape_save "$1"
     \builtin unset -v "$1"
@@ -42,7 +42,7 @@ _cape_set() { # NAME VALUE
 
 _cape_unset() { # NAME
     local -
-    \builtin set +eu
+    \builtin set +aeu
     \builtin eval "[[ -n \${$1+x} || -n \${$1@a} ]]" || \builtin return 0
     _cape_may "$1" || \builtin return 0
     _cape_save "$1"
@@ -51,7 +51,7 @@ _cape_unset() { # NAME
 
 _cape_front() { # what outer environments had in front of PATH before start-up files comes in front again
     local -
-    \builtin set +eu
+    \builtin set +aeu
     [[ -n ${_cape_path+x} ]] || \builtin return 0
     local _cape_rest=$_cape_path: _cape_layers= _cape_entry
     while [[ -n $_cape_rest ]]; do
@@ -66,7 +66,7 @@ _cape_front() { # what outer environments had in front of PATH before start-up f
 
 _cape_prepend() { # NAME VALUE SEPARATOR [BEFORE-NOTHING]
     local -
-    \builtin set +eu
+    \builtin set +aeu
     local _cape_old=${!1-} _cape_new _cape_rest=$_cape_undo
     [[ $_cape_old != "$2" && $_cape_old != "$2$3"* ]] || \builtin return 0
     _cape_may "$1" || \builtin return 0
@@ -87,7 +87,7 @@ $_cape_rest"
 
 _cape_prompt() { # PREFIX
     local -
-    \builtin set +eu
+    \builtin set +aeu
     [[ -n ${PS1+x} ]] && _cape_may PS1 || \builtin return 0
     PS1=$1$PS1
     _cape_undo="[[ \${PS1-} != ${1@Q}* ]] || PS1=\${PS1#${1@Q}}
@@ -102,15 +102,18 @@ _cape_drop() { # NAME VALUE SEPARATOR: take the first VALUE out of a list
 }
 
 _cape_leave() {
-    local _cape_at=$((${#_CAPE_UNDO[@]} - 1)) _cape_text
+    local _cape_at=$((${#_CAPE_UNDO[@]} - 1)) _cape_text _cape_all=
+    # Under `set -a` all that comes back would be exported.
+    [[ $- != *a* ]] || { _cape_all=1 && \builtin set +a; }
     _cape_text=${_CAPE_UNDO[_cape_at]}
     \builtin unset -v "_CAPE_UNDO[$_cape_at]"
     \builtin eval "$_cape_text"
+    [[ -z $_cape_all ]] || \builtin set -a
 }
 
 _cape_begin() {
     local -
-    \builtin set +eu
+    \builtin set +aeu
     _cape_undo=
     if ((${#_CAPE_UNDO[@]} == 0)); then
         _cape_undo="\\builtin unset -f cape _cape_leave _cape_drop
@@ -167,7 +170,7 @@ _cape_functions() { # name, flags and text of every function, each with a NUL af
 
 _cape_look() { # remember the shell as it is now
     local -
-    \builtin set +eu
+    \builtin set +aeu
     local _cape_list _cape_read _cape_name _cape_text
     local -i _cape_at=0
     declare -gA _cape_vars _cape_texts _cape_flags _cape_aliases
@@ -206,7 +209,7 @@ $_cape_undo"
 
 _cape_compare() { # undo what differs from what `_cape_look` saw
     local -
-    \builtin set +eu
+    \builtin set +aeu
     local _cape_name _cape_text
     local -A _cape_old _cape_old_texts _cape_old_flags _cape_old_aliases
     local _cape_old_shopt=$_cape_shopt _cape_old_seto=$_cape_seto
@@ -260,5 +263,7 @@ $_cape_undo"
     done
     _cape_options "$_cape_old_shopt" "$_cape_shopt" '\builtin shopt -s' '\builtin shopt -u'
     _cape_options "$_cape_old_seto" "$_cape_seto" '\builtin set -o' '\builtin set +o'
+    _cape_undo=${_cape_undo//'\builtin set -o allexport'/_cape_all=1}
+    _cape_undo=${_cape_undo//'\builtin set +o allexport'/_cape_all=}
     \builtin unset -v _cape_vars _cape_texts _cape_flags _cape_aliases _cape_shopt _cape_seto
 }

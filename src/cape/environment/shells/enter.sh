@@ -193,15 +193,21 @@ _cape_each() { # TEXT FUNCTION: call it for what stands before the first `=` of 
         case $_cape_lines in '') \break ;; esac
         _cape_line=${_cape_lines%%"$_cape_newline"*}
         _cape_lines=${_cape_lines#*"$_cape_newline"}
-        case $_cape_line in *=*) "$2" "${_cape_line%%=*}" ;; esac
+        case $_cape_line in
+        *=*) "$2" "${_cape_line%%=*}" ;;
+        'export '*) "$2" "${_cape_line#export }" ;;
+        esac
     done
 }
 
 _cape_variable() { # NAME: whether it is a variable that is looked at
+    # Its name is no state of it, and neither is what each moment changes.
     case $1 in
-    '' | [0-9]* | *[!A-Za-z0-9_]* | _ | _cape_* | _CAPE_* | PPID | PWD | OLDPWD | LINENO | OPTIND | RANDOM | \
+    FUNCNAME | '' | [0-9]* | *[!A-Za-z0-9_]* | _ | _cape_* | _CAPE_* | PPID | PWD | OLDPWD | LINENO | OPTIND | RANDOM | \
         SECONDS | EPOCH* | HISTCMD | COLUMNS | LINES) \return 1 ;;
     esac
+    _cape_kind=export
+    if _cape_is "$1" "$_cape_exported"; then \return 0; fi
     \eval "case \${$1+x} in '') \\return 1 ;; esac"
 }
 
@@ -222,7 +228,7 @@ _cape_keep_alias() { # NAME
 
 _cape_look() {
     _cape_kept=' ' _cape_count=0
-    _cape_each "$(\set)" _cape_keep
+    _cape_each "$(\set && \export -p)" _cape_keep
     _cape_listed=$_cape_newline$(\alias)$_cape_newline
     _cape_each "$(\alias)" _cape_keep_alias
     case $_cape_all in 1) \set -a ;; esac
@@ -263,7 +269,7 @@ _cape_compare() {
     case $_cape_said in *"${_cape_newline}set -o allexport$_cape_newline"*) _cape_all=1 ;; *) _cape_all= ;; esac
     _cape_fixed=$_cape_newline$(\readonly -p)$_cape_newline
     _cape_exported=$_cape_newline$(\export -p)$_cape_newline
-    _cape_each "$(\set)" _cape_is_new
+    _cape_each "$(\set && \export -p)" _cape_is_new
     while :; do
         _cape_kept=${_cape_kept# }
         case $_cape_kept in '') \break ;; esac

@@ -14,7 +14,11 @@ _cape_text() { # NAME: the commands that give the variable its present state, in
         # A special variable never goes away, so it gets its value and flags only.
         case $_cape_type in
         association*) _cape_said= ;;
-        array*) _cape_said="$1=( ${(j: :)${(@qqqq)${(@P)1}}} )" ;;
+        array*)
+            local -a _cape_items=("${(@P)1}")
+            _cape_said="$1=()"
+            (( ! ${#_cape_items} )) || _cape_said="$1=( ${(j: :)${(@qqqq)_cape_items}} )"
+            ;;
         *) _cape_said="$1=${(qqqq)${(P)1}}" ;;
         esac
         if [[ $_cape_type == *export* ]]; then
@@ -30,6 +34,9 @@ _cape_text() { # NAME: the commands that give the variable its present state, in
         ;;
     scalar) _cape_said="builtin typeset -g $1=${(qqqq)${(P)1}}" ;;
     scalar-export) _cape_said="builtin typeset -gx $1=${(qqqq)${(P)1}}" ;;
+    *hideval*)
+        _cape_said=$(builtin typeset -g +H $1 && builtin typeset -p -- $1)$'\n'"builtin typeset -gH $1"
+        ;;
     *)
         # Rare kinds: only `typeset -p` tells them exactly, but for the digits of a float (one fork).
         _cape_said=$(builtin typeset -p -- $1 2>/dev/null)
@@ -216,7 +223,7 @@ else
 builtin unset $_cape_name
 $(builtin typeset -p -- $_cape_name)
 fi" ;;
-        *:*float*)
+        *:*float* | *:*hideval*)
             _cape_text $_cape_name
             _cape_vars[$_cape_name]=$_cape_said ;;
         *) _cape_rare+=($_cape_name) ;;
@@ -274,17 +281,18 @@ _cape_compare() { # undo what differs from what `_cape_look` saw
     _cape_old_plain=("${(@kv)_cape_plain}") _cape_old_global=("${(@kv)_cape_global}")
     _cape_old_suffix=("${(@kv)_cape_suffix}")
     _cape_look
-    for _cape_name in "${(@k)_cape_vars}"; do
-        [[ -z ${_cape_old_vars[$_cape_name]+x} ]] || continue
-        _cape_undo="builtin unset $_cape_name"$'\n'$_cape_undo
-    done
     for _cape_name _cape_old in "${(@kv)_cape_old_vars}"; do
         [[ ${_cape_vars[$_cape_name]-} != "$_cape_old" ]] || continue
         [[ ${parameters[$_cape_name]-} != *readonly* ]] || _cape_old="builtin typeset -g +r $_cape_name
 builtin unset $_cape_name
 $_cape_old"
-        [[ ${parameters[$_cape_name]-} == *(special|tied)* ]] || _cape_old="builtin unset $_cape_name"$'\n'$_cape_old
+        [[ ${parameters[$_cape_name]-} == *special* || $_cape_old == 'if '* ]] ||
+            _cape_old="builtin unset $_cape_name"$'\n'$_cape_old
         _cape_undo=$_cape_old$'\n'$_cape_undo
+    done
+    for _cape_name in "${(@k)_cape_vars}"; do
+        [[ -z ${_cape_old_vars[$_cape_name]+x} ]] || continue
+        _cape_undo="builtin unset $_cape_name"$'\n'$_cape_undo
     done
     for _cape_name in $_cape_fixed; do
         [[ $parameters[$_cape_name] != *(special|local)* ]] || continue
