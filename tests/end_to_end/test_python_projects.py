@@ -118,7 +118,7 @@ def pack_python(world: World) -> str:
 
 @pytest.fixture(scope="module")
 def python_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world with a Python that runs, and a few wheels. Tests must not change what it publishes."""
+    """A world with a Python that runs, and a few wheels. Tests add packages of names of their own only."""
     with world_at(tmp_path_factory.mktemp("python")) as world:
         pack_python(world)
         world.publish()
@@ -127,6 +127,8 @@ def python_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.index.add_wheel("plotter", "1.0", requires=["base"])
         world.index.add_wheel("linter", "3.0")
         world.index.add_wheel("tester", "4.0")
+        world.index.add_wheel("secretlib", "1.0")
+        publish_pip(world)
         yield world
 
 
@@ -198,6 +200,10 @@ def test_dependencies_groups_and_extras_are_locked(python_world: World) -> None:
     project = own_project(python_world, described=DESCRIBED)
     project.cape("lock").succeeded()
     assert rows(project) == {"base": "1.1", "tester": "4.0", "linter": "3.0"}
+    assert "pyproject.toml:10:17: " in project.cape("why", "base").succeeded().stdout
+    project.cape("uninstall", "base").failed(
+        INPUT, "is asked for by `pyproject.toml`", "take the line out there"
+    )
     project.manifest.write_text(project.manifest.read_text() + 'extras = ["plot"]\ngroups = []\n')
     project.cape("lock").succeeded()
     assert rows(project) == {"base": "1.1", "plotter": "1.0"}
@@ -251,9 +257,8 @@ def test_python_sees_the_locked_packages_and_nothing_else(python_world: World, t
 # -- built from source --------------------------------------------------------------------------------
 
 
-def test_a_source_release_is_built_where_the_manifest_says_so(world: World) -> None:
-    pack_python(world)
-    world.publish()
+def test_a_source_release_is_built_where_the_manifest_says_so(python_world: World) -> None:
+    world = python_world
     world.index.add_file("onlysource", "onlysource-1.0.tar.gz", source_release("onlysource", "1.0"))
     project = own_project(world, onlysource='{ pypi = "*" }', text="")
     project.cape("lock").failed(INPUT, '`build = ["onlysource"]` in `[python]`')
@@ -265,9 +270,8 @@ def test_a_source_release_is_built_where_the_manifest_says_so(world: World) -> N
     assert other.cape("list", "--json").stdout == project.cape("list", "--json").stdout
 
 
-def test_a_build_that_fails_shows_its_last_lines_and_keeps_its_log(world: World) -> None:
-    pack_python(world)
-    world.publish()
+def test_a_build_that_fails_shows_its_last_lines_and_keeps_its_log(python_world: World) -> None:
+    world = python_world
     world.index.add_file("broken", "broken-1.0.tar.gz", source_release("broken", "1.0", fails=True))
     project = own_project(world, broken='{ pypi = "*" }', text='\n[python]\nbuild = ["broken"]\n')
     done = project.cape("sync").failed(INPUT, "building `broken` 1.0 failed", "    the reason is here")
@@ -371,13 +375,13 @@ def test_a_stray_package_is_seen_told_and_adopted(python_world: World) -> None:
 
 
 def publish_pip(world: World) -> None:
-    """Publish the pip that this machine's tests run beside."""
+    """Publish the pip that this machine's tests run beside, if they do."""
     from importlib import metadata
 
     try:
         found = metadata.distribution("pip")
     except metadata.PackageNotFoundError:
-        pytest.skip("there is no pip to publish")
+        return
     files = {
         str(file): Path(str(file.locate())).read_bytes()
         for file in found.files or ()
@@ -388,20 +392,19 @@ def publish_pip(world: World) -> None:
 
 
 @pytest.mark.parametrize("words", [("python", "-m", "pip"), ("pip",), (find_uv(), "pip")])
-def test_pip_and_uv_install_into_the_overlay(world: World, words: tuple[str, ...]) -> None:
-    pack_python(world)
-    world.publish()
-    publish_pip(world)
-    world.index.add_wheel("base", "1.0", files={"base.py": b"version = '1.0'\n"})
-    world.index.add_wheel("linter", "3.0", requires=["base"])
+def test_pip_and_uv_install_into_the_overlay(python_world: World, words: tuple[str, ...]) -> None:
+    world = python_world
+    if "pip" not in world.index.projects:
+        pytest.skip("there is no pip to publish")
     project = own_project(world, text="", pip='{ pypi = "*" }', base='{ pypi = "*" }')
     project.cape("sync").succeeded()
-    held = files_below(project.store / "environments")
+    environment = (project.directory / ".cape/current/bin").resolve().parent
+    held = files_below(environment)
     project.cape("run", "--", *words, "install", "--index-url", world.index.simple, "linter").succeeded()
     assert say(project, "import linter; print(linter.__file__)").startswith(
         str(project.directory / ".cape/state/python/lib")
     )
-    assert files_below(project.store / "environments") == held
+    assert files_below(environment) == held
     assert "`linter` 3.0" in project.cape("doctor").stdout
     project.cape("install", "--adopt").succeeded()
     assert rows(project).keys() == {"pip", "base", "linter"}
@@ -456,28 +459,26 @@ def test_a_missing_pyproject_extra_or_group_is_named(python_world: World) -> Non
     project.cape("lock").failed(INPUT, "there is no `pyproject.toml`")
 
 
-def test_a_yanked_release_is_taken_only_when_pinned_and_told(world: World) -> None:
-    pack_python(world)
-    world.publish()
-    world.index.add_wheel("base", "1.0")
-    world.index.yanked[world.index.add_wheel("base", "2.0")] = "it eats files"
-    project = own_project(world, base='{ pypi = "*" }', text="")
+def test_a_yanked_release_is_taken_only_when_pinned_and_told(python_world: World) -> None:
+    world = python_world
+    world.index.add_wheel("fickle", "1.0")
+    world.index.yanked[world.index.add_wheel("fickle", "2.0")] = "it eats files"
+    project = own_project(world, fickle='{ pypi = "*" }', text="")
     project.cape("lock").succeeded()
-    assert rows(project) == {"base": "1.0"}
+    assert rows(project) == {"fickle": "1.0"}
     project.manifest.write_text(project.manifest.read_text().replace('pypi = "*"', 'pypi = "==2.0"'))
     done = project.cape("lock").succeeded()
-    assert rows(project) == {"base": "2.0"}
-    assert "`base` 2.0 was taken back by its authors: it eats files" in done.stderr
+    assert rows(project) == {"fickle": "2.0"}
+    assert "`fickle` 2.0 was taken back by its authors: it eats files" in done.stderr
 
 
-def test_a_file_that_is_not_what_the_index_says_is_refused(world: World) -> None:
-    pack_python(world)
-    world.publish()
-    world.index.add_wheel("base", "1.0")
-    name, other = make_wheel("base", "1.0", files={"base.py": b"evil = __name__\n"})
+def test_a_file_that_is_not_what_the_index_says_is_refused(python_world: World) -> None:
+    world = python_world
+    world.index.add_wheel("altered", "1.0")
+    name, other = make_wheel("altered", "1.0", files={"altered.py": b"evil = __name__\n"})
     world.index.server.files[f"/files/{name}"] = other
-    project = own_project(world, base='{ pypi = "*" }', text="")
-    project.cape("sync").failed(INTEGRITY, "`base 1.0` is not what the lock says")
+    project = own_project(world, altered='{ pypi = "*" }', text="")
+    project.cape("sync").failed(INTEGRITY, "`altered 1.0` is not what the lock says")
 
 
 def test_an_address_with_a_password_is_not_locked(python_world: World) -> None:
@@ -493,12 +494,9 @@ USER, SECRET = "reader", "geheim-4711"
 
 
 @pytest.fixture
-def private(world: World) -> Iterator[str]:
+def private(python_world: World) -> Iterator[str]:
     """The address of an index that gives nothing without the right login."""
-    pack_python(world)
-    world.publish()
-    world.index.add_wheel("secretlib", "1.0")
-    server = guarded(world.index)
+    server = guarded(python_world.index)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/simple"
@@ -555,21 +553,23 @@ def private_project(world: World, index: str) -> Project:
     return project.with_variables(CAPE_PYPI_INDEX=f"corp={index}")
 
 
-def test_an_index_that_asks_for_a_login_says_how_to_tell_one(world: World, private: str) -> None:
-    project = private_project(world, private)
+def test_an_index_that_asks_for_a_login_says_how_to_tell_one(python_world: World, private: str) -> None:
+    project = private_project(python_world, private)
     project.cape("lock").failed(
         SOURCE, "asks for a login, and this machine has none", "UV_INDEX_NAME_USERNAME", "netrc", "keyring"
     )
 
 
-def test_a_wrong_login_is_told_as_such_and_not_shown(world: World, private: str) -> None:
-    project = private_project(world, private)
+def test_a_wrong_login_is_told_as_such_and_not_shown(python_world: World, private: str) -> None:
+    project = private_project(python_world, private)
     wrong = {"UV_INDEX_CORP_USERNAME": USER, "UV_INDEX_CORP_PASSWORD": "falsch-0815"}
     done = project.cape("lock", **wrong).failed(SOURCE, "does not take the login")
     check_nowhere("falsch-0815", project, done)
 
 
-def test_logins_from_variables_netrc_keyring_and_address(world: World, private: str, tmp_path: Path) -> None:
+def test_logins_from_variables_netrc_keyring_and_address(
+    python_world: World, private: str, tmp_path: Path
+) -> None:
     host = private.removeprefix("http://").partition(":")[0]
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {host} login {USER} password {SECRET}\n")
@@ -591,8 +591,9 @@ def test_logins_from_variables_netrc_keyring_and_address(world: World, private: 
         "address": {"CAPE_PYPI_INDEX": with_both},
     }
     for number, (way, variables) in enumerate(ways.items()):
-        project = private_project(world, private).with_variables(CAPE_STORE=str(tmp_path / f"store{number}"))
-        done = project.cape("sync", **variables)
+        store = str(tmp_path / f"store{number}")
+        project = private_project(python_world, private).with_variables(CAPE_STORE=store)
+        done = project.cape("sync" if number == 0 else "lock", **variables)
         assert done.code == 0, f"{way}: {done.stderr}"
         assert rows(project) == {"secretlib": "1.0"}
         check_nowhere(SECRET, project, done)

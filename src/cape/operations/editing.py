@@ -140,6 +140,12 @@ def _check_own(own: Manifest, whole: Manifest, keys: Sequence[str]) -> None:
         include = next(
             (one for one in reversed(whole.included) if place.startswith(f"{one.directory}/cape.toml:")), None
         )
+        if include is None and "pyproject.toml:" in place:
+            raise UnknownRequirement(
+                f"`{key}` is asked for by `pyproject.toml`, not by `cape.toml`",
+                where=place,
+                hint="take the line out there",
+            )
         if include is None:
             raise UnknownRequirement(
                 f"`{key}` is not in this environment's own tables",
