@@ -81,9 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def ordinary(store: Path) -> Iterator[Services]:
     """A project of an ordinary user, in the way that this machine holds services by itself."""
     for made in project("namespace", as_user=os.geteuid() == 0):
-        yield Services(
-            directory=made.directory, mode="namespace", store=store / "store", as_user=made.as_user
-        )
+        yield replace(made, store=store / "store", outside=dict(os.environ))
 
 
 def started(one: Services, name: str) -> int:

@@ -25,6 +25,9 @@ from cape.services.client import ask, home_of, is_alive, last_known, sweep_if_de
 from cape.services.definition import Definition, definitions_of, named, with_needed
 from cape.services.logs import Follower, LogLine, last_lines
 
+SEEN_TO = "_cape_services"
+"""Set to `off` for a sealed script that is not to ask for services."""
+
 RUNNING = ("starting", "ready", "stopping", "waiting", "backing-off")
 
 
@@ -149,6 +152,26 @@ def bring_up(
         "wait": wait,
     }
     return _finished(house, _insist(house, "up", request, heard), wanted, wait=wait)
+
+
+def auto_start(
+    project: Project, workshop: Workshop, *, argv: Sequence[str], environment: str | None = None
+) -> str | None:
+    """Start the services that start with the environment, where none runs yet; waits for none of them.
+
+    Gives a sentence if that failed: it is no reason not to enter. The sealed script is told, through a
+    variable, that services were seen to.
+    """
+    try:
+        house = _known(project, environment)
+        names = [name for name, one in house.definitions.items() if one.auto_start]
+        if names and not os.environ.get(SEEN_TO):
+            os.environ[SEEN_TO] = "off"
+            if not is_alive(house.home):
+                bring_up(project, workshop, names, argv=argv, environment=environment, wait=False)
+    except CapeError as error:
+        return f"services were not started: {error}"
+    return None
 
 
 def restart(
@@ -324,7 +347,7 @@ def sweep_project(project: Path) -> int:
 def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment: str | None) -> _House:
     """The environment, made if need be, and its services. Raises `NoServices`, `InsideHook`."""
     from cape.environment.kept import kept_manifest
-    from cape.environment.shells.sealed import IN_HOOK
+    from cape.environment.shells.hooks import IN_HOOK
     from cape.operations.living import ready_generation
 
     if os.environ.get(IN_HOOK):

@@ -154,9 +154,16 @@ def last_known(home: Path) -> Answer | None:
 
 def ensure(home: Path, project: Path, version: str) -> bool:
     """Have a supervisor run; True if it was started now. Raises `SupervisorFailed`."""
-    (home / LOGS).mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
-    starting = os.open(home / "starting", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        (home / LOGS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.chmod(0o700)
+        starting = os.open(home / "starting", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SupervisorFailed(
+            "something is in the way of the services' files",
+            where=str(error.filename),
+            hint="it belongs to cape: remove it",
+        ) from error
     try:
         fcntl.flock(starting, fcntl.LOCK_EX)
         deadline = time.monotonic() + _PATIENCE_S
