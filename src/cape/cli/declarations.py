@@ -447,6 +447,44 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape pack -- python3 -m app", "cape pack -o tools --system aarch64-linux"),
     ),
     Command(
+        name="image",
+        summary="write the environment as a container image, without a daemon",
+        description=(
+            "Writes an OCI image layout with a layer per source of packages, equal to the byte from every "
+            "store. Its entry point activates, and runs the command or what it is given. `podman pull oci:DIR` "
+            "or `skopeo copy oci:DIR` takes it."
+        ),
+        handler="packing:image",
+        arguments=(
+            Argument(
+                flags=("-o", "--output"),
+                value="PATH",
+                complete="file",
+                help="a directory, or a file that ends in `.tar`; otherwise `NAME-SYSTEM.oci`",
+            ),
+            SYSTEM,
+            ENVIRONMENT,
+            JSON,
+            Argument(flags=("command",), nargs="...", help="the command that the image runs, after `--`"),
+        ),
+        examples=("cape image -- python3 -m app", "cape image -o app.tar"),
+    ),
+    Command(
+        name="k8s",
+        summary="print a Kubernetes manifest that uses the image",
+        description=(
+            "Prints a deployment for each service, with its ports, and its readiness as probes; without any, "
+            "a job that runs the command. Plain variables become a config map; secrets are never written."
+        ),
+        handler="packing:k8s",
+        arguments=(
+            Argument(flags=("image",), help="the image's name in a registry, with a tag or a digest"),
+            ENVIRONMENT,
+            Argument(flags=("command",), nargs="...", help="the job's command, after `--`"),
+        ),
+        examples=("cape k8s registry.example/app:1",),
+    ),
+    Command(
         name="services up",
         summary="start background processes and wait until they are ready",
         description=(
@@ -685,6 +723,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="nothing of the machine on PATH, no start-up files of your own, and no variables that "
                 "lead programs to the machine's files",
             ),
+            Argument(flags=("--no-services",), help="do not start services that say `auto-start`"),
             ENVIRONMENT,
         ),
         examples=(
@@ -748,23 +787,30 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="why",
-        summary="say why a package, file or library is there",
+        summary="say why a package, file or library is there, or where a variable's value comes from",
         description=(
             "The chains of packages from what the manifest names to PACKAGE, shortest first. A file, a "
             "program or a library's name is first traced to the package that it comes from; that wants a "
-            "synced project."
+            "synced project. Of a variable (`$NAME`, or a bare name that no package has) each part of the "
+            "value is told with the file and line that set it; values of secrets are not."
         ),
         handler="packages:why",
         arguments=(
             Argument(
                 flags=("package",),
                 complete="package",
-                help="a locked package, a path as programs see it, a program, or a library (`libGL.so.1`)",
+                help="a locked package, a path as programs see it, a program, a library (`libGL.so.1`), or a "
+                "variable",
             ),
             ENVIRONMENT,
             JSON,
         ),
-        examples=("cape why libpcre2-8-0", "cape why libpcre2-8.so.0", "cape why /usr/bin/rg"),
+        examples=(
+            "cape why libpcre2-8-0",
+            "cape why libpcre2-8.so.0",
+            "cape why /usr/bin/rg",
+            "cape why PATH",
+        ),
     ),
     Command(
         name="licences",
@@ -1126,6 +1172,10 @@ VARIABLES: tuple[Variable, ...] = (
         "below `/var` and `/run` lies there",
     ),
     Variable(name="CAPE_PROJECT", set_inside=True, meaning="the directory of the manifest"),
+    Variable(
+        name="CAPE_SERVICES_NAMESPACE",
+        meaning="`off`: services get no PID namespace, even where the machine allows one",
+    ),
     Variable(
         name="PATH",
         set_inside=True,

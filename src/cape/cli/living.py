@@ -146,9 +146,25 @@ def activate(arguments: argparse.Namespace) -> int:
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     name = environment_name(arguments)
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
+    _start_services(arguments, project, workshop)
     sys.stdout.flush()
     living.become(living.entered(generation, entering, name))
     return 0
+
+
+def _start_services(arguments: argparse.Namespace, project: Project, workshop: Workshop) -> None:
+    """Start the services that start with the environment; `--no-services` leaves them out."""
+    import os
+
+    from cape.cli.output import say
+    from cape.operations.services import SEEN_TO, auto_start
+
+    if arguments.no_services:
+        os.environ[SEEN_TO] = "off"
+        return
+    failed = auto_start(project, workshop, argv=sys.argv[1:], environment=environment_name(arguments))
+    if failed:
+        say(f"warning: {failed}", quiet=False)
 
 
 def chosen_level(arguments: argparse.Namespace) -> str | None:
