@@ -51,3 +51,54 @@ def pack(arguments: argparse.Namespace) -> int:
     )
     say(f"{packed.path.name}: {what}, {packed.digest}", quiet=arguments.quiet)
     return 0
+
+
+def image(arguments: argparse.Namespace) -> int:
+    """`cape image [-o DIR|FILE.tar] [-- CMD]`."""
+    from cape.operations.packing import image as image_of_project
+
+    made = image_of_project(
+        find_project(Path.cwd()),
+        Workshop.open(progress(quiet=arguments.quiet)),
+        Path(arguments.output) if arguments.output else None,
+        argv=sys.argv[1:],
+        command=_words(arguments),
+        system=_system(arguments),
+        environment=arguments.environment,
+    )
+    if arguments.json:
+        layers = [
+            {
+                "source": layer.source,
+                "digest": str(layer.digest),
+                "size_bytes": layer.size_bytes,
+                "files": layer.files,
+            }
+            for layer in made.layers
+        ]
+        show_json(
+            {
+                "path": str(made.path),
+                "digest": str(made.digest),
+                "size_bytes": made.size_bytes,
+                "layers": layers,
+            }
+        )
+        return 0
+    layers_text = ", ".join(f"{layer.source} {size(layer.size_bytes)}" for layer in made.layers)
+    say(f"{made.path.name}: {layers_text}; {made.digest}", quiet=arguments.quiet)
+    return 0
+
+
+def k8s(arguments: argparse.Namespace) -> int:
+    """`cape k8s IMAGE [-- CMD]`."""
+    from cape.operations.packing import k8s as manifest_of_project
+
+    text = manifest_of_project(
+        find_project(Path.cwd()),
+        arguments.image,
+        command=_words(arguments),
+        environment=arguments.environment,
+    )
+    sys.stdout.write(text)
+    return 0

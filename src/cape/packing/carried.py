@@ -23,6 +23,12 @@ from cape.names import Digest
 from cape.store import Store
 
 _PADDED = re.compile(re.escape(PLACEHOLDER) + rb"[^\0]*\0+(?=" + END_OF_ROOM + rb")")
+_PROLOGUE = re.compile(
+    rb"#!/bin/sh\ncase \"\$\{CAPE_SCRIPT-\}\" in [^\n]*; "
+    rb"exec '([^'\n]+)'(?: '([^'\n]*)')? \"\$0\" \"\$@\" ;; esac(?=\n)"
+)
+"""How a generated shell script begins where the store's path is too long for a `#!` line."""
+
 _STRING = re.compile(re.escape(PLACEHOLDER) + rb"[^\0]*\0")
 
 
@@ -123,13 +129,21 @@ class Carried:
     def _with_placeholder(self, data: bytes) -> bytes:
         """Paths of the store replaced; in a program, each string keeps its length."""
         if b"\0" not in data:
-            return self._paths.sub(PLACEHOLDER, data)
+            return _with_short_line(self._paths.sub(PLACEHOLDER, data))
         strings = re.compile(self._paths.pattern + rb"([^\0]*)")
 
         def shortened(found: re.Match[bytes]) -> bytes:
             return (PLACEHOLDER + found[1]).ljust(len(found[0]), b"\0")
 
         return strings.sub(shortened, data)
+
+
+def _with_short_line(data: bytes) -> bytes:
+    """A shell script with its `#!` line, whatever a long store made of it."""
+    found = _PROLOGUE.match(data)
+    if found is None or not found[1].startswith(PLACEHOLDER):
+        return data
+    return b"#!" + b" ".join(word for word in found.groups() if word) + data[found.end() :]
 
 
 def _originals(environment: Path, store: Store) -> Mapping[str, bytes]:
@@ -143,9 +157,10 @@ def _originals(environment: Path, store: Store) -> Mapping[str, bytes]:
 
 
 def _record(environment: Path) -> bytes:
-    """The environment's record, without the keys of objects: they say where the store was."""
+    """The environment's record, without what follows from the store's place."""
     record = json.loads((environment / RECORD).read_bytes())
-    record["objects"] = []
+    for key in ("objects", "content"):
+        record.pop(key, None)
     return json.dumps(record, indent=1).encode() + b"\n"
 
 
