@@ -60,7 +60,7 @@ function _cape_prepend # NAME VALUE SEPARATOR [BEFORE-NOTHING]
     if builtin test "$_cape_old" = "$argv[2]"
         return 0
     end
-    if builtin test (builtin string sub -l (builtin string length -- "$_cape_front") -- "$_cape_old" | builtin string collect -a) = "$_cape_front"
+    if builtin string match -qr -- '^'(builtin string escape --style=regex -- "$_cape_front") "$_cape_old"
         return 0
     end
     builtin set -l _cape_said (_cape_saved $argv[1])
@@ -68,9 +68,9 @@ function _cape_prepend # NAME VALUE SEPARATOR [BEFORE-NOTHING]
     builtin test -n "$_cape_old" || builtin set _cape_new "$argv[2]$argv[4]"
     _cape_assign $argv[1] "$_cape_new" || return 0
     # If nobody changed the value meanwhile, its exact state comes back; else only our own part goes.
-    builtin set -l _cape_now (builtin string escape -- (builtin string escape -- $$argv[1] | builtin string join ' '))
+    builtin set -l _cape_now (builtin string escape -- "$(builtin string escape -- $$argv[1])")
     builtin set -l _cape_words (builtin string escape -- $argv[1..3] | builtin string join ' ')
-    _cape_undoing "if builtin test (builtin string escape -- \$$argv[1] | builtin string join ' ' | builtin string collect -a) = $_cape_now
+    _cape_undoing "if builtin test \"\$(builtin string escape -- \$$argv[1])\" = $_cape_now
 $_cape_said
 else
 _cape_drop $_cape_words
@@ -100,9 +100,10 @@ end
 
 function _cape_drop # NAME VALUE SEPARATOR: take the first VALUE out of a list
     builtin set -l _cape_list "$argv[3]$$argv[1]$argv[3]"
-    builtin set _cape_list (builtin string replace -- "$argv[3]$argv[2]$argv[3]" "$argv[3]" "$_cape_list" | builtin string collect -a)
-    builtin set _cape_list (builtin string sub -s (builtin math (builtin string length -- "$argv[3]") + 1) -- "$_cape_list" | builtin string collect -a)
-    builtin set _cape_list (builtin string sub -e -(builtin string length -- "$argv[3]") -- "$_cape_list" 2>/dev/null | builtin string collect -a)
+    builtin set _cape_list "$(builtin string replace -- "$argv[3]$argv[2]$argv[3]" "$argv[3]" "$_cape_list")"
+    builtin set -l _cape_width (builtin string length -- "$argv[3]")
+    builtin set _cape_list "$(builtin string sub -s (builtin math $_cape_width + 1) -- "$_cape_list")"
+    builtin test -n "$_cape_list" && builtin set _cape_list "$(builtin string sub -e -$_cape_width -- "$_cape_list")"
     builtin set -g $argv[1] "$_cape_list"
 end
 

@@ -10,9 +10,15 @@ _cape_text() { # NAME: the commands that give the variable its present state, in
     local _cape_type=${parameters[$1]-}
     case $_cape_type in
     '') _cape_said= ;;
-    *special* | *tied*)
+    *special*)
         # A special variable never goes away, so it gets its value and flags only.
         case $_cape_type in
+        scalar*tied*)
+            # Its list tells no element from an empty one.
+            local -a _cape_items=("${(@P)${1:l}}")
+            _cape_said="${1:l}=()"
+            (( ! ${#_cape_items} )) || _cape_said="${1:l}=( ${(j: :)${(@qqqq)_cape_items}} )"
+            ;;
         association*) _cape_said= ;;
         array*)
             local -a _cape_items=("${(@P)1}")
@@ -34,6 +40,20 @@ _cape_text() { # NAME: the commands that give the variable its present state, in
         ;;
     scalar) _cape_said="builtin typeset -g $1=${(qqqq)${(P)1}}" ;;
     scalar-export) _cape_said="builtin typeset -gx $1=${(qqqq)${(P)1}}" ;;
+    *tied*)
+        # Both halves come back together.
+        _cape_said=$(builtin typeset -p -- $1)
+        local _cape_half=${${_cape_said#* $1 }%%=*}
+        if [[ $_cape_type == array* ]]; then
+            _cape_half=${${_cape_said#*-*T }%% *}
+            _cape_said=$(builtin typeset -p -- $_cape_half)
+            [[ $_cape_type != *unique* ]] || _cape_said+=$'\n'"builtin typeset -gU $1"
+            _cape_said="builtin unset $_cape_half"$'\n'$_cape_said
+        else
+            [[ ${parameters[$_cape_half]} != *unique* ]] || _cape_said+=$'\n'"builtin typeset -gU $_cape_half"
+            _cape_said="builtin unset $1"$'\n'$_cape_said
+        fi
+        ;;
     *hideval*)
         _cape_said=$(builtin typeset -g +H $1 && builtin typeset -p -- $1)$'\n'"builtin typeset -gH $1"
         ;;
@@ -214,16 +234,7 @@ _cape_look() { # remember the shell as it is now
             _cape_text $_cape_name
             _cape_vars[$_cape_name]=$_cape_said ;;
         *special*) continue ;;
-        *:*tied*)
-            # If it is taken apart, both halves come back together.
-            _cape_text $_cape_name
-            _cape_vars[$_cape_name]="if [[ \${parameters[$_cape_name]-} == *tied* ]]; then
-$_cape_said
-else
-builtin unset $_cape_name
-$(builtin typeset -p -- $_cape_name)
-fi" ;;
-        *:*float* | *:*hideval*)
+        *:*float* | *:*hideval* | *:*tied*)
             _cape_text $_cape_name
             _cape_vars[$_cape_name]=$_cape_said ;;
         *) _cape_rare+=($_cape_name) ;;
@@ -286,7 +297,7 @@ _cape_compare() { # undo what differs from what `_cape_look` saw
         [[ ${parameters[$_cape_name]-} != *readonly* ]] || _cape_old="builtin typeset -g +r $_cape_name
 builtin unset $_cape_name
 $_cape_old"
-        [[ ${parameters[$_cape_name]-} == *special* || $_cape_old == 'if '* ]] ||
+        [[ ${parameters[$_cape_name]-} == *special* || $_cape_old == 'builtin unset '* ]] ||
             _cape_old="builtin unset $_cape_name"$'\n'$_cape_old
         _cape_undo=$_cape_old$'\n'$_cape_undo
     done
