@@ -29,7 +29,7 @@ EXAMPLE = TOP / "examples" / "handbook"
 # Names parted by spaces, by source.
 FIFTY_TEXT = {
     "debian": """ripgrep jq sqlite3 git curl tree less file make gawk sed tmux htop rsync zip unzip bzip2
-        xz-utils patch diffutils findutils openssl vim-tiny nano socat strace lsof bc time moreutils""",
+        xz-utils patch diffutils findutils openssl vim-tiny nano socat strace lsof bc time libatomic1""",
     "pypi": "pandas requests flask httpx rich click pydantic jinja2 pytest attrs",
     "npm": "typescript prettier eslint esbuild lodash express commander chalk semver node",
 }

@@ -177,7 +177,7 @@ def main() -> int:
             for package in sorted(need.truth):
                 fails = bench.fails_without(need, package)
                 print(f"    without {package}: {'fails, as it must' if fails else 'RUNS'}", flush=True)
-    print(*_summary(reports), sep="\n")
+    print(*summary(reports), sep="\n")
     return 0 if all(_is_good(report) for report in reports) else 1
 
 
@@ -210,7 +210,7 @@ def _is_good(report: Report) -> bool:
     return report.locked and ran and not report.missed and not report.false
 
 
-def _summary(reports: Sequence[Report]) -> Iterator[str]:
+def summary(reports: Sequence[Report]) -> Iterator[str]:
     """Recall and precision, each for links and for names, and how many programs ran."""
     locked = [one for one in reports if one.locked]
     for kind, is_linked in (("linked", True), ("by name", False)):
