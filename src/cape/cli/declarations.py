@@ -451,7 +451,7 @@ COMMANDS: tuple[Command, ...] = (
         summary="write the environment as a container image, without a daemon",
         description=(
             "Writes an OCI image layout with a layer per source of packages, equal to the byte from every "
-            "store. Its entry point activates, and runs the command or what it is given. `podman pull oci:DIR` "
+            "store. Its entry point activates and runs the command, or what it is given. `podman pull oci:DIR` "
             "or `skopeo copy oci:DIR` takes it."
         ),
         handler="packing:image",

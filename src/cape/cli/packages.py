@@ -300,12 +300,15 @@ def search(arguments: argparse.Namespace) -> int:
 
 
 def why(arguments: argparse.Namespace) -> int:
-    """`cape why PACKAGE|FILE|LIBRARY`."""
+    """`cape why PACKAGE|FILE|LIBRARY|VARIABLE`."""
+    from cape.cli.variables import is_meant, why_variable
     from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import NotInLock, asking, environment_with, files_of, locked
     from cape.operations.inspecting import why as chains_to
 
     project = find_project(Path.cwd())
+    if is_meant(project, arguments):
+        return why_variable(project, arguments)
     whole = locked(project)
     name = environment_name(arguments) or environment_with(whole, arguments.package)
     lock = chosen_lock(whole, name)

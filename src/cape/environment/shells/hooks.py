@@ -65,12 +65,14 @@ def write_start(activation: Activation) -> None:
 
     The directories of starts that nobody is in and that are not the latest are taken away.
     """
-    attached_in(activation.project).mkdir(mode=0o700, parents=True, exist_ok=True)
+    own = activation.project / ".cape"
+    for directory in (own, attached_in(activation.project)):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not has_hooks(activation):
         return
     home = home_of(activation)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (activation.project / ".cape" / "logs").mkdir(mode=0o700, exist_ok=True)
+    for directory in (home.parent, home, own / "logs"):
+        directory.mkdir(mode=0o700, exist_ok=True)
     texts = {"start.sh": _start(activation)}
     if activation.hook is not None:
         texts["on-activate.sh"] = _hook_script(activation.hook, home)
