@@ -8,7 +8,10 @@ from pathlib import Path
 from tests.end_to_end.harness import CAPE
 from tests.services.conftest import Services, wait_until
 
-AUTO = '[services.a]\ncommand = "exec sleep 1000"\nauto-start = true\n[services.b]\ncommand = "exec sleep 1000"\n'
+AUTO = (
+    '[services.a]\ncommand = "exec sleep 1000"\nauto-start = true\n'
+    '[services.b]\ncommand = "exec sleep 1000"\n'
+)
 
 
 def without_python(one: Services, *words: str) -> subprocess.CompletedProcess[str]:

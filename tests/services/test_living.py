@@ -83,7 +83,8 @@ def test_stopping_the_supervisor_by_a_signal_stops_services(served: Services) ->
 
 def test_what_ignores_its_signal_is_killed_after_its_grace(served: Services) -> None:
     served.write(
-        '[services.deaf]\ncommand = "trap \\"\\" TERM; while :; do sleep 0.05; done"\nstop = { grace = 0.3 }\n'
+        '[services.deaf]\ncommand = "trap \\"\\" TERM; while :; do sleep 0.05; done"\n'
+        "stop = { grace = 0.3 }\n"
     )
     served.services("up").succeeded()
     before = time.monotonic()
@@ -329,3 +330,14 @@ def test_the_end_of_a_single_command_stops_nothing(one: Services) -> None:
     assert one.cape("run", "--", "true").code == 0
     time.sleep(0.6)
     assert one.state("a") == "ready"
+
+
+def test_any_command_of_the_project_ends_what_a_killed_supervisor_and_guardian_left(one: Services) -> None:
+    one.write(FAMILY)
+    one.services("up").succeeded()
+    guardian = int(Path("/proc", str(one.supervisor), "stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(one.supervisor, signal.SIGSTOP)
+    os.kill(guardian, signal.SIGKILL)
+    one.kill_supervisor()
+    one.cape("list").succeeded()
+    wait_until(lambda: one.marked() == [], timeout_s=3)

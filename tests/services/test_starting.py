@@ -17,8 +17,10 @@ SLEEP = '"exec sleep 1000"'
 
 def test_a_service_waits_until_what_it_depends_on_is_ready(one: Services) -> None:
     one.write(
-        '[services.web]\ncommand = "test -e $CAPE_STATE/ready || exit 9; exec sleep 1000"\ndepends-on = ["db"]\n'
-        '[services.db]\ncommand = "sleep 0.3; mkdir -p $CAPE_STATE; touch $CAPE_STATE/ready; exec sleep 1000"\n'
+        '[services.web]\ncommand = "test -e $CAPE_STATE/ready || exit 9; exec sleep 1000"\n'
+        'depends-on = ["db"]\n'
+        "[services.db]\n"
+        'command = "sleep 0.3; mkdir -p $CAPE_STATE; touch $CAPE_STATE/ready; exec sleep 1000"\n'
         'ready = { command = "test -e $CAPE_STATE/ready" }\n'
     )
     done = one.services("up", "web").succeeded()
@@ -145,7 +147,8 @@ def test_a_taken_port_names_who_has_it(one: Services) -> None:
 
 def test_free_ports_stay_the_same_and_are_told_to_all(one: Services) -> None:
     one.write(
-        '[services.a]\ncommand = "echo own $PORT $PORT_HTTP; exec sleep 1000"\nports = { http = 0, admin = 0 }\n'
+        '[services.a]\ncommand = "echo own $PORT $PORT_HTTP; exec sleep 1000"\n'
+        "ports = { http = 0, admin = 0 }\n"
         'ready = { log = "own" }\n'
         '[services.b]\ncommand = "echo theirs $CAPE_PORT_A_HTTP $CAPE_PORT_A_ADMIN; exec sleep 1000"\n'
         'ready = { log = "theirs" }\ndepends-on = ["a"]\n'

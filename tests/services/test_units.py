@@ -1,4 +1,4 @@
-"""Units for systemd: checked by systemd itself where it is, and run word for word by a small reader of them."""
+"""Units for systemd: checked by systemd where it is, and run word for word by a small reader of them."""
 
 from __future__ import annotations
 

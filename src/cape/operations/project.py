@@ -91,10 +91,27 @@ def find_project(start: Path) -> Project:
     start = Path(os.path.abspath(start))
     for directory in (start, *start.parents):
         if (directory / MANIFEST).is_file():
+            _end_lost_services(directory)
             return Project(directory)
     raise NoProject(
         f"neither `{start}` nor a directory above it has a `{MANIFEST}`", hint="`cape init` writes one here"
     )
+
+
+def _end_lost_services(directory: Path) -> None:
+    """End what a killed supervisor of services left; costs one look where there is none."""
+    pid = directory / ".cape" / "services" / "pid"
+    try:
+        number = int(pid.read_text())
+    except (OSError, ValueError):
+        return
+    from cape.environment.attachments import start_of
+
+    if start_of(number) is None:
+        from cape.services.client import sweep_if_dead
+
+        with contextlib.suppress(OSError):
+            sweep_if_dead(pid.parent)
 
 
 @dataclass(frozen=True, slots=True)

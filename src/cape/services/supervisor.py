@@ -334,7 +334,7 @@ class Supervisor:
             )
             attached = os.path.join(str(self.settings["project"]), ".cape", ATTACHED)
             os.makedirs(attached, mode=0o700, exist_ok=True)
-            mask = kernel.IN_CREATE | kernel.IN_CLOSE_WRITE | kernel.IN_MOVED_TO | kernel.IN_DELETE
+            mask = kernel.IN_CLOSE_WRITE | kernel.IN_MOVED_TO | kernel.IN_DELETE
             self._attached_watch = kernel.watch(self._inotify, attached, mask)
         except OSError:
             pass
@@ -366,7 +366,7 @@ class Supervisor:
             with open(file, encoding="utf-8") as stream:
                 start, said = stream.readline().strip(), stream.readline().split()
             shell = kernel.process(pid)
-            if shell is None or (start and shell.start != start):
+            if shell is None or shell.start != start:
                 return
             descriptor = os.pidfd_open(pid)
         except (OSError, ValueError):
