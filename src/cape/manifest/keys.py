@@ -154,7 +154,7 @@ KEYS: tuple[Key, ...] = (
         "packages.NAME.url",
         Kind.STRING,
         "the address of a Python package's wheel or source archive; with `pypi` only",
-        'tool = { pypi = "*", url = "https://files.internal/tool-2.0-py3-none-any.whl" }',
+        'tool = { pypi = "*", url = "https://files.example/tool-2.0-py3-none-any.whl" }',
     ),
     Key(
         "packages.NAME.path",
