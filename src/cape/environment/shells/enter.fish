@@ -33,7 +33,8 @@ function _cape_had # NAME FILE ...: whether the variable is set, or one of the f
 end
 
 function _cape_assign # NAME VALUE: set and export
-    if builtin set -gx $argv[1] "$argv[2]" 2>/dev/null
+    # `set` gives the status of what came before it, if it succeeds.
+    if builtin true && builtin set -gx $argv[1] "$argv[2]" 2>/dev/null
         return 0
     end
     builtin echo "cape: `$argv[1]` is read-only in this shell and stays as it is" >&2
@@ -222,13 +223,15 @@ function _cape_compare # FUNCTION ...: undo what differs from what `_cape_look` 
     for _cape_name in $_cape_abbrs
         builtin contains -- $_cape_name $_cape_old_abbrs || builtin set -a _cape_gone (builtin string escape -- $_cape_name)
     end
-    for _cape_line in $_cape_old_shown
-        builtin contains -- $_cape_line $_cape_shown && continue
+    builtin set -l _cape_still
+    for _cape_line in $_cape_shown
+        builtin contains -- $_cape_line $_cape_old_shown && builtin set -a _cape_still $_cape_line
+    end
+    if builtin test "$_cape_still" != "$_cape_old_shown"
         for _cape_line in $_cape_old_shown[-1..1]
             _cape_undoing $_cape_line
         end
         builtin set -a _cape_gone (builtin string escape -- $_cape_old_abbrs)
-        break
     end
     builtin set -q _cape_gone[1] && _cape_undoing "builtin abbr --erase -- $_cape_gone 2>/dev/null"
     for _cape_part in names lines known functions bodies abbrs shown
