@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -152,10 +152,11 @@ def make_package(place: Path, name: str, described: str = "", *, version: str = 
     )
 
 
-def source_release(name: str, version: str, *, fails: bool = False, extra: str = "") -> bytes:
+def source_release(name: str, version: str, *, fails: bool = False, requires: Sequence[str] = ()) -> bytes:
     """An sdist with its own backend; equal bytes for equal arguments."""
     members = {
-        "pyproject.toml": f'{SYSTEM}\n[project]\nname = "{name}"\nversion = "{version}"\n{extra}',
+        "pyproject.toml": SYSTEM.replace("[]", json.dumps(list(requires)))
+        + f'\n[project]\nname = "{name}"\nversion = "{version}"\n',
         "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
         "backend.py": BACKEND,
         f"src/{name}.py": "made = 'from source'\n",
@@ -181,7 +182,8 @@ def rows(project: Project) -> dict[str, str]:
 
 
 def say(project: Project, code: str, **more: str) -> str:
-    return project.cape("run", "--", "python", "-c", code, **more).succeeded().stdout.strip()
+    inside = project.with_variables(**more)
+    return inside.cape("run", "--", "python", "-c", code).succeeded().stdout.strip()
 
 
 DESCRIBED = """
@@ -259,7 +261,9 @@ def test_python_sees_the_locked_packages_and_nothing_else(python_world: World, t
 
 def test_a_source_release_is_built_where_the_manifest_says_so(python_world: World) -> None:
     world = python_world
-    world.index.add_file("onlysource", "onlysource-1.0.tar.gz", source_release("onlysource", "1.0"))
+    world.index.add_wheel("helper", "1.0")
+    release = source_release("onlysource", "1.0", requires=["helper"])
+    world.index.add_file("onlysource", "onlysource-1.0.tar.gz", release)
     project = own_project(world, onlysource='{ pypi = "*" }', text="")
     project.cape("lock").failed(INPUT, '`build = ["onlysource"]` in `[python]`')
     project.manifest.write_text(project.manifest.read_text() + '\n[python]\nbuild = ["onlysource"]\n')
@@ -268,6 +272,11 @@ def test_a_source_release_is_built_where_the_manifest_says_so(python_world: Worl
     other = world.clone(project, store="elsewhere")
     other.cape("sync", "--locked").succeeded()
     assert other.cape("list", "--json").stdout == project.cape("list", "--json").stdout
+    vendored = world.place / "vendored"
+    project.cape("vendor", str(vendored)).succeeded()
+    alone = world.clone(project, store="alone").with_variables(CAPE_PYPI_INDEX="http://127.0.0.1:9/simple")
+    alone.cape("sync", "--from", str(vendored)).succeeded()
+    assert say(alone, "import onlysource; print(onlysource.made)") == "from source"
 
 
 def test_a_build_that_fails_shows_its_last_lines_and_keeps_its_log(python_world: World) -> None:
@@ -563,7 +572,7 @@ def test_an_index_that_asks_for_a_login_says_how_to_tell_one(python_world: World
 def test_a_wrong_login_is_told_as_such_and_not_shown(python_world: World, private: str) -> None:
     project = private_project(python_world, private)
     wrong = {"UV_INDEX_CORP_USERNAME": USER, "UV_INDEX_CORP_PASSWORD": "falsch-0815"}
-    done = project.cape("lock", **wrong).failed(SOURCE, "does not take the login")
+    done = project.with_variables(**wrong).cape("lock").failed(SOURCE, "does not take the login")
     check_nowhere("falsch-0815", project, done)
 
 
@@ -593,7 +602,7 @@ def test_logins_from_variables_netrc_keyring_and_address(
     for number, (way, variables) in enumerate(ways.items()):
         store = str(tmp_path / f"store{number}")
         project = private_project(python_world, private).with_variables(CAPE_STORE=store)
-        done = project.cape("sync" if number == 0 else "lock", **variables)
+        done = project.with_variables(**variables).cape("sync" if number == 0 else "lock")
         assert done.code == 0, f"{way}: {done.stderr}"
         assert rows(project) == {"secretlib": "1.0"}
         check_nowhere(SECRET, project, done)

@@ -118,17 +118,19 @@ def with_built(
     workshop: Workshop,
     sources: Mapping[str, Source],
     realise: Realise,
+    *,
+    only_from: Path | None = None,
 ) -> Built:
     """The whole plan with its objects; those that are built are made if they are missing.
 
     `plain` is the plan without them, `objects` are its objects, and `realise` makes environments. On another
-    kind of machine nothing is built, and what would be is left out.
+    kind of machine nothing is built, and what would be is left out. With `only_from` no registry is asked.
     Raises `BuildFailed`, `BuildNotIsolated`, `DamagedSource`, and what fetching raises.
     """
     wanted = [one for one in whole.packages if is_built(one)]
     if not wanted or whole.system is not System.current():
         return Built(plan=plain, objects=tuple(objects), built=0)
-    work = _Work(plain, lock, workshop, sources, realise)
+    work = _Work(plain, lock, workshop, sources, realise, only_from)
     lacking = [one for one in wanted if workshop.store.objects.get(work.key(one)) is None]
     if lacking:
         workshop.progress.start("building Python packages", len(lacking))
@@ -159,6 +161,7 @@ class _Work:
         workshop: Workshop,
         sources: Mapping[str, Source],
         realise: Realise,
+        only_from: Path | None,
     ) -> None:
         self._system = [one for one in plain.packages if one.source == "debian"]
         self._plan = plain
@@ -166,6 +169,7 @@ class _Work:
         self._workshop = workshop
         self._sources = sources
         self._realise = realise
+        self._only_from = only_from
 
     def key(self, package: LockedPackage) -> Digest:
         """The key of what a package is built to: all that the build can see is in it."""
@@ -183,7 +187,7 @@ class _Work:
         from cape.sources.tools import workplace
 
         if package.artifact.size_bytes:
-            fetch([package], self._workshop, self._sources)
+            fetch([package], self._workshop, self._sources, only_from=self._only_from)
         environment = self._environment(package).path
         store = self._workshop.store
 
@@ -217,7 +221,7 @@ class _Work:
             )
             if self._workshop.store.objects.get(key) is None
         ]
-        fetch(lacking, self._workshop, self._sources)
+        fetch(lacking, self._workshop, self._sources, only_from=self._only_from)
 
         def unpack(one: LockedPackage, artifact: Path, into: Path) -> None:
             self._sources[one.source].unpack(one, artifact, into)

@@ -271,7 +271,7 @@ def _make(plan: EnvironmentPlan, lock: Lock, workshop: Workshop, *, only_from: P
         return _realise(one, made, workshop.store, lambda _: ())[0]
 
     objects = with_scripts_run(plan, objects, workshop, sources, realise_plainly)
-    made = with_built(whole, plan, objects, lock, workshop, sources, realise_plainly)
+    made = with_built(whole, plan, objects, lock, workshop, sources, realise_plainly, only_from=only_from)
     plan, objects = made.plan, made.objects
     check_built(plan, objects, lock, workshop, sources)
     unpacked = _unpacked(plan, objects, workshop)
