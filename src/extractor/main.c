@@ -133,7 +133,9 @@ static _Noreturn void run_pack(struct pack *pack, char **arguments) {
 int main(int count, char **arguments) {
   struct pack pack;
   const char *given = getenv("CAPE_PACK"), *path = given ? given : own_path();
-  int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  int file = given ? -1 : open("/proc/self/exe", O_RDONLY | O_CLOEXEC); /* true, whatever is mounted over it */
+  if (file < 0 && path)
+    file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0)
     fail(1, "%s cannot be read: %s", path ? path : "this program", strerror(errno));
   unsetenv("CAPE_PACK");

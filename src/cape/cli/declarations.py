@@ -451,8 +451,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="write the environment as a container image, without a daemon",
         description=(
             "Writes an OCI image layout with a layer per source of packages, equal to the byte from every "
-            "store. Its entry point activates and runs the command, or what it is given. `podman pull oci:DIR` "
-            "or `skopeo copy oci:DIR` takes it."
+            "store. Its entry point activates and runs the command, or what it is given; `podman pull` and "
+            "`skopeo copy` take it as `oci:DIR`."
         ),
         handler="packing:image",
         arguments=(

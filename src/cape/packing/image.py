@@ -87,7 +87,7 @@ def write_image(
 ) -> Image:
     """Write a layout directory, or with `archive` a tar file of one; it is there whole or not at all.
 
-    Raises `ExtractorMissing`, `DiskFull`, `CannotWritePack`, also for a directory that is there and no layout.
+    Raises `ExtractorMissing`, `DiskFull`, `CannotWritePack` (also for a directory that is no layout).
     """
     stub = extractor(settings.system)
     if not archive and target.exists() and not (target / "oci-layout").exists() and any(target.iterdir()):

@@ -60,7 +60,7 @@ def kubernetes_manifest(
         objects += _of_workload(workload, own, image, labels, lock, has_variables=bool(variables))
     if not workloads:
         objects.append(_job(own, image, command, labels, lock, has_variables=bool(variables)))
-    return yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True)
+    return str(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
 
 
 def _object(version: str, kind: str, name: str, labels: Mapping[str, str], lock: str) -> dict[str, Any]:
