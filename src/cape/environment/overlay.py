@@ -24,7 +24,6 @@ MODULE = "_cape_overlay"
 IN_ENVIRONMENT = '''"""Lets this environment see the project's overlay, after what is locked."""
 
 import os
-import re
 import sys
 
 
@@ -44,7 +43,7 @@ def add():
 def _is_pip(words):
     if words[:2] == ["-m", "pip"]:
         return True
-    return bool(words) and re.fullmatch(r"pip[0-9.]*", os.path.basename(words[0])) is not None
+    return bool(words) and os.path.basename(words[0]).rstrip("0123456789.") == "pip"
 '''
 """The module in the environment's `site-packages`; `LINK` calls it at each start."""
 

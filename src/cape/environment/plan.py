@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cape.environment.finishing.certificates import Certificate
     from cape.lock import Lock
 
-LAYOUT_VERSION = 19
+LAYOUT_VERSION = 20
 """Part of every identity: a change of how objects are merged, or of what is generated, counts up."""
 
 LIBC = ("debian", "libc6")
