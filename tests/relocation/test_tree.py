@@ -18,6 +18,7 @@ from cape.environment.relocation import (
     loader_path,
     relocate_tree,
 )
+from cape.environment.relocation.elf import read_elf
 from cape.environment.relocation.links import relative_target
 from cape.environment.relocation.loader import NoLoader, UnknownLoader, cut_off
 from cape.names import System
@@ -133,6 +134,25 @@ def test_program_for_another_c_library_is_noted_and_stays(
     facts = relocate_tree(tree, RelocationContext(system=system, loader=Path("/store/ld.so")))
     assert "needs the loader" in facts.notes[0]
     assert program.read_bytes() == sample
+
+
+def test_library_whose_interpreter_is_empty_is_a_library_like_others(
+    tree: Path, system: System, compile_c: Compile
+) -> None:
+    """Editors of wheels leave an empty one in a library that could be run, as the C library can."""
+    loader = loader_path(system).rsplit("/", 1)[1]
+    source = f'const char way[] __attribute__((section(".interp"), used)) = "{loader}"; int sample;'
+    whole = compile_c("-shared", "-fPIC", "-Wl,-soname,libsample.so.1", source=source).read_bytes()
+    interpreter = loader.encode() + b"\0"
+    assert read_elf(whole).interpreter == loader
+    put(
+        tree,
+        "lib/python3.13/site-packages/a.libs/libsample.so.1",
+        whole.replace(interpreter, bytes(len(interpreter))),
+    )
+    facts = relocate_tree(tree, RelocationContext(system=system, loader=Path("/store/ld.so")))
+    (elf,) = facts.elf
+    assert (elf.kind, elf.soname, facts.notes) == (ElfKind.LIBRARY, "libsample.so.1", ())
 
 
 def test_plain_libraries_stay_byte_identical(tree: Path, with_libc: RelocationContext) -> None:
