@@ -1173,6 +1173,11 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(name="CAPE_PROJECT", set_inside=True, meaning="the directory of the manifest"),
     Variable(
+        name="CAPE_SERVICE",
+        set_inside=True,
+        meaning="in a service: its mark, by which what a killed supervisor left is found",
+    ),
+    Variable(
         name="CAPE_SERVICES_NAMESPACE",
         meaning="`off`: services get no PID namespace, even where the machine allows one",
     ),

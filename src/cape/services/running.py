@@ -463,7 +463,7 @@ def port_variables(ports: dict[str, int]) -> dict[str, str]:
 
 
 def shared_port_variables(services: dict[str, Service]) -> dict[str, str]:
-    """The variables that tell every service the ports of all: `CAPE_PORT_WEB_HTTP`."""
+    """The variables that tell every service the ports of all, named after the service and the port."""
     return {
         f"CAPE_PORT_{_variable(service.name)}_{_variable(name)}": str(number)
         for service in services.values()
