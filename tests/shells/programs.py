@@ -20,7 +20,13 @@ fish = "*"
 dash = "*"
 busybox = "*"
 """
-WORDS = {"bash": ("bash",), "zsh": ("zsh",), "fish": ("fish",), "dash": ("dash",), "busybox": ("busybox", "sh")}
+WORDS = {
+    "bash": ("bash",),
+    "zsh": ("zsh",),
+    "fish": ("fish",),
+    "dash": ("dash",),
+    "busybox": ("busybox", "sh"),
+}
 
 
 def launcher() -> Path:

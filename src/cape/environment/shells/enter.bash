@@ -180,6 +180,13 @@ _cape_look() { # remember the shell as it is now
         \builtin eval "_cape_text=\${$_cape_name[@]@A}"
         _cape_vars[$_cape_name]=$_cape_text
     done
+    # What is declared without a value is in no list of names.
+    while IFS= \builtin read -r _cape_text; do
+        [[ $_cape_text =~ ^declare\ -[A-Za-z-]+\ ([A-Za-z_][A-Za-z0-9_]*)$ ]] || \builtin continue
+        _cape_name=${BASH_REMATCH[1]}
+        [[ $_cape_name == _cape_* || -n ${_cape_vars[$_cape_name]+x} ]] ||
+            case $_cape_name in BASH* | FUNCNAME | GROUPS | DIRSTACK) ;; *) _cape_vars[$_cape_name]=$_cape_text ;; esac
+    done < <(declare -p)
     \builtin mapfile -d '' -t _cape_read < <(_cape_functions)
     while ((_cape_at + 2 < ${#_cape_read[@]})); do
         _cape_flags[${_cape_read[_cape_at]}]=${_cape_read[_cape_at + 1]}
@@ -261,6 +268,15 @@ $_cape_undo"
         _cape_undo="\\builtin alias -- ${_cape_text@Q}
 $_cape_undo"
     done
+    if [[ :$_cape_old_seto: != *:posix:* || :$_cape_seto: != *:posix:* ]]; then
+        # The mode `posix` takes these along when it changes.
+        for _cape_name in expand_aliases shift_verbose inherit_errexit; do
+            _cape_text=-u
+            [[ :$_cape_old_shopt: != *:$_cape_name:* ]] || _cape_text=-s
+            [[ :$_cape_old_seto:$_cape_seto: != *:posix:* ]] || _cape_undo="\builtin shopt $_cape_text $_cape_name
+$_cape_undo"
+        done
+    fi
     _cape_options "$_cape_old_shopt" "$_cape_shopt" '\builtin shopt -s' '\builtin shopt -u'
     _cape_options "$_cape_old_seto" "$_cape_seto" '\builtin set -o' '\builtin set +o'
     _cape_undo=${_cape_undo//'\builtin set -o allexport'/_cape_all=1}

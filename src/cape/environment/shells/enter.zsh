@@ -48,9 +48,11 @@ _cape_text() { # NAME: the commands that give the variable its present state, in
             _cape_half=${${_cape_said#*-*T }%% *}
             _cape_said=$(builtin typeset -p -- $_cape_half)
             [[ $_cape_type != *unique* ]] || _cape_said+=$'\n'"builtin typeset -gU $1"
+            [[ $_cape_type != *export* ]] || _cape_said+=$'\n'"builtin typeset -gx $1"
             _cape_said="builtin unset $_cape_half"$'\n'$_cape_said
         else
             [[ ${parameters[$_cape_half]} != *unique* ]] || _cape_said+=$'\n'"builtin typeset -gU $_cape_half"
+            [[ ${parameters[$_cape_half]} != *export* ]] || _cape_said+=$'\n'"builtin typeset -gx $_cape_half"
             _cape_said="builtin unset $1"$'\n'$_cape_said
         fi
         ;;
@@ -190,7 +192,7 @@ _cape_leave() {
 
 _cape_begin() {
     builtin emulate -L zsh -o no_aliases
-    typeset -g _cape_undo= _cape_after=
+    typeset -g _cape_undo= _cape_after=${_cape_after-}
     (( ! ${#_CAPE_UNDO} )) || return 0
     _cape_undo=$'builtin unset -f cape _cape_leave _cape_drop\nbuiltin unset _CAPE_UNDO\n'
     [[ -z ${functions[cape]+x} ]] || _cape_undo+="functions[cape]=${(qqqq)functions[cape]}"$'\n'
