@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cape.errors import InputError
+from cape.errors import InputError, StateError
 from cape.names import nearest, write_atomically
 
 
@@ -228,6 +228,13 @@ def write_setting(key: str, values: tuple[str, ...] | None, *, file: Path | None
         table.pop(last, None)
     else:
         table[last] = list(values) if known.many else values[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, tomlkit.dumps(document).encode())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise StateError(
+            f"the settings cannot be written: {error.strerror}",
+            where=str(path),
+            hint="`XDG_CONFIG_HOME` names another place for them; each setting has a variable, too",
+        ) from error
     return path

@@ -337,10 +337,10 @@ def test_offline_can_be_said_in_three_ways(settled: Project, tmp_path: Path) -> 
     settled.cape("--offline", "install", "unseen").failed(SOURCE, said)
     settled.cape("install", "unseen", "--offline").failed(SOURCE, said)
     settled.cape("install", "unseen", CAPE_OFFLINE="1").failed(SOURCE, said)
-    own = {"XDG_CONFIG_HOME": str(tmp_path)}
-    settled.cape("config", "offline", "1", **own).succeeded()
-    settled.cape("install", "unseen", **own).failed(SOURCE, said)
-    settled.cape("install", "--dry-run", "unseen", CAPE_OFFLINE="0", **own).succeeded()
+    own = settled.with_variables(XDG_CONFIG_HOME=str(tmp_path))
+    own.cape("config", "offline", "1").succeeded()
+    own.cape("install", "unseen").failed(SOURCE, said)
+    own.cape("install", "--dry-run", "unseen", CAPE_OFFLINE="0").succeeded()
 
 
 def test_lacking_artifacts_are_all_named_and_nothing_is_changed(settled: Project, tmp_path: Path) -> None:

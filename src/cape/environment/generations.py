@@ -36,6 +36,7 @@ RECORD = "generation.json"
 ATTACHED_RECORD = "attached.json"
 SWITCHES = "switches"
 _FILES = ("cape.toml", "cape.lock")
+_SCHEMA = 1
 _TEMPORARY = re.compile(r"\.[\w.-]+\.(\d+)\.tmp")
 """What `write_atomically` calls a file that is not whole yet; the number is its writer's."""
 _FILE_BEGINS = tuple(f".{name}." for name in _FILES)
@@ -91,11 +92,11 @@ class Generation:
 
     @property
     def manifest_text(self) -> str:
-        return (self.directory / "cape.toml").read_text(encoding="utf-8")
+        return (self.directory / "cape.toml").read_text(encoding="utf-8", errors="replace")
 
     @property
     def lock_text(self) -> str:
-        return (self.directory / "cape.lock").read_text(encoding="utf-8")
+        return (self.directory / "cape.lock").read_text(encoding="utf-8", errors="replace")
 
 
 def directory_of(project: Path, number: int) -> Path:
@@ -355,7 +356,14 @@ def generation(project: Path, number: int) -> Generation:
     """The generation of that number. Raises `UnknownGeneration`, `GenerationRecordUnreadable`."""
     file = directory_of(project, number) / RECORD
     try:
-        return _parse(project, number, json.loads(file.read_bytes()))
+        record = json.loads(file.read_bytes())
+        if record["schema_version"] > _SCHEMA:
+            raise GenerationRecordUnreadable(
+                f"generation {number} was made by a newer cape",
+                where=str(file),
+                hint="use that cape; or remove the directory of that generation, then `cape sync`",
+            )
+        return _parse(project, number, record)
     except FileNotFoundError:
         raise UnknownGeneration(
             f"this project has no generation {number}",
@@ -396,10 +404,13 @@ def current_number(project: Path) -> GenerationId | None:
 
 
 def current_generation(project: Path) -> Generation | None:
-    """The generation that the project is at; None before the first."""
+    """The generation that the project is at; None before the first, and where `current` leads to nothing."""
     project = Path(os.path.realpath(project))
     number = current_number(project)
-    return None if number is None else generation(project, number)
+    try:
+        return None if number is None else generation(project, number)
+    except UnknownGeneration:
+        return None
 
 
 def history(project: Path) -> tuple[Generation, ...]:

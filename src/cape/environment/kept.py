@@ -94,7 +94,7 @@ def keep_included(directory: Path, included: Sequence[Included]) -> None:
 
 def kept_manifest(project: Path, directory: Path, *, environment: str | None = None) -> Manifest:
     """The composed manifest of a generation in `directory`, as it is for a project at `project`."""
-    text = (directory / "cape.toml").read_text(encoding="utf-8")
+    text = (directory / "cape.toml").read_text(encoding="utf-8", errors="replace")
     manifest = parse_manifest(text, path=project / "cape.toml")
     return environment_of(compose(manifest, _Kept(project, directory)), environment)
 

@@ -57,7 +57,11 @@ class StoreObject:
         try:
             return parse_listing((self.path / _LISTING).read_bytes())
         except (OSError, ValueError) as error:
-            raise ObjectDamaged("the listing of an object is damaged", where=str(self.path)) from error
+            raise ObjectDamaged(
+                "the listing of an object is damaged",
+                where=str(self.path),
+                hint="remove this directory, then `cape sync` makes it anew",
+            ) from error
 
     def problems(self) -> list[str]:
         """What in the tree is not as it was sealed, as sentences; every file is hashed again."""
