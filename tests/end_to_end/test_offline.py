@@ -54,8 +54,8 @@ class Case:
 NAMES = frozenset(command.name for command in COMMANDS)
 
 
-def works(*words: str, **more: bool) -> Case:
-    return Case(words=words, **more)
+def works(*words: str, in_empty: bool = False, other_home: bool = False) -> Case:
+    return Case(words=words, in_empty=in_empty, other_home=other_home)
 
 
 def changes(*words: str) -> Case:
