@@ -169,6 +169,7 @@ _cape_functions() { # name, flags and text of every function, each with a NUL af
 }
 
 _cape_look() { # remember the shell as it is now
+    _cape_shopt=$BASHOPTS _cape_seto=$SHELLOPTS
     local -
     \builtin set +aeu
     local _cape_list _cape_read _cape_name _cape_text
@@ -196,7 +197,6 @@ _cape_look() { # remember the shell as it is now
     for _cape_name in "${!BASH_ALIASES[@]}"; do
         _cape_aliases[$_cape_name]=${BASH_ALIASES[$_cape_name]}
     done
-    _cape_shopt=$BASHOPTS _cape_seto=$SHELLOPTS
 }
 
 _cape_options() { # BEFORE AFTER ON OFF: undo changes of a list of options
@@ -215,6 +215,7 @@ $_cape_undo"
 }
 
 _cape_compare() { # undo what differs from what `_cape_look` saw
+    local _cape_new_shopt=$BASHOPTS _cape_new_seto=$SHELLOPTS
     local -
     \builtin set +aeu
     local _cape_name _cape_text
@@ -229,6 +230,7 @@ _cape_compare() { # undo what differs from what `_cape_look` saw
         _cape_old_aliases[$_cape_name]=${_cape_aliases[$_cape_name]}
     done
     _cape_look
+    _cape_shopt=$_cape_new_shopt _cape_seto=$_cape_new_seto
     for _cape_name in "${!_cape_vars[@]}"; do
         [[ -z ${_cape_old[$_cape_name]+x} ]] || \builtin continue
         _cape_undo="\\builtin unset -v $_cape_name
