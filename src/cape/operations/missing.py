@@ -203,6 +203,7 @@ class _System:
         self.debian = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
         self.left: list[str] = []
         self.users: dict[str, int] = {}
+        self.known_owners: dict[str, str | None] = {}
         self.known_versions: dict[str, frozenset[str]] = {}
 
     # -- needs
@@ -276,8 +277,11 @@ class _System:
         """The package of the archive that would be added for a file's name."""
         from cape.analysis.missing import best_provider
 
-        owners = self._names.owners(name) if self._names else ()
-        return best_provider(name, [one for one in owners if self._exists(one)], self._users)
+        if name not in self.known_owners:
+            owners = self._names.owners(name) if self._names else ()
+            usable = [one for one in owners if self._exists(one)]
+            self.known_owners[name] = best_provider(name, usable, self._users)
+        return self.known_owners[name]
 
     def _versions(self, library: str) -> frozenset[str]:
         """The symbol versions of a library of the locked system packages."""
