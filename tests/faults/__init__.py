@@ -12,7 +12,7 @@ Which of the forty behaviours that users of such tools rely on is tested where (
 | 15: pid, exit code and signals | end_to_end/test_running, launcher/test_launcher |
 | 16: state is private | environment/test_generations, services/test_living |
 | 17: corrupt state, or of another version | faults/test_states, services/test_living (protocol) |
-| 18: project deleted or moved while active | faults/test_states, environment/test_hooks, services/test_living |
+| 18: project gone while active | faults/test_states, environment/test_hooks, services/test_living |
 | 22: accelerators | accelerators/test_machines |
 | 24, 25: services | services/* |
 | 26: a failed edit leaves manifest and lock | faults/test_steps, end_to_end/test_interruptions |
