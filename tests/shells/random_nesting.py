@@ -6,6 +6,8 @@ writes the state down again: the two must be equal byte for byte. What a shell c
 `activation` says what) is not drawn. By hand: `python -m tests.shells.random_nesting --rounds 1000`.
 """
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import argparse
