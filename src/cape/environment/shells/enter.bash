@@ -183,8 +183,9 @@ _cape_look() { # remember the shell as it is now
     done
     # What is declared without a value is in no list of names.
     while IFS= \builtin read -r _cape_text; do
-        [[ $_cape_text =~ ^declare\ -[A-Za-z-]+\ ([A-Za-z_][A-Za-z0-9_]*)$ ]] || \builtin continue
-        _cape_name=${BASH_REMATCH[1]}
+        [[ $_cape_text == "declare -"*" "* ]] || \builtin continue
+        _cape_name=${_cape_text#declare -* }
+        case $_cape_name in '' | [0-9]* | *[!A-Za-z0-9_]*) \builtin continue ;; esac
         [[ $_cape_name == _cape_* || -n ${_cape_vars[$_cape_name]+x} ]] ||
             case $_cape_name in BASH* | FUNCNAME | GROUPS | DIRSTACK) ;; *) _cape_vars[$_cape_name]=$_cape_text ;; esac
     done < <(declare -p)
