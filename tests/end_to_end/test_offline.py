@@ -103,6 +103,9 @@ CASES = (
     works("services", "systemd"),
     works("gpu"),
     works("ci"),
+    changes("pack", "-o", "packed", "--", "hello"),
+    changes("image", "-o", "image.tar", "--", "hello"),
+    works("k8s", "registry.example/app:1", "--", "hello"),
     works("key", "new", "another", other_home=True),
     works("key", "list"),
     works("key", "export"),
@@ -345,7 +348,8 @@ def test_offline_can_be_said_in_three_ways(settled: Project, tmp_path: Path) -> 
 
 def test_lacking_artifacts_are_all_named_and_nothing_is_changed(settled: Project, tmp_path: Path) -> None:
     project = _place_for(Case(words=(), in_copy=True), settled, tmp_path)
-    shutil.copytree(project.store / "checkouts", tmp_path / "poor" / "checkouts")
+    for part in ("checkouts", "indices"):
+        shutil.copytree(project.store / part, tmp_path / "poor" / part, symlinks=True)
     other = project.with_variables(CAPE_STORE=str(tmp_path / "poor"))
     before = project.state()
     run_forbidden(other, "sync", "--locked").failed(
