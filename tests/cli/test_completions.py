@@ -42,7 +42,7 @@ def complete(project: Project, line: str) -> list[str]:
         ("cape un", ["uninstall"]),
         ("cape --h", ["--help"]),
         ("cape sync --d", ["--directory", "--dry-run"]),
-        ("cape deactivate --", ["--directory", "--quiet", "--verbose"]),
+        ("cape deactivate --", ["--directory", "--offline", "--quiet", "--verbose"]),
         ("cape -C . lock --ch", ["--check"]),
         ("cape -q lock --ch", ["--check"]),
         ("cape why h", ["hello"]),

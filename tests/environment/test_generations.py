@@ -142,7 +142,7 @@ STEPS = ("rename", "replace", "fsync", "symlink", "mkdir", "utime")
 def test_a_switch_that_fails_at_any_step_ends_old_or_new(tmp_path: Path) -> None:
     """Steps fail one by one; afterwards `current` is one of the two, and the next command heals the rest."""
     outcomes, fsync = set(), os.fsync
-    for step in range(1, 80):
+    for step in range(1, 160):
         project = Path(os.path.realpath(tmp_path)) / f"project{step}"
         project.mkdir()
         store = Store(tmp_path / "store")
