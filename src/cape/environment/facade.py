@@ -114,7 +114,9 @@ def speaking_packages(plan: EnvironmentPlan, owners: Set[int]) -> set[int]:
     leaders = _leaders(plan, index, roots, owners)
     asked = set(plan.roots)
     speakers = {
-        at for at, one in enumerate(plan.packages) if one.source == "build" and (one.source, one.name) in asked
+        at
+        for at, one in enumerate(plan.packages)
+        if one.source == "build" and (one.source, one.name) in asked
     }
     waiting = sorted(roots | leaders)
     while waiting:
