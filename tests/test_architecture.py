@@ -14,14 +14,25 @@ ALLOWED: dict[str, set[str]] = {
     "names": {"errors"},
     "configuration": FOUNDATION,
     "sources.protocol": FOUNDATION,
-    "sources.download": FOUNDATION | {"configuration", "sources.protocol"},
+    "sources.reach": FOUNDATION | {"configuration", "sources.protocol"},
+    "sources.download": FOUNDATION | {"sources.reach", "configuration", "sources.protocol"},
     "sources.contract": FOUNDATION | {"sources.protocol"},
     "sources.tools": FOUNDATION,
-    "sources.debian": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.tools"},
-    "sources.pypi": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.tools"},
+    "sources.debian": FOUNDATION
+    | {"sources.reach", "configuration", "sources.protocol", "sources.download", "sources.tools"},
+    "sources.pypi": FOUNDATION
+    | {"sources.reach", "configuration", "sources.protocol", "sources.download", "sources.tools"},
     "sources.npm": FOUNDATION
-    | {"configuration", "sources.protocol", "sources.download", "sources.pypi", "sources.tools"},
-    "sources.models": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "sources.pypi"},
+    | {
+        "sources.reach",
+        "configuration",
+        "sources.protocol",
+        "sources.download",
+        "sources.pypi",
+        "sources.tools",
+    },
+    "sources.models": FOUNDATION
+    | {"sources.reach", "configuration", "sources.protocol", "sources.download", "sources.pypi"},
     "sources.builds": FOUNDATION | {"sources.protocol", "building"},
     "manifest": FOUNDATION | {"sources.protocol"},
     "lock": FOUNDATION | {"sources.protocol", "manifest"},
@@ -37,7 +48,8 @@ ALLOWED: dict[str, set[str]] = {
     "accelerators": FOUNDATION,
     "services": FOUNDATION | {"manifest"},
     "packing": FOUNDATION | {"sources.protocol", "manifest", "store", "environment"},
-    "sharing": FOUNDATION | {"configuration", "sources.protocol", "sources.download", "store"},
+    "sharing": FOUNDATION
+    | {"sources.reach", "configuration", "sources.protocol", "sources.download", "store"},
 }
 BELOW_OPERATIONS = set(ALLOWED)
 ALLOWED["operations"] = BELOW_OPERATIONS

@@ -264,9 +264,7 @@ CASES = (
     ),
     Case(
         "an AMD processor without a GPU",
-        {
-            "sys/class/kfd/kfd/topology/nodes/0/properties": "simd_count 0\ngfx_target_version 0"
-        },
+        {"sys/class/kfd/kfd/topology/nodes/0/properties": "simd_count 0\ngfx_target_version 0"},
         "cpu",
         "no GPU",
         library=False,

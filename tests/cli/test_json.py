@@ -140,6 +140,7 @@ ELSEWHERE = {
     "index": "tests/end_to_end/test_knowledge_index.py",
     **dict.fromkeys(("instances", "promote", "ci"), "tests/end_to_end/test_instances.py"),
     "gpu": "tests/accelerators",
+    **dict.fromkeys(("pack", "image"), "tests/end_to_end/test_packing.py"),
     "services": "tests/services",
     **dict.fromkeys(("build", "publish"), "tests/end_to_end/test_building.py"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),

@@ -582,8 +582,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="make the locked environment, and fail on drift",
         description=(
             "What a job of continuous integration runs first: `cape sync --locked`, then a comparison of "
-            "this project's lock with those of the place's instances. With `--check` nothing is made. The exit "
-            "code is 1 where anything differs."
+            "this project's lock with those of the place's instances. With `--check` nothing is made. The "
+            "exit code is 1 where anything differs."
         ),
         handler="ci:ci",
         arguments=(
@@ -1204,6 +1204,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(name="XDG_DATA_HOME", meaning="the store is in `cape` below it, unless it is set"),
     Variable(name="CAPE_GPU", meaning="the accelerator to take instead of what is there: `cpu`, `cuda12.4`"),
+    Variable(name="CAPE_PACK_STATE", meaning="where a packed environment keeps its state"),
     Variable(name="XDG_CONFIG_HOME", meaning="settings are in `cape/config.toml` below it"),
     Variable(name="NO_COLOR", meaning="when it is not empty, no colours"),
     Variable(name="TERM", meaning="`dumb`: no colours and no progress bars"),

@@ -282,7 +282,7 @@ def search(workshop: Workshop, text: str, *, suite: str | None, limit: int) -> F
 
 
 def describe(workshop: Workshop, name: str, *, suite: str | None) -> tuple[Candidate, ...]:
-    """What the sources have under exactly `NAME` or `SOURCE:NAME`. Raises `NotInLock`, `RegistryUnreachable`."""
+    """What the sources have under `NAME` or `SOURCE:NAME`. Raises `NotInLock`, `RegistryUnreachable`."""
     found = search(workshop, name, suite=suite, limit=50)
     exact = tuple(one for one in found.candidates if one.name == name.rpartition(":")[2])
     if not exact and found.failures:
