@@ -392,8 +392,8 @@ COMMANDS: tuple[Command, ...] = (
         summary="build the project's own packages",
         description=(
             "Runs the commands of `[build.NAME]` in the locked environment, in a sandbox without network "
-            "that holds only files which git tracks. The result is an archive in the store; `NAME = { build = "
-            '"*" }` in `[packages]` installs it. What was built from the same inputs is not built again.'
+            "that holds only files which git tracks. The result is an archive in the store; in `[packages]` "
+            '`NAME = { build = "*" }` installs it. What was built from the same inputs is not built again.'
         ),
         handler="building:build",
         arguments=(
