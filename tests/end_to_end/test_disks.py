@@ -68,7 +68,7 @@ def test_a_full_disk_that_gets_room_is_used_again(stocked: World) -> None:
 def test_a_full_disk_under_the_project_changes_nothing(stocked: World) -> None:
     project = stocked.project(hello="*")
     text = project.manifest.read_text()
-    with small_disk(project.directory, "size=192k"):
+    with small_disk(project.directory, "size=512k"):
         project.manifest.write_text(text)
         project.cape("sync").succeeded()
         before = project.state()
@@ -87,8 +87,8 @@ def test_a_project_disk_that_is_full_at_any_step_ends_old_or_new(stocked: World)
     project = stocked.project(hello="*")
     text = project.manifest.read_text()
     codes = []
-    for pages in range(0, 26, 2):
-        with small_disk(project.directory, "size=256k"):
+    for pages in range(0, 48, 3):
+        with small_disk(project.directory, "size=512k"):
             project.manifest.write_text(text)
             project.cape("sync").succeeded()
             before = project.state()
