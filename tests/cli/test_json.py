@@ -142,6 +142,7 @@ ELSEWHERE = {
     "gpu": "tests/accelerators",
     **dict.fromkeys(("pack", "image"), "tests/end_to_end/test_packing.py"),
     "services": "tests/services",
+    "consent": "tests/shells/test_entering.py",
     **dict.fromkeys(("build", "publish"), "tests/end_to_end/test_building.py"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),
 }

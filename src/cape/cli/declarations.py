@@ -740,6 +740,94 @@ COMMANDS: tuple[Command, ...] = (
         handler="living:deactivate",
     ),
     Command(
+        name="hook",
+        summary="print what a start-up file evaluates to enter with each directory",
+        description=(
+            "Prints a prompt hook for SHELL. With it in a start-up file, a shell enters the projects that it "
+            "stands in, after consent, and leaves them on the way out; an unchanged prompt starts no process."
+        ),
+        handler="entering:hook",
+        arguments=(
+            Argument(flags=("shell",), help="`bash`, `zsh`, `fish` or `sh`"),
+            Argument(
+                flags=("--at",),
+                value="DIR",
+                complete="directory",
+                help="what the hook itself asks: which projects to be inside at DIR",
+            ),
+            Argument(
+                flags=("--skip",),
+                value="DIR",
+                many=True,
+                complete="directory",
+                help="with `--at`: a project to leave alone; may be given several times",
+            ),
+        ),
+        examples=('eval "$(cape hook bash)"', "cape hook fish | source"),
+    ),
+    Command(
+        name="allow",
+        summary="let a project activate when its directory is entered",
+        description=(
+            "Remembers, for what the project's hooks, profiles, variables, services and includes say now, "
+            "that the prompt hook may enter it. A change asks again, and shows what changed."
+        ),
+        handler="entering:allow",
+        arguments=(
+            Argument(
+                flags=("place",),
+                nargs="?",
+                complete="directory",
+                help="the project; the one around here otherwise",
+            ),
+        ),
+        examples=("cape allow", "cape allow ../other"),
+    ),
+    Command(
+        name="deny",
+        summary="never activate a project when its directory is entered",
+        description=(
+            "The prompt hook passes the project over, whatever it says later, until `cape allow`. "
+            "`cape activate` and `cape run` work as before."
+        ),
+        handler="entering:deny",
+        arguments=(
+            Argument(
+                flags=("place",),
+                nargs="?",
+                complete="directory",
+                help="the project; the one around here otherwise",
+            ),
+        ),
+        examples=("cape deny",),
+    ),
+    Command(
+        name="consent list",
+        summary="list which projects may activate when they are entered",
+        description=(
+            "Each project with its answer, and whether that still fits: `current`, `changed` (the next "
+            "entering asks again), or `gone`."
+        ),
+        handler="entering:consent_list",
+        arguments=(JSON,),
+        examples=("cape consent list",),
+    ),
+    Command(
+        name="consent forget",
+        summary="forget an answer, so that the next entering asks again",
+        description="Forgets what was answered for a project. Exit code 1: there was no answer.",
+        handler="entering:consent_forget",
+        arguments=(
+            Argument(
+                flags=("place",),
+                nargs="?",
+                complete="directory",
+                help="the project's directory; this one otherwise",
+            ),
+        ),
+        examples=("cape consent forget ../other",),
+    ),
+    Command(
         name="list",
         summary="list what is locked for this system",
         description=(
@@ -1205,6 +1293,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="XDG_DATA_HOME", meaning="the store is in `cape` below it, unless it is set"),
     Variable(name="CAPE_GPU", meaning="the accelerator to take instead of what is there: `cpu`, `cuda12.4`"),
     Variable(name="CAPE_PACK_STATE", meaning="where a packed environment keeps its state"),
+    Variable(
+        name="XDG_STATE_HOME",
+        meaning="which projects may be entered by a prompt hook is in `cape/consent` below it",
+    ),
     Variable(name="XDG_CONFIG_HOME", meaning="settings are in `cape/config.toml` below it"),
     Variable(name="NO_COLOR", meaning="when it is not empty, no colours"),
     Variable(name="TERM", meaning="`dumb`: no colours and no progress bars"),
