@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -12,14 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-PROMPT = "<P>"
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?<>=]*[a-zA-Z]|\x1b[\]P][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>()][A-Z0-9]?|\x0f|\r"
 )
 
 
 class Terminal:
-    """A process on a pseudo terminal whose prompt ends with `PROMPT`."""
+    """A shell on a pseudo terminal."""
 
     def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
         self.pid, self._fd = pty.fork()
@@ -30,6 +30,7 @@ class Terminal:
             finally:
                 os._exit(126)
         self._seen = ""
+        self._count = 0
 
     def __enter__(self) -> Terminal:
         return self
@@ -43,10 +44,10 @@ class Terminal:
         os.close(self._fd)
         os.waitpid(self.pid, 0)
 
-    def wait(self, text: str = PROMPT, *, timeout_s: float = 15) -> str:
-        """What is shown until `text` stands at its end."""
+    def wait(self, text: str, *, timeout_s: float = 20) -> str:
+        """What is shown up to `text`, which is taken away with it."""
         end = time.monotonic() + timeout_s
-        while not self._seen.rstrip(" ").endswith(text):
+        while text not in self._seen:
             ready, _, _ = select.select([self._fd], [], [], max(0, end - time.monotonic()))
             if not ready:
                 raise AssertionError(f"no {text!r} within {timeout_s} s: {self._seen[-2000:]!r}")
@@ -57,16 +58,31 @@ class Terminal:
             if b"\x1b[c" in data or b"\x1b[0c" in data:
                 os.write(self._fd, b"\x1b[?62;4c")
             self._seen += _CONTROL.sub("", data.decode(errors="replace"))
-        shown, self._seen = self._seen, ""
+        shown, _, self._seen = self._seen.partition(text)
         return shown
 
     def send(self, line: str) -> None:
+        """Type a line, and wait for nothing."""
         os.write(self._fd, line.encode() + b"\n")
 
-    def type(self, line: str, *, until: str = PROMPT) -> str:
-        """Type a line; what is shown up to the next prompt, without the line and the prompt."""
+    def type(self, line: str) -> str:
+        """Type a line; what is shown up to the prompt after the next."""
         self.send(line)
-        shown = self.wait(until).replace("\r", "")
-        first, _, rest = shown.partition("\n")
-        assert line[-10:] in first or not line, shown
-        return rest.removesuffix(until).strip("\n")
+        return self.settled()
+
+    def settled(self) -> str:
+        """What is shown until the shell reads again. Some throw away what was typed before their prompt."""
+        for _ in range(20):
+            self._count += 1
+            self.send(f'echo "<"A{self._count}">"')
+            with contextlib.suppress(AssertionError):
+                return self.wait(f"<A{self._count}>", timeout_s=2)
+        raise AssertionError(self._seen[-2000:])
+
+    def said(self, line: str) -> str:
+        """What a line prints."""
+        self._count += 1
+        # The words as they are typed are not the words that are printed.
+        self.send(f'echo "<"B{self._count}">"; {line}; echo "<"E{self._count}">"')
+        self.wait(f"<B{self._count}>")
+        return self.wait(f"<E{self._count}>").strip("\n")
