@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "environment": FOUNDATION | {"sources.protocol", "manifest", "lock", "store"},
     "analysis": FOUNDATION | {"sources.protocol", "manifest", "lock", "environment"},
     "adoption": FOUNDATION,
+    "editors": FOUNDATION,
     "knowledge": FOUNDATION,
     "engines": FOUNDATION | {"knowledge"},
     "answers": FOUNDATION | {"knowledge"},

@@ -828,6 +828,26 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape consent forget ../other",),
     ),
     Command(
+        name="editor",
+        summary="lead an editor into the environment",
+        description=(
+            "Writes interpreter and tool paths into `.vscode/settings.json`, the interpreter's name into "
+            "`.idea/misc.xml`, or a kernel into Jupyter's data directory. What the files have besides stays, "
+            "comments too. The programs are small scripts in `.cape/editor/bin`, which enter by themselves."
+        ),
+        handler="editors:editor",
+        arguments=(
+            Argument(
+                flags=("editor",),
+                complete=("vscode", "pycharm", "jupyter"),
+                help="`vscode`, `pycharm` or `jupyter`",
+            ),
+            Argument(flags=("--remove",), help="take out what this command wrote"),
+            DRY_RUN,
+        ),
+        examples=("cape editor vscode", "cape editor jupyter --dry-run", "cape editor pycharm --remove"),
+    ),
+    Command(
         name="list",
         summary="list what is locked for this system",
         description=(
