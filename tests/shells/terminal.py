@@ -79,6 +79,11 @@ class Terminal:
                 return self.wait(f"<A{self._count}>", timeout_s=2)
         raise AssertionError(self._seen[-2000:])
 
+    def settled_after(self, answer: str) -> str:
+        """Answer a question, and wait until the shell reads again."""
+        self.send(answer)
+        return self.settled()
+
     def said(self, line: str) -> str:
         """What a line prints."""
         self._count += 1

@@ -24,7 +24,8 @@ function _cape_hook_still # whether what is entered is what would be, and nothin
     builtin set -l _cape_i 0
     for _cape_project in $_CAPE_IN
         builtin set _cape_i (builtin math $_cape_i + 1)
-        builtin test "$_CAPE_SCRIPTS[$_cape_i]" -ef $_cape_project/.cape/current/activate.fish || return 1
+        # fish 4.0 takes two files that are not there for one.
+        builtin test -e $_cape_project/.cape/current/activate.fish -a "$_CAPE_SCRIPTS[$_cape_i]" -ef $_cape_project/.cape/current/activate.fish || return 1
     end
     for _cape_project in $_CAPE_PENDING
         _cape_hook_news $_cape_project && return 1
@@ -138,7 +139,7 @@ end
 
 function _cape_hook_quick # PROJECT: the text that enters it, without asking Python
     builtin set -l _cape_i (builtin contains -i -- $argv[1] $_CAPE_IN)
-    if builtin test -n "$_cape_i" && builtin test "$_CAPE_SCRIPTS[$_cape_i]" -ef $argv[1]/.cape/current/activate.fish
+    if builtin test -n "$_cape_i" -a -e $argv[1]/.cape/current/activate.fish && builtin test "$_CAPE_SCRIPTS[$_cape_i]" -ef $argv[1]/.cape/current/activate.fish
         builtin echo $_CAPE_TEXTS[$_cape_i]
         return 0
     end
