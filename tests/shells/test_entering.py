@@ -49,7 +49,8 @@ class Scene:
             ".bashrc": f'PS1=p; eval "$({CAPE} hook bash)"\n{after}\n',
             ".zshrc": f'unsetopt zle promptsp promptcr; PS1=p; eval "$({CAPE} hook zsh)"\n{after}\n',
             ".shrc": f'PS1=p; eval "$({CAPE} hook sh)"\n{after}\n',
-            ".config/fish/config.fish": f"set -g fish_greeting\nfunction fish_prompt\necho p\nend\n{CAPE} hook fish | source\n{after}\n",
+            ".config/fish/config.fish": "set -g fish_greeting\nfunction fish_prompt\necho p\nend\n"
+            f"{CAPE} hook fish | source\n{after}\n",
         }
         for name, text in texts.items():
             (self.home / name).write_text(text)
@@ -64,7 +65,11 @@ class Scene:
     def sync(self, project: Path, text: str) -> None:
         """What a sync leaves, with a program that has the project's name."""
         name = project.name
-        tool = package(self._store, name, {f"root/usr/bin/tool-{name}*": "#!/bin/sh\necho tool\n"})
+        tool = package(
+            self._store,
+            name,
+            {f"root/usr/bin/tool-{name}*": "#!/bin/sh\necho tool\n", "root/usr/include/x.h": "x"},
+        )
         environment = make(self._store, plan(tool, roots=(name,)))
         new_generation(project, environment, manifest_text=text, lock_text="lock")
 
@@ -276,6 +281,27 @@ def test_what_was_entered_by_hand_on_top_stays_until_it_is_left(bash_scene: Scen
         assert [value(shell, mark) for mark in ("MARK_one", "MARK_other")] == ["in", "in"]
         shell.type("cape deactivate")
         assert [value(shell, mark) for mark in ("MARK_one", "MARK_other")] == ["", ""]
+
+
+@in_all
+def test_a_shell_that_was_started_inside_in_another_mode_stays_as_it_is(name: str, scene: Scene) -> None:
+    project = scene.project("one")
+    scene.cape("allow", str(project))
+    kind = {"dash": "sh", "busybox": "sh"}.get(name, name)
+    with scene.shell(name) as shell:
+        shell.settled()
+        line = f'command "{CAPE}" activate --shell {kind} --mode dev'
+        shell.type(f'cd "{project}"; ' + (f"{line} | source" if name == "fish" else f'eval "$({line})"'))
+        before = value(shell, "CPATH")
+        assert before.endswith("/include")
+        cd(shell, project / "deep")
+        cd(shell, project)
+        assert value(shell, "CPATH") == before
+        shell.type("cape deactivate")
+        assert [value(shell, one) for one in ("CPATH", "MARK_one")] == ["", ""]
+        shell.type("true")
+        cd(shell, project / "deep")
+        assert value(shell, "MARK_one") == ""
 
 
 def test_a_failing_hook_is_told_once_and_leaves_the_shell_as_it_was(bash_scene: Scene) -> None:

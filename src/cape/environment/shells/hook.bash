@@ -71,19 +71,23 @@ _cape_hook_has() { # WORD ...: whether the first is among the others
 _cape_hook_moved() {
     local _cape_project _cape_text
     local -a _cape_above _cape_wanted=() _cape_plan=() _cape_off=() _cape_pending=() _cape_skipped=()
-    local -i _cape_kept=0 _cape_top=${#_CAPE_IN[@]} _cape_n
+    local -i _cape_kept=0 _cape_top=${#_CAPE_IN[@]} _cape_level=0 _cape_n
     # Who left by hand is not taken in again before the directory was left.
     while ((_cape_top && ${#_CAPE_UNDO[@]} < _CAPE_LEVELS[_cape_top - 1])); do
         _cape_top+=-1
         _CAPE_OFF+=("${_CAPE_IN[_cape_top]}")
     done
-    _CAPE_IN=("${_CAPE_IN[@]:0:_cape_top}")
+    _CAPE_IN=("${_CAPE_IN[@]:0:_cape_top}") _CAPE_LEVELS=("${_CAPE_LEVELS[@]:0:_cape_top}")
+    ((!_cape_top)) || _cape_level=_CAPE_LEVELS[_cape_top-1]
     _cape_hook_above
     for _cape_project in "${_CAPE_OFF[@]}"; do
         ! _cape_hook_has "$_cape_project" "${_cape_above[@]}" || _cape_off+=("$_cape_project")
     done
     _CAPE_OFF=("${_cape_off[@]}")
     for _cape_project in "${_cape_above[@]}"; do
+        # Who entered by hand, perhaps in another mode, is inside already.
+        [[ $_cape_project != "${CAPE_PROJECT-}" || ${#_CAPE_UNDO[@]} -eq $_cape_level ]] ||
+            _cape_hook_has "$_cape_project" "${_CAPE_IN[@]}" || _CAPE_OFF+=("$_cape_project")
         _cape_hook_has "$_cape_project" "${_CAPE_OFF[@]}" || _cape_wanted+=("$_cape_project")
     done
     # A plan is made of pairs: a project to be inside, and the text that enters it.
@@ -160,7 +164,7 @@ _cape_hook_leaving() { # whether the innermost may be left: what was entered by 
 _cape_hook_left() {
     local -
     \builtin set +aeu
-    _CAPE_IN=("${_CAPE_IN[@]:0:${#_CAPE_IN[@]}-1}")
+    _CAPE_IN=("${_CAPE_IN[@]:0:${#_CAPE_IN[@]}-1}") _CAPE_LEVELS=("${_CAPE_LEVELS[@]:0:${#_CAPE_IN[@]}}")
 }
 
 _cape_hook_entering() { # PROJECT

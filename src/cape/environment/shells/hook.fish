@@ -75,7 +75,13 @@ function _cape_hook_moved
     end
     builtin set -l _cape_wanted
     builtin set -l _cape_off
+    builtin set -l _cape_level 0
+    builtin set -q _CAPE_LEVELS[-1] && builtin set _cape_level $_CAPE_LEVELS[-1]
     for _cape_project in (_cape_hook_above)
+        # Who entered by hand, perhaps in another mode, is inside already.
+        if builtin test "$_cape_project" = "$CAPE_PROJECT" -a (builtin count $_CAPE_UNDO) -ne "$_cape_level"
+            builtin contains -- $_cape_project $_CAPE_IN $_CAPE_OFF || builtin set -ga _CAPE_OFF $_cape_project
+        end
         if builtin contains -- $_cape_project $_CAPE_OFF
             builtin set -a _cape_off $_cape_project
         else

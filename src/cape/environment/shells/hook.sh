@@ -81,7 +81,11 @@ _cape_hook_moved() {
     while :; do
         case $_cape_h_todo in '') \break ;; esac
         _cape_h_project=${_cape_h_todo%%"$_CAPE_LINE"*} _cape_h_todo=${_cape_h_todo#*"$_CAPE_LINE"}
-        if _cape_hook_is_in "$_cape_h_project" || _cape_hook_has "$_CAPE_OFF" "$_cape_h_project" ||
+        if _cape_hook_by_hand "$_cape_h_project" && ! _cape_hook_has "$_CAPE_OFF" "$_cape_h_project"; then
+            _cape_hook_is_in "$_cape_h_project" || _CAPE_OFF=$_CAPE_OFF$_cape_h_project$_CAPE_LINE
+        fi
+        if _cape_hook_is_in "$_cape_h_project" ||
+            _cape_hook_has "$_CAPE_OFF" "$_cape_h_project" ||
             \command test -e "$_CAPE_CONSENT$_cape_h_project/.cape-denied"; then
             \continue
         fi
@@ -92,6 +96,20 @@ _cape_hook_moved() {
             \break
         fi
     done
+}
+
+_cape_hook_by_hand() { # PROJECT: who entered by hand, perhaps in another mode, is inside already
+    \command test "$1" = "${CAPE_PROJECT-}" || \return 1
+    _cape_h_top=0
+    ! _cape_hook_last_level || _cape_h_top=$_cape_h_level
+    \command test "${_CAPE_DEPTH:-0}" -gt "$_cape_h_top"
+}
+
+_cape_hook_last_level() { # the level of the last line of `_CAPE_IN`, into `_cape_h_level`
+    case $_CAPE_IN in '') \return 1 ;; esac
+    _cape_h_rest=${_CAPE_IN%"$_CAPE_LINE"}
+    _cape_h_level=${_cape_h_rest##*"$_CAPE_LINE"}
+    _cape_h_level=${_cape_h_level%% *}
 }
 
 _cape_hook_is_in() { # PROJECT
@@ -114,7 +132,7 @@ _cape_hook_ask() { # Python looks at all projects above, asks, and says the whol
         _cape_hook_is_in "$1" || _cape_hook_enter "$1" "$2"
         \shift 2
     done
-    # What is left out is asked for again after the directory was left.
+    # What is left out is asked for again after the directory was left; what was entered by hand stays.
     _cape_h_todo=$_cape_h_above
     while :; do
         case $_cape_h_todo in '') \break ;; esac

@@ -59,7 +59,7 @@ _cape_hook_above() { # projects above here, the outermost first, into `_cape_abo
 _cape_hook_moved() {
     local _cape_project _cape_text
     local -a _cape_above _cape_wanted _cape_plan _cape_skipped _cape_pending
-    local -i _cape_kept=0 _cape_top=${#_CAPE_IN} _cape_n
+    local -i _cape_kept=0 _cape_top=${#_CAPE_IN} _cape_level=0 _cape_n
     # Who left by hand is not taken in again before the directory was left.
     while ((_cape_top && ${#_CAPE_UNDO} < _CAPE_LEVELS[_cape_top])); do
         _CAPE_OFF+=("$_CAPE_IN[_cape_top]")
@@ -69,6 +69,11 @@ _cape_hook_moved() {
     ((_cape_top)) || _CAPE_IN=()
     _cape_hook_above
     _CAPE_OFF=(${_CAPE_OFF:*_cape_above})
+    ((!_cape_top)) || _cape_level=$_CAPE_LEVELS[_cape_top]
+    # Who entered by hand, perhaps in another mode, is inside already.
+    if ((${#_CAPE_UNDO} != _cape_level && !${_CAPE_IN[(Ie)${CAPE_PROJECT-}]})); then
+        ((!${_cape_above[(Ie)${CAPE_PROJECT-}]})) || _CAPE_OFF+=("$CAPE_PROJECT")
+    fi
     _cape_wanted=(${_cape_above:|_CAPE_OFF})
     # A plan is made of pairs: a project to be inside, and the text that enters it.
     for _cape_project in $_cape_wanted; do
