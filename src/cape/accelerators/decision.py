@@ -34,7 +34,8 @@ class Accelerator:
     """What packages may use: `cuda`, `rocm`, `metal` or `cpu`.
 
     `version` is the newest CUDA or ROCm that works here, `capability` the lowest compute capability of the
-    GPUs, `targets` AMD's; None or empty where not known. `reason` is one sentence.
+    GPUs, `targets` AMD's; None or empty where not known. `reason` is one sentence. `is_asked`: the user said
+    it, for a machine that may not be this one; its version then is the least precise that was meant.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Accelerator:
     devices: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    is_asked: bool = False
 
 
 def decide(machine: Machine, *, library: bool, chosen: str | None = None) -> Accelerator:
@@ -69,14 +71,20 @@ def _with(found: Accelerator, features: tuple[str, ...], facts: Sequence[Fact]) 
 
 
 def _chosen(word: str, features: tuple[str, ...]) -> Accelerator:
-    found = re.fullmatch(r"(cuda|rocm|metal|cpu)(\d+(?:\.\d+)?)?", word)
-    if found is None:
+    found = re.fullmatch(r"(cuda|rocm|metal|cpu)(\d+(?:\.\d+)?)?", CPU if word == "none" else word)
+    if found is None or (found[1] in (METAL, CPU) and found[2]):
         raise BadAccelerator(
-            f"`{word}` is no accelerator", hint="`cpu`, `cuda`, `cuda12.4`, `rocm` or `metal`"
+            f"`{word}` is no accelerator",
+            hint="`cpu` (or `none`), `cuda`, `cuda12`, `cuda12.4`, `rocm`, `rocm6` or `metal`",
         )
     fact = Fact(what=f"`{word}` was asked for", where="the user", speaks_for=True)
     return Accelerator(
-        kind=found[1], version=found[2], reason=f"`{word}` was asked for", features=features, facts=(fact,)
+        kind=found[1],
+        version=found[2],
+        reason=f"`{word}` was asked for",
+        features=features,
+        facts=(fact,),
+        is_asked=True,
     )
 
 

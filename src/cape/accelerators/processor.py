@@ -14,6 +14,26 @@ _LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
 )
 _TOLD = ("amx_tile", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "sve2", "sve", "i8mm", "bf16", "asimd")
 
+FEATURES = (*(name for name, _ in _LEVELS), *_TOLD)
+"""Every feature that may be told, but the plain `x86-64`."""
+
+_OF_ARM = frozenset({"sve2", "sve", "i8mm", "bf16", "asimd"})
+
+
+def features_of(system: System) -> frozenset[str]:
+    """The features that processors of a system may have and tell."""
+    if not system.is_linux:
+        return frozenset()
+    return _OF_ARM if system is System.AARCH64_LINUX else frozenset(FEATURES) - _OF_ARM
+
+
+def has_feature(told: tuple[str, ...], wanted: str) -> bool:
+    """Whether a processor has a feature; a level brings those below it."""
+    levels = [name for name, _ in _LEVELS]
+    if wanted in levels:
+        return any(level in told for level in levels[: levels.index(wanted) + 1])
+    return wanted in told
+
 
 def features(machine: Machine) -> tuple[str, ...]:
     """The level of an x86-64 processor, then what else matters for arithmetic; empty where none is told."""

@@ -115,6 +115,12 @@ KEYS: tuple[Key, ...] = (
         'mytool = { build = "*" }',
     ),
     Key(
+        "packages.NAME.uv",
+        Kind.STRING,
+        "a Python interpreter of a version that the suite does not have, brought by uv",
+        'python = { uv = "3.12" }',
+    ),
+    Key(
         "packages.NAME.project",
         Kind.STRING,
         "the directory of the project that builds it, where that is not this one; with `build` only",
@@ -210,6 +216,35 @@ KEYS: tuple[Key, ...] = (
         Kind.BOOLEAN,
         "whether this npm package's install scripts run, without network; otherwise no; with `npm` only",
         'sharp = { npm = "*", scripts = true }',
+    ),
+    Key(
+        "packages.NAME.index",
+        Kind.STRING,
+        "the Python index that serves it, by its name in the setting `pypi.indices`; with `pypi` only",
+        'torch = { pypi = "*", index = "pytorch-cpu" }',
+    ),
+    Key(
+        "packages.NAME.when",
+        Kind.STRING,
+        "the machines that a package, or a variant of one, is for: `cuda>=12`, `rocm`, `metal`, `cpu` (every "
+        "machine), `capability>=8.0` or a processor's feature such as `avx512`; several are parted by commas",
+        'flash-attn = { pypi = "*", when = "cuda>=12,capability>=8.0" }',
+    ),
+    Key(
+        "packages.NAME.variants",
+        Kind.TABLES,
+        "ways in which the package is had, each a table of these keys with `when`; all are locked, and the "
+        "first whose condition holds is taken when an environment is made",
+        'torch = { variants = [{ pypi = ">=2.9", when = "cuda>=12" }, '
+        '{ debian = "python3-torch", when = "cpu" }] }',
+    ),
+    Key("options", Kind.TABLE, "what cape adds by itself", "[options]"),
+    Key(
+        "options.gpu",
+        Kind.STRING,
+        "`auto` gives Python packages that cape knows (torch, jax, onnxruntime, llama.cpp) their usual "
+        "variants; otherwise `none`",
+        'gpu = "auto"',
     ),
     Key("models", Kind.TABLE, "model files, by the names that the project calls them", "[models]"),
     Key(

@@ -58,6 +58,7 @@ def compose(root: Manifest, opener: Opener) -> Manifest:
         systems=_systems(root, layers),
         debian=_suite(layers),
         minimum_age=_minimum_age(layers),
+        gpu=next((one.manifest.gpu for one in reversed(layers) if one.manifest.gpu is not None), None),
         environments=MappingProxyType(_parts(layers)),
         included=opened,
     )

@@ -83,6 +83,26 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One way in which a package is wanted: the condition on the machine, and what then answers it."""
+
+    when: str
+    requirement: Requirement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Varied(Requirement):
+    """A package whose answer depends on the machine: the first variant whose condition holds.
+
+    What it says as a requirement is what its last variant says. One that is `optional` is left out where
+    no variant holds.
+    """
+
+    variants: tuple[Variant, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """What a user asks for.
 
@@ -93,7 +113,9 @@ class Manifest:
     shell's name to shell text. `services`, `knowledge`,
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
-    `debian` is the suite, None where the manifest names none.
+    `debian` is the suite, None where the manifest names none. `gpu` is `auto` where packages that cape knows
+    have their usual variants. `provided` names Python packages that a Debian package of this manifest stands
+    for, each with that package; only a manifest of one choice of variants has any.
 
     `environments` are the parts of other environments; `environment` is the name of the one that this
     value is (None: the default). Of a composed manifest `included` are all manifests that lie below,
@@ -123,6 +145,8 @@ class Manifest:
     python: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()
     minimum_age: Age | None = None
+    gpu: str | None = None
+    provided: Mapping[str, str] = field(default_factory=dict)
     environments: Mapping[str, Part] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     environment: str | None = None

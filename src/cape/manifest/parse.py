@@ -249,7 +249,7 @@ class _Reading:
                 self.check_shape(value, shape_of(key), (*path, name))
             elif key.kind is Kind.TABLES:
                 for index, item in enumerate(value):
-                    self.check_shape(item, key.parts, (*path, name, index))
+                    self.check_shape(item, shape_of(key), (*path, name, index))
 
     def _unknown_key(self, path: KeyPath, pattern: tuple[str, ...], known: Iterable[str]) -> None:
         name = str(path[-1])
@@ -315,6 +315,7 @@ class _Reading:
             python=self._python(table.get("python", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
+            gpu=self._gpu(table.get("options", {})),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
             text=self.places.text,
             origins=MappingProxyType(self._origins(table)),
@@ -442,12 +443,25 @@ class _Reading:
 
     # Requirements.
 
+    def _gpu(self, options: Table) -> str | None:
+        word = options.get("gpu")
+        if word not in (None, "auto", "none"):
+            self.bad_value(f"`{word}` is no choice", ("options", "gpu"), "`auto` or `none`")
+        return word
+
     def _packages(self, table: Table) -> list[Requirement]:
-        found = (self._package(name, value) for name, value in table.get("packages", {}).items())
+        found = (self._package_or_variants(name, value) for name, value in table.get("packages", {}).items())
         return [requirement for requirement in found if requirement]
 
-    def _package(self, name: str, value: str | Table) -> Requirement | None:
-        path: KeyPath = ("packages", name)
+    def _package_or_variants(self, name: str, value: str | Table) -> Requirement | None:
+        if isinstance(value, dict) and not value.keys().isdisjoint(("variants", "when")):
+            from cape.manifest.variants import read_varied
+
+            return read_varied(self, name, value)
+        return self.package(name, value, ("packages", name))
+
+    def package(self, name: str, value: str | Table, path: KeyPath) -> Requirement | None:
+        """The requirement that a value, or one variant's table, says."""
         table: Table = {DEFAULT_SOURCE: value} if isinstance(value, str) else value
         source = self._source(name, table, path)
         if source is None:
@@ -513,7 +527,7 @@ class _Reading:
             ("force", "debian"),
             ("scripts", "npm"),
             ("project", "build"),
-            *((key, "pypi") for key in (*DIRECT_KEYS, "subdirectory", "editable", "marker")),
+            *((key, "pypi") for key in (*DIRECT_KEYS, "subdirectory", "editable", "marker", "index")),
         )
         for key, owner in owners:
             if key in table and source != owner:
@@ -544,7 +558,7 @@ class _Reading:
 
     def _direct(self, table: Table, path: KeyPath) -> Mapping[str, str]:
         """Where a Python package comes from if not from an index, and its marker, as options."""
-        named = [key for key in DIRECT_KEYS if key in table and key != "ref"]
+        named = [key for key in (*DIRECT_KEYS, "index") if key in table and key != "ref"]
         if len(named) > 1:
             fact = f"`{path[-1]}` comes from one place, and here are `{named[0]}` and `{named[1]}`"
             self.complain(
@@ -556,7 +570,9 @@ class _Reading:
                 self.complain(BadManifestValue, fact, self.places.of_key((*path, key)), "remove it")
         if "marker" in table and (said := marker_rule(table["marker"])):
             self.bad_value(f"`{table['marker']}` is no marker: {said}", (*path, "marker"))
-        keys = (*DIRECT_KEYS, "subdirectory", "marker")
+        if "index" in table and (rule := file_name_rule(table["index"])):
+            self.bad_value(f"`{table['index']}` is no name of an index", (*path, "index"), rule)
+        keys = (*DIRECT_KEYS, "subdirectory", "marker", "index")
         found = {key: table[key] for key in keys if table.get(key)}
         return found | ({"editable": "true"} if table.get("editable") else {})
 
@@ -800,7 +816,10 @@ class _Reading:
 
 
 def shape_of(key: Key) -> tuple[str, ...]:
-    """The pattern of the keys inside a table: an environment's tables have the keys of the manifest's."""
+    """The pattern of the keys inside a table: an environment's tables have the keys of the manifest's, and a
+    variant those of a package."""
+    if key.path == "packages.NAME.variants":
+        return key.parts[:-1]
     if key.parts[:2] == ("environments", "NAME") and len(key.parts) == 3:
         if key.parts[2] in SHARED_TABLES:
             return key.parts[2:]
