@@ -100,6 +100,7 @@ state() {{
 
 
 def _zsh(draw: random.Random) -> str:
+    """Global aliases hold for any bare word, so their names are quoted where they are meant themselves."""
     word, name = _word(draw), draw.choice(["A", "B", "EMPTY", "NEVER", "PS1", "CDPATH", "MANPATH", "RPROMPT"])
     function = draw.choice(["greet", "taken", "other"])
     option = draw.choice(
@@ -129,7 +130,7 @@ def _zsh(draw: random.Random) -> str:
             f"typeset -ga LISTED; LISTED=({word} {_word(draw)})", "unset LISTED", "typeset -gi 16 COUNTED=255",
             "unset COUNTED", f"typeset -gA TABLE; TABLE=(k {word} 'a b' 2)", "unset TABLE",
             f"functions[{function}]={quoted('print -r -- ' + word)}", f"unset -f {function} 2>/dev/null",
-            f"alias ll={word}", f"alias -g GG={word}", f"alias -s txt={word}", "unalias ll GG 2>/dev/null",
+            f"alias ll={word}", f"alias -g GG={word}", f"alias -s txt={word}", "unalias ll 'GG' 2>/dev/null",
             "unalias -s txt 2>/dev/null", f"setopt {option}", f"unsetopt {option}", "typeset -gF 3 FLOATING=1.5",
             "unset FLOATING", "typeset -gE 4 FLOATING=2.25", "typeset -gL 5 LEFT=abc", "typeset -gU path",
             "typeset -g +U path", "typeset -gT TIED tied; TIED=a:b", "unset TIED", f"typeset -gu UPPER={word}",

@@ -1,8 +1,8 @@
 # The part of every zsh activation that is the same: how variables change, and how they change back.
 # It is read, and each function runs, under zsh's own options and without aliases. Each step puts its
 # undoing in front of `_cape_undo`; `_cape_end` pushes that text on `_CAPE_UNDO`, and `cape deactivate` pops
-# and runs it. What options it gives back comes to `_cape_after`, which `cape` has run after its end: options
-# that change inside a function are given back there. Nothing forks but what says so.
+# and runs it. What options and functions it gives back comes to `_cape_after`, which `cape` has run after its
+# end: options that change inside a function are given back there. Nothing forks but what says so.
 # All names begin with `_cape_`; only `cape`, `_cape_leave`, `_cape_drop` and `_CAPE_UNDO` stay.
 
 _cape_text() { # NAME: the commands that give the variable its present state, into `_cape_said`
@@ -192,10 +192,13 @@ _cape_leave() {
 
 _cape_begin() {
     builtin emulate -L zsh -o no_aliases
-    typeset -g _cape_undo= _cape_after=${_cape_after-}
+    typeset -g _cape_undo=
     (( ! ${#_CAPE_UNDO} )) || return 0
     _cape_undo=$'builtin unset -f cape _cape_leave _cape_drop\nbuiltin unset _CAPE_UNDO\n'
-    [[ -z ${functions[cape]+x} ]] || _cape_undo+="functions[cape]=${(qqqq)functions[cape]}"$'\n'
+    [[ -n ${functions[cape]+x} ]] || return 0
+    local _cape_old_loads=$'\n'$(builtin functions -u) _cape_said
+    _cape_function cape "$functions[cape]"
+    _cape_undo+=$_cape_said$'\n'
 }
 
 _cape_end() {
@@ -256,7 +259,7 @@ _cape_look() { # remember the shell as it is now
     _cape_suffix=("${(@kv)saliases}")
 }
 
-_cape_function() { # NAME TEXT: the command that defines it so, into `_cape_said`
+_cape_function() { # NAME TEXT: the command that has it defined so, into `_cape_said`
     if [[ $2 == [[:space:]]#'builtin autoload -X'* ]]; then
         # One that was not loaded yet: it is known by its flags, and maybe by its directory.
         local _cape_flags=${_cape_old_loads#*$'\n'"$1 () {"} _cape_from=
@@ -266,8 +269,18 @@ _cape_function() { # NAME TEXT: the command that defines it so, into `_cape_said
         _cape_said="builtin unset -f -- ${(qqqq)1} 2>/dev/null
 builtin autoload ${_cape_flags:+-$_cape_flags} -- ${(qqqq)_cape_from}${(qqqq)1}"
     else
-        _cape_said="local _cape_name=${(qqqq)1}; functions[\$_cape_name]=${(qqqq)2}"
+        # `functions[NAME]=TEXT` would garble bytes from 0x83 to 0xa2.
+        _cape_said="function ${(qqqq)1} {
+$2
+}"
     fi
+    # A function that is defined by one of ours would have zsh's own options for ever.
+    _cape_said="() {
+builtin emulate -L zsh -o no_aliases
+builtin eval \"\$1\"
+} ${(qqqq)_cape_said}
+"
+    _cape_said="_cape_after+=${(qqqq)_cape_said}"
 }
 
 _cape_aliases() { # FLAG OLD NEW: undo changes of a kind of aliases

@@ -38,7 +38,7 @@ def render_zsh(activation: Activation, scripts: Path) -> dict[str, str]:
 
 def _steps(activation: Activation, scripts: Path) -> list[str]:
     enter = f"\\builtin . {quoted(str(scripts / 'enter.zsh'))}"
-    steps = [_plainly(enter), '\\builtin eval "${_cape_after-}"']
+    steps = [*_leaving_first(activation), _plainly(enter)]
     if _profile(activation):
         steps += [
             '_cape_was=("${(@kv)options[@]}")',
@@ -47,7 +47,19 @@ def _steps(activation: Activation, scripts: Path) -> list[str]:
             '_cape_now=("${(@kv)options[@]}")',
             _plainly("_cape_compare"),
         ]
-    return [*steps, _plainly("_cape_end"), _plainly("_cape_finish")]
+    return [*steps, _plainly("_cape_end"), _plainly("_cape_finish"), '\\builtin eval "${_cape_after-}"']
+
+
+def _leaving_first(activation: Activation) -> list[str]:
+    """A project that is entered again is left first, so that frames do not pile up."""
+    inside = quoted(f"1:{activation.project}")
+    return [
+        f'if \\builtin test "${{+_CAPE_UNDO}}:${{CAPE_PROJECT-}}" = {inside}; then',
+        "    \\builtin typeset -g _cape_after=",
+        "    _cape_leave",
+        '    \\builtin eval "$_cape_after"',
+        "fi",
+    ]
 
 
 def _plainly(text: str) -> str:
@@ -56,13 +68,8 @@ def _plainly(text: str) -> str:
 
 
 def _entering(activation: Activation) -> list[str]:
-    project = quoted(str(activation.project))
     functions = (Path(__file__).parent / "enter.zsh").read_text(encoding="utf-8")
     return [
-        f"if (( ${{#_CAPE_UNDO}} )) && [[ ${{CAPE_PROJECT-}} == {project} ]]; then",
-        "    typeset -g _cape_after=",
-        "    _cape_leave",
-        "fi",
         functions,
         "_cape_begin",
         "_cape_front",
@@ -83,7 +90,10 @@ def _entering(activation: Activation) -> list[str]:
 
 
 def _finish() -> list[str]:
-    """What comes last: a failed hook or secret, which said so itself, leaves the shell as it was."""
+    """What comes last: a failed hook or secret, which said so itself, leaves the shell as it was.
+
+    What is to be run then under the user's own options, and gives status 1, is left in `_cape_after`.
+    """
     return [
         "_cape_finish() {",
         "    builtin emulate -L zsh -o no_aliases",
@@ -91,8 +101,9 @@ def _finish() -> list[str]:
         f"    builtin unset -f {_OURS} _cape_finish",
         "    builtin unset _cape_failed _cape_after",
         "    (( _cape_status )) || return 0",
+        "    typeset -g _cape_after=",
         "    _cape_leave",
-        "    return 1",
+        "    _cape_after+=$'builtin unset _cape_after\\nbuiltin false'",
         "}",
     ]
 
