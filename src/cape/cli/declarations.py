@@ -96,6 +96,10 @@ REMOTE = Argument(
     complete="directory",
     help="the environment of PLACE, without a project here",
 )
+ALLOW_HOOKS = Argument(
+    flags=("--allow-hooks",),
+    help="agree to the hooks, variables and services of an environment that came from somebody else",
+)
 INSTANCE = Argument(flags=("name",), help="the instance")
 MESSAGE = Argument(flags=("-m", "--message"), value="TEXT", help="a word about it, for those who look back")
 KEY = Argument(flags=("--key",), value="NAME", help="the key to sign with; otherwise the only one")
@@ -680,6 +684,7 @@ COMMANDS: tuple[Command, ...] = (
             MODE,
             ENVIRONMENT,
             REMOTE,
+            ALLOW_HOOKS,
             Argument(
                 flags=("--with",),
                 value="PACKAGE",
@@ -706,6 +711,7 @@ COMMANDS: tuple[Command, ...] = (
         handler="living:activate",
         arguments=(
             REMOTE,
+            ALLOW_HOOKS,
             Argument(
                 flags=("--shell",),
                 value="SHELL",
@@ -990,11 +996,13 @@ COMMANDS: tuple[Command, ...] = (
         summary="go back to an earlier generation",
         description=(
             "Switches to the generation before this one, or to N, with its manifest and lock, and with the "
-            "indices that the lock names, where they have kept that generation."
+            "indices that the lock names, where they have kept that generation. Running services that this "
+            "changes are restarted; those that the generation has not are stopped."
         ),
         handler="projects:rollback",
         arguments=(
             Argument(flags=("generation",), nargs="?", help="a number from `cape history`"),
+            Argument(flags=("--no-services",), help="leave running services as they are"),
             GLOBALLY,
             DRY_RUN,
             JSON,

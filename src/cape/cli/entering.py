@@ -73,7 +73,7 @@ def ask(questions: Sequence[Question]) -> Mapping[Path, Verdict]:
     from cape.environment.consent import Verdict
 
     for question in questions:
-        for line in _shown(question):
+        for line in shown(question):
             _tell(line)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         for question in questions:
@@ -94,14 +94,15 @@ def ask(questions: Sequence[Question]) -> Mapping[Path, Verdict]:
     return {question.project: verdicts[word] for question in questions} if word in verdicts else {}
 
 
-def _shown(question: Question) -> Iterator[str]:
+def shown(question: Question, wants: str = "activate", does: str = "activates") -> Iterator[str]:
+    """What a project would run or set, or what changed of it since the last answer, as lines."""
     if question.before is None:
-        yield f"cape: `{question.project}` wants to activate:"
+        yield f"cape: `{question.project}` wants to {wants}:"
         yield from _content(question.content)
         return
     from cape.environment.consent import changes
 
-    yield f"cape: `{question.project}` changed what it activates:"
+    yield f"cape: `{question.project}` changed what it {does}:"
     for key, old, new in changes(question.before.content, question.content):
         yield f"  {key}"
         yield from _text(old, "    - ")

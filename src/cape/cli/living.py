@@ -70,6 +70,7 @@ def chosen_project(arguments: argparse.Namespace) -> Project:
 
 def run(arguments: argparse.Namespace) -> int:
     """`cape run -- COMMAND ...`; does not return."""
+    from cape.cli.agreeing import require_agreement
     from cape.cli.progress import progress
     from cape.operations import living
     from cape.operations.project import Workshop, find_project
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         living.become(_once(arguments, workshop, command, name))
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
+    require_agreement(project, arguments)
     sys.stdout.flush()
     level = chosen_level(arguments)
     living.become(living.inside(generation, command, pure=arguments.pure, environment=name, level=level))
@@ -126,6 +128,7 @@ def _once(
 
 def activate(arguments: argparse.Namespace) -> int:
     """`cape activate`: a shell inside, or with `--shell` (or into a pipe) a line to evaluate."""
+    from cape.cli.agreeing import require_agreement
     from cape.cli.progress import progress
     from cape.operations import living
     from cape.operations.project import Workshop, find_project
@@ -146,6 +149,7 @@ def activate(arguments: argparse.Namespace) -> int:
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     name = environment_name(arguments)
     generation = living.ready_generation(project, workshop, argv=sys.argv[1:], environment=name)
+    require_agreement(project, arguments)
     _start_services(arguments, project, workshop)
     sys.stdout.flush()
     living.become(living.entered(generation, entering, name))

@@ -28,6 +28,9 @@ _DENIED = ".cape-denied"
 _STAMP = ".cape-stamp."
 _LOOKED = ".cape-looked"
 _SCHEMA = 1
+HELD_BACK = "unconsented"
+"""In a project's `.cape`: what it runs came from somebody else, and nobody agreed yet. Sealed scripts leave
+such a project to Python."""
 
 
 class Verdict(StrEnum):
@@ -64,8 +67,16 @@ class Answer:
 def content_of(manifest: Manifest, project: Path) -> Content:
     """What somebody consents to: hooks, profiles, variables, files of them, secrets, services, includes.
 
-    Of a file of variables it has the digest: values may be secrets.
+    Those of the manifest's other environments too, as `environments.NAME.KEY`. Of a file of variables it has
+    the digest: values may be secrets.
     """
+    rows = _rows(manifest, project)
+    for name, part in manifest.environments.items():
+        rows += [(f"environments.{name}.{key}", text) for key, text in _rows(part.manifest, project)]
+    return Content(rows=tuple(sorted(rows)))
+
+
+def _rows(manifest: Manifest, project: Path) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, text in (
         ("hook.on-activate", manifest.hook.on_activate),
@@ -79,7 +90,7 @@ def content_of(manifest: Manifest, project: Path) -> Content:
     rows += [(f"services.{name}", _json(table)) for name, table in manifest.services.items()]
     rows += [(f"include.{name}", _json(row)) for name, row in manifest.include.items()]
     rows += [(f"file {file}", _digest(file)) for file in files_of(manifest, project)]
-    return Content(rows=tuple(sorted(rows)))
+    return rows
 
 
 def _json(value: object) -> str:
@@ -206,3 +217,18 @@ def seal_answer(answer: Answer, scripts: Sequence[Path]) -> None:
         write_atomically(stamp, b"", mode=0o600)
         os.utime(stamp, ns=(time_ns, time_ns))
     write_atomically(directory / _ALLOWED, os.fsencode("".join(f"{text}\n" for text in texts)), mode=0o600)
+
+
+def hold_back(project: Path) -> None:
+    """Let no sealed script of the project run before `let_run`."""
+    write_atomically(project / ".cape" / HELD_BACK, b"", mode=0o600)
+
+
+def is_held_back(project: Path) -> bool:
+    """Whether somebody has to agree first."""
+    return (project / ".cape" / HELD_BACK).exists()
+
+
+def let_run(project: Path) -> None:
+    """Let sealed scripts run again."""
+    (project / ".cape" / HELD_BACK).unlink(missing_ok=True)

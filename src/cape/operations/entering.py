@@ -18,6 +18,7 @@ from cape.environment.consent import (
     Content,
     Verdict,
     content_of,
+    let_run,
     mark_looked,
     read_answer,
     seal_answer,
@@ -173,6 +174,7 @@ def _prepare(answer: Answer, workshop: Workshop, shell: str) -> Place:
             raise StateError(what, hint="run `cape sync`")
         if content_at(project.directory) != answer.content:
             raise StateError("it changed while you were asked")
+        let_run(project.directory)
         seal(project.directory, current)
         there = project.state / "current"
         optional = [there / name for name in _OPTIONAL if (there / name).exists()]

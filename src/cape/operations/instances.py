@@ -18,6 +18,7 @@ from typing import Any
 from cape.environment.generations import current_generation
 from cape.errors import InputError, StateError
 from cape.names import Digest
+from cape.operations.agreeing import require_agreement
 from cape.operations.project import Project, Workshop
 from cape.operations.sharing import Known, known_place, now, open_ledger, who
 from cape.sharing import Entry
@@ -248,6 +249,7 @@ def _checked(
     commands = _required(rules, target)
     if commands:
         _require_at(project, entry, target)
+        require_agreement(project)
     return tuple(_run(command, project, target, telling) for command in commands)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from cape.names import Digest, System
 from cape.operations.living import Inside, ready_generation
-from cape.operations.project import DEFAULT_SUITE, NoProject, Workshop, find_project
+from cape.operations.project import DEFAULT_SUITE, NoProject, Project, Workshop, find_project
 from cape.store import Store
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ def inside_once(
     the last use. Raises what locking and syncing raise.
     """
     generation = _generation(start, workshop, argv, environment)
+    if generation is not None:
+        from cape.operations.agreeing import require_agreement
+
+        require_agreement(Project(generation.project))
     key = _key(generation, environment, packages)
     place = workshop.store.root / ONCE / key.hex[:32]
     workshop.store.announce()

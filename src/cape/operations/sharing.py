@@ -21,6 +21,7 @@ from cape.errors import InputError, StateError
 from cape.lock import Lock, all_packages, compare_locks, parse_lock, read_lock
 from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
+from cape.operations.agreeing import held_back_while
 from cape.operations.locking import reasons_to_lock
 from cape.operations.project import LOCKFILE, MANIFEST, Project, Workshop, held
 from cape.operations.syncing import LockOutOfDate, SyncResult, sync_project
@@ -181,7 +182,8 @@ def pull(
             raise _local_changes(project, changed, files)
         before = _lock_text(project)
         aside = _kept_aside(project, changed)
-        with _replaced(project, files):
+        foreign = not KeyRing().owns(entry.key)
+        with held_back_while(project, foreign=foreign), _replaced(project, files):
             lock = _lock(files[LOCKFILE].decode())
             from_place = _bring(ledger, entry, lock, workshop)
             synced = sync_project(project, workshop, argv=argv, must_be_locked=True)

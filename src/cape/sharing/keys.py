@@ -159,6 +159,10 @@ class KeyRing:
             f"you have several keys ({listed}), none called `{DEFAULT_KEY}`", hint="name one: `--key NAME`"
         )
 
+    def owns(self, key: PublicKey) -> bool:
+        """Whether it is a key of this user's."""
+        return any(self.get(name).public.raw == key.raw for name in self.names())
+
     def remove(self, name: str) -> None:
         """Remove a key for ever. Raises `KeyUnknown`."""
         self._file(self._chosen(name)).unlink()
@@ -197,7 +201,7 @@ class Trust:
         judged = self.find(key.fingerprint)
         if judged is not None:
             return judged.revoked is None
-        return any(self._ring.get(name).public.raw == key.raw for name in self._ring.names())
+        return self._ring.owns(key)
 
     def trust(self, key: PublicKey, *, place: str, since: str) -> None:
         """Believe what this key signs from now on."""

@@ -19,6 +19,7 @@ from cape.environment.activation import (
     parse_value,
     pure_path,
 )
+from cape.environment.consent import HELD_BACK
 from cape.environment.shells.hooks import IN_HOOK, has_hooks, sh_begin
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.secrets import sh_secrets
@@ -109,11 +110,12 @@ def _freshness(
     absent: Sequence[Path],
 ) -> str:
     marker = activation.environment / "environment.json"
-    switching = activation.project / ".cape" / "switching"
+    switching, held_back = (activation.project / ".cape" / name for name in ("switching", HELD_BACK))
     tests = [
         f'[ "$cape_project" = {quoted(str(activation.project))} ]',
         f"[ -e {quoted(str(marker))} ]",
         f"[ ! -e {quoted(str(switching))} ]",
+        f"[ ! -e {quoted(str(held_back))} ]",
     ]
     tests += [f"[ ! -e {quoted(str(file))} ]" for file in absent]
     for file, stamp in stamps:
