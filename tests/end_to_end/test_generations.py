@@ -88,16 +88,6 @@ def test_rollback_says_what_of_an_included_directory_stays(stocked: World) -> No
     assert f"`{base}/cape.toml` is not what generation 1 included" in told
 
 
-def test_rollback_says_which_services_want_to_be_restarted(stocked: World) -> None:
-    service = '\n[services.db]\ncommand = "sleep 60"\n\n[services.web]\ncommand = "sleep 70"\n'
-    project = stocked.project(text=service, hello="*")
-    project.cape("sync").succeeded()
-    project.manifest.write_text(project.manifest.read_text().replace("sleep 60", "sleep 61"))
-    project.cape("sync").succeeded()
-    told = project.cape("rollback").succeeded().stderr
-    assert "keep what they were started with until they are restarted: `db`\n" in told
-
-
 def test_knowledge_follows_a_rollback(stocked: World) -> None:
     text = '\n[knowledge.notes]\nsources = ["*.md"]\n'
     project = stocked.project(text=text, hello="*")

@@ -256,7 +256,9 @@ def test_status_says_which_generation_and_restart_moves_it(one: Services) -> Non
     assert (row["generation"], row["is_current"]) == (2, True)
     assert one.services("logs", "a", "-n", "1").stdout == "it is second\n"
     one.cape("rollback").succeeded()
-    assert one.status()["a"]["is_current"] is False
+    assert one.services("logs", "a", "-n", "1").stdout == "it is first\n"
+    row = one.status()["a"]
+    assert (row["generation"], row["is_current"]) == (1, True)
 
 
 def test_running_services_keep_their_generation_in_use(one: Services) -> None:

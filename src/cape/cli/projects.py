@@ -181,28 +181,39 @@ def _change_fields(line: str) -> dict[str, str | None]:
 
 
 def rollback(arguments: argparse.Namespace) -> int:
-    """`cape rollback [N]`."""
+    """`cape rollback [N]`: 1 if a running service could not follow."""
+    from cape.cli.services import hearing
     from cape.operations.returning import roll_back
 
-    project = chosen_project(arguments)
-    number = _number(arguments.generation, "a generation")
-    returned = roll_back(project, number, argv=sys.argv[1:], dry_run=arguments.dry_run)
-    target = returned.generation
+    returned = roll_back(
+        chosen_project(arguments),
+        _number(arguments.generation, "a generation"),
+        argv=sys.argv[1:],
+        dry_run=arguments.dry_run,
+        services=not arguments.no_services,
+        heard=hearing(arguments),
+    )
+    target, followed = returned.generation, returned.services
     if arguments.json:
         show_json(
             {
                 "generation": target.number,
                 "identity": str(target.identity),
                 "notes": list(returned.notes),
+                "restarted": list(followed.restarted) if followed else [],
+                "stopped": list(followed.stopped) if followed else [],
+                "failures": list(followed.failures) if followed else [],
                 "dry_run": arguments.dry_run,
             }
         )
-        return 0
-    verb = "would be" if arguments.dry_run else "is"
-    say(f"generation {target.number} {verb} current, with its manifest and lock", quiet=arguments.quiet)
-    for note in returned.notes:
-        say(f"note: {note}", quiet=arguments.quiet)
-    return 0
+    else:
+        verb = "would be" if arguments.dry_run else "is"
+        say(f"generation {target.number} {verb} current, with its manifest and lock", quiet=arguments.quiet)
+        for note in returned.notes:
+            say(f"note: {note}", quiet=arguments.quiet)
+        for sentence in followed.failures if followed else ():
+            say(f"warning: {sentence}")
+    return int(bool(followed and followed.failures))
 
 
 _AGE = re.compile(r"(\d{1,5}) ?([hdw])\Z")

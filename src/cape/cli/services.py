@@ -30,7 +30,7 @@ def _workshop(arguments: argparse.Namespace) -> tuple[Project, Workshop]:
     return find_project(Path.cwd()), Workshop.open(progress(quiet=arguments.quiet))
 
 
-def _hearing(arguments: argparse.Namespace) -> Heard:
+def hearing(arguments: argparse.Namespace) -> Heard:
     """Says each step of a service on stderr, as it happens."""
     quiet = arguments.quiet or arguments.json
     words = {
@@ -60,7 +60,7 @@ def up(arguments: argparse.Namespace) -> int:
         argv=sys.argv[1:],
         environment=environment_name(arguments),
         wait=not arguments.no_wait,
-        heard=_hearing(arguments),
+        heard=hearing(arguments),
     )
     return _show(found, arguments)
 
@@ -77,7 +77,7 @@ def restart(arguments: argparse.Namespace) -> int:
         argv=sys.argv[1:],
         environment=environment_name(arguments),
         wait=not arguments.no_wait,
-        heard=_hearing(arguments),
+        heard=hearing(arguments),
     )
     return _show(found, arguments)
 
@@ -90,7 +90,7 @@ def down(arguments: argparse.Namespace) -> int:
         find_project(Path.cwd()),
         arguments.names,
         environment=environment_name(arguments),
-        heard=_hearing(arguments),
+        heard=hearing(arguments),
     )
     return _show(found, arguments)
 

@@ -1,14 +1,14 @@
 """`cape rollback`: an earlier generation again, and what goes back with it.
 
-Owns letting knowledge follow, and saying what could not. Packages, models, variables and scripts are the
-generation's own.
+Owns letting knowledge and running services follow, and saying what could not. Packages, models, variables
+and scripts are the generation's own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,46 +19,65 @@ from cape.operations.project import Project, held, project_files
 
 if TYPE_CHECKING:
     from cape.lock import LockedKnowledge
+    from cape.operations.services import Followed, Heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Returned:
-    """The generation that is (or would be) current, and sentences about what else went back or did not."""
+    """The generation that is (or would be) current, and what else went back, or could not.
+
+    `notes` are sentences; `services` is None where running services were to be left alone.
+    """
 
     generation: Generation
     notes: tuple[str, ...] = ()
+    services: Followed | None = None
 
 
-def roll_back(project: Project, to: int | None, *, argv: Sequence[str], dry_run: bool = False) -> Returned:
+def roll_back(
+    project: Project,
+    to: int | None,
+    *,
+    argv: Sequence[str],
+    dry_run: bool = False,
+    services: bool = True,
+    heard: Heard | None = None,
+) -> Returned:
     """Make an earlier generation current, with its manifest, lock, and the indices that its lock names.
 
+    Then running services that this changes are restarted (`heard` is told), unless `services` is false.
     Raises what `generations.rollback` raises.
     """
     if dry_run:
         return Returned(generation=generations.rollback_target(project.directory, to))
     with held(project), project_files(project.directory):
-        before = generations.current_generation(project.directory)
         target = generations.rollback(project.directory, to, argv=argv)
-    notes = (*_service_notes(before, target), *_changed_includes(target))
-    return Returned(generation=target, notes=(*notes, *_knowledge_notes(project, target)))
+    notes = (*_changed_includes(target), *_knowledge_notes(project, target))
+    if not services:
+        return Returned(generation=target, notes=(*notes, *service_notes(project)))
+    return Returned(generation=target, notes=notes, services=_follow_services(project, heard))
 
 
-def _service_notes(before: Generation | None, target: Generation) -> Iterator[str]:
-    """Services whose definition, variables or programs went back: one that runs is as it was started."""
-    from cape.environment.kept import kept_manifest
+def _follow_services(project: Project, heard: Heard | None) -> Followed | None:
+    if not (project.state / "services").is_dir():
+        return None
+    from cape.operations.services import follow_generation
 
-    if before is None or "services" not in before.manifest_text + target.manifest_text:
-        return
-    old, new = (kept_manifest(one.project, one.directory) for one in (before, target))
-    same = before.environment == target.environment and old.vars == new.vars
-    names = sorted(
-        name
-        for name in old.services.keys() | new.services.keys()
-        if not same or old.services.get(name) != new.services.get(name)
+    return follow_generation(project, heard=heard)
+
+
+def service_notes(project: Project) -> tuple[str, ...]:
+    """A sentence about running services that are not what the current generation says; none without any."""
+    if not (project.state / "services").is_dir():
+        return ()
+    from cape.operations.services import left_behind
+
+    names = left_behind(project)
+    listed = ", ".join(f"`{name}`" for name in names)
+    them = "it" if len(names) == 1 else "them"
+    return (
+        (f"running as before this change: {listed}; `cape services restart` moves {them}",) if names else ()
     )
-    if names:
-        listed = ", ".join(f"`{name}`" for name in names)
-        yield f"services that run keep what they were started with until they are restarted: {listed}"
 
 
 def _changed_includes(target: Generation) -> tuple[str, ...]:

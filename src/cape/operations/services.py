@@ -9,7 +9,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ class ServiceStatus:
 
     `state` is one of `waiting`, `starting`, `ready`, `backing-off`, `stopping`, `stopped`, `exited`,
     `failed`; `lost` is one whose supervisor was killed. `generation` is the one that it was started from, and
-    `is_current` whether that is the project's current one.
+    `is_current` whether a restart would change nothing: its own table, its environment and variables are
+    those of the project's current generation.
     """
 
     name: str
@@ -119,6 +120,13 @@ class _House:
     @property
     def home(self) -> Path:
         return home_of(self.project.directory, self.environment)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the current generation has that environment."""
+        if self.generation is None:
+            return False
+        return self.environment is None or self.environment in self.generation.attached
 
 
 Heard = Callable[[str, str, str | None], None]
@@ -323,6 +331,83 @@ def _title(project: Project) -> str:
     return project_manifest(project).name
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """Services that went along with the current generation: names, and sentences about what did not."""
+
+    restarted: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+def follow_generation(project: Project, *, heard: Heard | None = None) -> Followed:
+    """Restart the running services that the current generation starts otherwise; stop those it has not.
+
+    Those that nothing changed for run on, and nothing is started that did not run. Waits until they are
+    ready; what cannot follow is told, and is no error.
+    """
+    found = [_follow(house, heard) for house in _alive_houses(project)]
+    return Followed(
+        restarted=tuple(name for one in found for name in one.restarted),
+        stopped=tuple(name for one in found for name in one.stopped),
+        failures=tuple(sentence for one in found for sentence in one.failures),
+    )
+
+
+def left_behind(project: Project) -> tuple[str, ...]:
+    """Running services that the current generation would start otherwise, or has not, of all environments."""
+    return tuple(
+        one.name for house in _alive_houses(project) for one in _status(house).services if not one.is_current
+    )
+
+
+def _alive_houses(project: Project) -> Iterator[_House]:
+    """The environments of a project whose services have a supervisor."""
+    from cape.manifest import UnknownEnvironment
+
+    main = home_of(project.directory)
+    if not main.is_dir():
+        return
+    for home in (main, *sorted((main / "environments").glob("*"))):
+        if is_alive(home):
+            name = None if home == main else home.name
+            try:
+                yield _known(project, name)
+            except UnknownEnvironment:  # This generation has it not, and so none of its services.
+                yield _House(project, name, current_generation(project.directory), {})
+
+
+def _follow(house: _House, heard: Heard | None) -> Followed:
+    outdated = [one.name for one in _status(house).services if not one.is_current]
+    gone = [name for name in outdated if name not in house.definitions]
+    moved = [name for name in outdated if name in house.definitions]
+    failures: list[str] = []
+    try:
+        if gone:
+            ask(house.home, "down", {"names": gone}, heard=_hearing(heard))
+        if moved:
+            _restart_as_now(house, moved, heard)
+    except CapeError as error:
+        failures.append(f"services did not follow: {error}")
+        moved = []
+    return Followed(restarted=tuple(moved), stopped=tuple(gone), failures=tuple(failures))
+
+
+def _restart_as_now(house: _House, names: Sequence[str], heard: Heard | None) -> None:
+    """Restart services in the environment of the current generation, which must have been made."""
+    if not house.is_made:
+        raise NoServices(
+            f"environment `{house.environment}` of this generation is not made",
+            hint=f"`cape services restart -e {house.environment}` makes it",
+        )
+    _refuse_inside_hook()
+    _run_hook(house)
+    needed = with_needed(house.definitions, names)
+    told = [_told(house, house.definitions[name]) for name in needed]
+    request = {"services": told, "names": list(names), "wait": True}
+    _finished(house, _insist(house, "restart", request, heard), names, wait=True)
+
+
 def generations_in_use(project: Path) -> frozenset[int]:
     """The generations that running services were started from, of all environments: their files must stay."""
     found: set[int] = set()
@@ -348,6 +433,7 @@ def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment
     """The environment, made if need be, and its services. Raises `NoServices`, `InsideHook`."""
     from cape.environment.kept import kept_manifest
     from cape.environment.shells.hooks import IN_HOOK
+    from cape.operations.agreeing import require_agreement
     from cape.operations.living import ready_generation
 
     if os.environ.get(IN_HOOK):
@@ -356,6 +442,7 @@ def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment
             hint="give the service `auto-start = true`, or start it after activation",
         )
     generation = ready_generation(project, workshop, argv=argv, environment=environment)
+    require_agreement(project)
     manifest = kept_manifest(project.directory, generation.directory, environment=environment)
     definitions = definitions_of(manifest.services, System.current())
     if not definitions:
@@ -365,6 +452,16 @@ def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment
             hint="`cape services template` lists some to begin with",
         )
     return _House(project, environment, generation, definitions)
+
+
+def _refuse_inside_hook() -> None:
+    from cape.environment.shells.hooks import IN_HOOK
+
+    if os.environ.get(IN_HOOK):
+        raise InsideHook(
+            "services cannot be started from inside a hook: they wait for it",
+            hint="give the service `auto-start = true`, or start it after activation",
+        )
 
 
 def _known(project: Project, environment: str | None, *, lenient: bool = False) -> _House:
@@ -450,6 +547,20 @@ def _hearing(heard: Heard | None) -> Callable[[Mapping[str, Any]], None] | None:
 
 def _told(house: _House, definition: Definition) -> dict[str, Any]:
     """The definition as the supervisor gets it, with the script that leads into the environment."""
+    generation = house.generation
+    assert generation is not None
+    data = _script(house, definition)
+    scripts = house.home / "scripts"
+    script = scripts / _script_name(definition, data)
+    with project_files(house.home):
+        scripts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not script.exists():
+            write_atomically(script, data, mode=0o600)
+    return definition.told(house.project.directory, script=script, generation=int(generation.number))
+
+
+def _script(house: _House, definition: Definition) -> bytes:
+    """The script that leads into the environment, as the current generation says it."""
     from cape.environment.sealing import read_activation
     from cape.environment.shells.sealed import render_service
 
@@ -459,14 +570,11 @@ def _told(house: _House, definition: Definition) -> dict[str, Any]:
     activation = read_activation(
         house.project.directory, generation.directory, environment, name=house.environment
     )
-    data = os.fsencode(render_service(activation, definition.vars))
-    scripts = house.home / "scripts"
-    script = scripts / f"{definition.name}-{Digest.of(data).short}.sh"
-    with project_files(house.home):
-        scripts.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not script.exists():
-            write_atomically(script, data, mode=0o600)
-    return definition.told(house.project.directory, script=script, generation=int(generation.number))
+    return os.fsencode(render_service(activation, definition.vars))
+
+
+def _script_name(definition: Definition, data: bytes) -> str:
+    return f"{definition.name}-{Digest.of(data).short}.sh"
 
 
 def _finished(house: _House, answer: Mapping[str, Any], wanted: Sequence[str], *, wait: bool) -> Status:
@@ -497,10 +605,10 @@ def _status(house: _House, *, swept: int = 0, answer: Mapping[str, Any] | None =
     live = answer is not None
     known = answer or last_known(house.home) or {"services": ()}
     rows = {str(row["name"]): row for row in known["services"]}
-    current = int(house.generation.number) if house.generation else None
     logs = house.home / "logs"
+    outdated = _outdated(house, rows.values()) if live else frozenset()
     services = [
-        _row(rows.get(name), name, logs, current, live=live)
+        _row(rows.get(name), name, logs, outdated, live=live)
         for name in (*house.definitions, *(name for name in rows if name not in house.definitions))
         if name in house.definitions or (live and rows[name]["state"] not in ("stopped", "exited"))
     ]
@@ -518,7 +626,7 @@ def _status(house: _House, *, swept: int = 0, answer: Mapping[str, Any] | None =
 
 
 def _row(
-    row: Mapping[str, Any] | None, name: str, logs: Path, current: int | None, *, live: bool
+    row: Mapping[str, Any] | None, name: str, logs: Path, outdated: Collection[str], *, live: bool
 ) -> ServiceStatus:
     log = logs / f"{name}.log"
     if row is None:
@@ -526,9 +634,38 @@ def _row(
     fields = {key: value for key, value in row.items() if key in ServiceStatus.__slots__}
     if not live and row["state"] in RUNNING:
         fields |= {"state": "lost", "pid": None, "reason": "its supervisor was killed"}
-    running = fields["state"] in RUNNING
-    is_current = not running or row["generation"] is None or row["generation"] == current
-    return ServiceStatus(**{**fields, "log": log, "is_current": is_current})
+    return ServiceStatus(**{**fields, "log": log, "is_current": name not in outdated})
+
+
+def _outdated(house: _House, rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Running services that would be started otherwise now, and those that the manifest has no more."""
+    running = {str(row["name"]): row for row in rows if row["state"] in RUNNING}
+    found = {name for name in running if name not in house.definitions}
+    for name in running.keys() - found:
+        was = running[name].get("made_of")
+        if was is not None and (now := _made_of_now(house, name)) is not None:
+            moved = was != now
+        else:
+            number = running[name]["generation"]
+            moved = house.generation is not None and number not in (None, int(house.generation.number))
+        if moved:
+            found.add(name)
+    return frozenset(found)
+
+
+def _made_of_now(house: _House, name: str) -> str | None:
+    """What the service would be started from; None where that cannot be told."""
+    from cape.services.running import made_of
+
+    definition = house.definitions[name]
+    if house.generation is None or not house.is_made:
+        return None
+    try:
+        script = house.home / "scripts" / _script_name(definition, _script(house, definition))
+    except (CapeError, OSError):
+        return None
+    number = int(house.generation.number)
+    return made_of(definition.told(house.project.directory, script=script, generation=number))
 
 
 @contextlib.contextmanager

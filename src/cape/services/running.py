@@ -22,7 +22,7 @@ from cape.services.readiness import CommandProbe, HttpProbe, LogProbe, PortProbe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from cape.services.loop import Loop, Timer
@@ -135,13 +135,27 @@ class Service:
 
     def restart(self, definition: dict[str, Any]) -> None:
         """Stop it, then start it as another definition says."""
+        self.renew_once_stopped(definition)
+        if self.state in ALIVE:
+            self.stop()
+
+    def renew_once_stopped(self, definition: dict[str, Any]) -> None:
+        """Start it as another definition says as soon as it does not run; whoever calls stops it."""
         if self.state in ALIVE:
             self._next = definition
-            self.stop()
         else:
             self.replace(definition)
             self.want()
-        self.wanted = True
+
+    def give_up(self) -> None:
+        """Forget that it is to run, now or again; whoever calls stops it."""
+        self.wanted = False
+        self._next = None
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether nobody wants it as it is now."""
+        return not self.wanted or self._next is not None
 
     def replace(self, definition: dict[str, Any]) -> None:
         """Take another definition; for a service that does not run."""
@@ -165,6 +179,7 @@ class Service:
             "pid": (self.pid or next(iter(self._daemons), 0)) or None,
             "ports": self.ports,
             "generation": self.generation,
+            "made_of": made_of(self.definition),
             "started_ms": self.started_ms,
             "ready_ms": self.ready_ms,
             "ended_ms": self.ended_ms,
@@ -368,6 +383,9 @@ class Service:
         for one in self.processes():
             kernel.send(one.pid, signal.SIGKILL)
         self.ended_ms = _now_ms()
+        if self._next is not None:
+            self._renew(self._next)
+            return
         if self.state == STARTING and self.exit_code == 0 and self.definition["ready"] is not None:
             self.reason = self.reason or "it ended before it was ready"
             failed = True
@@ -416,18 +434,20 @@ class Service:
         self.session = None
         self._drain()
         self.ended_ms = _now_ms()
-        if self._given_up:
+        if self._next is not None:
+            self._renew(self._next)
+        elif self._given_up:
             self.reason, self._given_up = self._given_up, None
             self._become(FAILED)
-            return
-        self.reason = None
-        if self._next is not None:
-            definition, self._next = self._next, None
-            self.replace(definition)
-            self.state = STOPPED
-            self.want()
-            return
-        self._become(STOPPED)
+        else:
+            self.reason = None
+            self._become(STOPPED)
+
+    def _renew(self, definition: dict[str, Any]) -> None:
+        self._next = self._given_up = self.reason = None
+        self.replace(definition)
+        self.state = STOPPED
+        self.want()
 
     def _kill(self) -> None:
         self._signal_all(signal.SIGKILL)
@@ -451,6 +471,14 @@ class Service:
         if self._probe:
             self._probe.close()
             self._probe = None
+
+
+def made_of(definition: Mapping[str, Any]) -> str:
+    """What a service is started from, in one word: equal where a restart would change nothing.
+
+    The script's name tells its environment and variables, the digest all the rest.
+    """
+    return f"{definition['digest']}/{os.path.basename(definition['script'])}"
 
 
 def port_variables(ports: dict[str, int]) -> dict[str, str]:

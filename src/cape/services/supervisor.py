@@ -214,17 +214,22 @@ class Supervisor:
             present.restart(definition)
 
     def _drop(self, name: str) -> None:
+        self.services[name].give_up()
         self.services[name].stop()
 
     def _restart(self, client: Client, request: dict[str, Any]) -> None:
+        if self._leaving:
+            client.say({"error": "leaving"})
+            return
         names = set(request["names"])
         for definition in request["services"]:
             name = str(definition["name"])
             present = self.services.get(name)
             if present is not None and name in names:
-                present.restart(definition)
+                present.renew_once_stopped(definition)
             else:
                 self._take(name, definition)
+        self._stopping = self._stopping | {name for name in names if self.services[name].state in ALIVE}
         self._advance()
         self._wait(client, names, SETTLED, wait=request["wait"])
 
@@ -295,6 +300,8 @@ class Supervisor:
             names = " and ".join(f"`{one.name}`" for one in lost if one is not None) or "a service"
             service.fail(f"{names}, which it depends on, is not ready")
             return True
+        if any(one is not None and one.name in self._stopping for one in needed):
+            return False  # It is about to be stopped, and started again.
         if all(one is not None and one.state in (READY, EXITED) for one in needed):
             self.house.given = shared_port_variables(self.services)
             service.start()
@@ -304,14 +311,14 @@ class Supervisor:
     def _stop(self, names: set[str]) -> None:
         self._stopping = self._stopping | names
         for name in names:
-            self.services[name].wanted = False
+            self.services[name].give_up()
         self._stop_next()
 
     def _stop_next(self) -> None:
         """Stop what nothing that is to be stopped too depends on any more."""
         for name in list(self._stopping):
             service = self.services.get(name)
-            if service is None or service.wanted or service.state in (STOPPED, EXITED, FAILED):
+            if service is None or not service.is_to_stop or service.state in (STOPPED, EXITED, FAILED):
                 self._stopping = self._stopping - {name}
             elif service.state != STOPPING and not self._is_needed(name):
                 service.stop()
