@@ -80,6 +80,7 @@ def main() -> None:
             shutil.copyfile(EXAMPLE / name, ben.project / name)
     screen = Screen()
     shared(anna, ben, place, screen)
+    carried(ben, screen)
     released(anna, ben, screen)
 
 
@@ -99,6 +100,30 @@ def shared(anna: User, ben: User, place: str, screen: Screen) -> None:
         sys.exit("demo-share: ben has something else than anna")
     told = "\n".join(f"{name:8} {digest}" for name, digest in ben.digests().items())
     screen.line("ben trusted it and pulled into an empty store at another path: equal digests", told)
+
+
+ALONE = """
+mount -t proc none "$1/proc" && mount -t tmpfs none "$1/tmp" && cd / && exec /usr/sbin/chroot "$1" /it
+"""
+
+
+def carried(ben: User, screen: Screen) -> None:
+    """Ben packs what he has into one file, which runs where there is nothing else: no shell, no library."""
+    empty = DEMO / "empty"
+    for name in ("proc", "tmp"):
+        (empty / name).mkdir(parents=True)
+    code = "import os, sys; print('inside', sys.version.split()[0], 'beside', *sorted(os.listdir('/')))"
+    ben.cape("pack", "--static", "-o", str(empty / "it"), "--", "python3", "-c", code)
+    words = ["unshare", "-rmpf", "sh", "-euc", ALONE, "sh", str(empty)]
+    done = subprocess.run(words, env={}, capture_output=True, text=True, check=False)
+    if done.returncode and done.stderr.startswith(("unshare:", "mount:")):
+        told = f"(it was not started: this machine allows no file system of one's own: {done.stderr.strip()})"
+    elif done.returncode or "inside 3.13" not in done.stdout:
+        sys.exit(f"demo-share: the pack gave exit code {done.returncode}: {done.stderr}")
+    else:
+        told = done.stdout
+    megabytes = (empty / "it").stat().st_size / 1e6
+    screen.line(f"ben packed it into one file of {megabytes:.0f} MB, which ran where nothing else is", told)
 
 
 def released(anna: User, ben: User, screen: Screen) -> None:
