@@ -15,7 +15,11 @@ ALLOWED: dict[str, set[str]] = {
     "configuration": FOUNDATION,
     "sources.protocol": FOUNDATION,
     "sources.reach": FOUNDATION | {"configuration", "sources.protocol"},
-    "sources.download": FOUNDATION | {"sources.reach", "configuration", "sources.protocol"},
+    "sources.connections": FOUNDATION | {"sources.reach", "configuration", "sources.protocol"},
+    "sources.download": FOUNDATION
+    | {"sources.reach", "configuration", "sources.protocol", "sources.connections"},
+    "sources.streaming": FOUNDATION
+    | {"sources.reach", "sources.protocol", "sources.connections", "sources.download"},
     "sources.contract": FOUNDATION | {"sources.protocol"},
     "sources.tools": FOUNDATION,
     "sources.debian": FOUNDATION
@@ -32,7 +36,16 @@ ALLOWED: dict[str, set[str]] = {
         "sources.tools",
     },
     "sources.models": FOUNDATION
-    | {"sources.reach", "configuration", "sources.protocol", "sources.download", "sources.pypi", "models"},
+    | {
+        "sources.reach",
+        "configuration",
+        "sources.protocol",
+        "sources.connections",
+        "sources.download",
+        "sources.streaming",
+        "sources.pypi",
+        "models",
+    },
     "sources.builds": FOUNDATION | {"sources.protocol", "building"},
     "manifest": FOUNDATION | {"sources.protocol", "accelerators"},
     "lock": FOUNDATION | {"sources.protocol", "manifest", "accelerators"},

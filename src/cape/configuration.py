@@ -78,6 +78,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="base URL of a Python index; otherwise pip's or uv's setting",
     ),
     Setting(
+        key="pypi.indices",
+        variable="CAPE_PYPI_INDICES",
+        many=True,
+        meaning="Python indices that packages of a manifest may name (`index`), as `NAME=URL`",
+    ),
+    Setting(
         key="npm.registry",
         variable="CAPE_NPM_REGISTRY",
         meaning="base URL of an npm registry; otherwise npm's setting",
@@ -186,6 +192,20 @@ class Configuration:
         if not 0 < number < 1e9:
             raise BadConfiguration(f"`{key}` is a number above 0, not `{text}`", where=self.origins.get(key))
         return number
+
+
+def named_indices(configuration: Configuration) -> Mapping[str, str]:
+    """The Python indices that have a name, with their URLs. Raises `BadConfiguration`."""
+    found: dict[str, str] = {}
+    for text in configuration.many("pypi.indices"):
+        name, equals, url = text.partition("=")
+        if not equals or not name or not url.startswith(("http://", "https://", "file://")):
+            raise BadConfiguration(
+                f"`pypi.indices` has `{text}`, which is not `NAME=URL`",
+                where=configuration.origins.get("pypi.indices"),
+            )
+        found[name] = url
+    return found
 
 
 def _read_file(file: Path) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cape.lock.model import Lock, LockedInclude
+from cape.lock.variants import (
+    LockedVariants,
+    combinations_of,
+    manifest_of,
+    unserved_of,
+    wanted_variants,
+)
 from cape.lock.wanted import wanted_requirements
 from cape.manifest.model import Expose, Included, Manifest
 from cape.names import Digest, System
@@ -70,6 +77,32 @@ def _environment_differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
 
 
 def _differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
+    unserved = unserved_of(lock.variants)
+    variants = wanted_variants(manifest, unserved)
+    if not variants and not lock.variants:
+        yield from _plain_differences(manifest, lock)
+        return
+    told = dict.fromkeys(_variant_differences(variants, lock.variants))
+    for combination in combinations_of(variants, manifest.systems):
+        one = lock.combinations.get(combination.label)
+        if one is not None:
+            found = _plain_differences(manifest_of(manifest, combination), one)
+            told |= dict.fromkeys(found)
+        elif not told:
+            told[f"`{combination.label}` is not locked"] = None
+    yield from told
+
+
+def _variant_differences(
+    wanted: tuple[LockedVariants, ...], locked: tuple[LockedVariants, ...]
+) -> Iterator[str]:
+    ours, theirs = ({one.name: one for one in variants} for variants in (wanted, locked))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            yield f"the variants of `{name}` are not those that were locked"
+
+
+def _plain_differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
     wanted = {requirement.name: requirement for requirement in wanted_requirements(manifest)}
     locked = {requirement.name: requirement for requirement in lock.requirements}
     for name in sorted(wanted.keys() | locked.keys()):

@@ -7,13 +7,14 @@ other sources, the whole. Each stage is a function from values to values; only `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cape.errors import CapeError
 from cape.lock.errors import SourceMissing
 from cape.lock.keeping import check_upgrade, is_unchanged, kept_rows
 from cape.lock.model import IMPLICIT_OPTION, Lock
 from cape.lock.platforms import platforms_of
+from cape.lock.providing import provided_by
 from cape.lock.rows import BadRow, package_line
 from cape.lock.wanted import check_possible, wanted_on, wanted_requirements
 from cape.manifest.model import Manifest
@@ -24,6 +25,7 @@ from cape.sources.protocol import (
     LockedPackage,
     Platform,
     Progress,
+    Provided,
     RegistryGarbage,
     Requirement,
     Resolution,
@@ -36,6 +38,12 @@ from cape.sources.protocol import (
 __all__ = ["lock_manifest"]
 
 _SYSTEM_SOURCE = "debian"
+_FIRST = ("debian", "uv")
+"""The sources that give the platform which the others lock for."""
+
+_PROVIDED_FOR = "pypi"
+"""The source whose packages a system package may stand for."""
+
 _ASKED_BY_NAME = ("debian", "pypi", "npm")
 """The sources that are asked whether they have a name that another does not."""
 
@@ -73,7 +81,7 @@ def lock_manifest(
         progress=progress,
     )
     names = sorted(
-        {requirement.source for requirement in wanted}, key=lambda name: (name != _SYSTEM_SOURCE, name)
+        {requirement.source for requirement in wanted}, key=lambda name: (name not in _FIRST, name)
     )
     return _with_knowledge(_assemble(manifest, wanted, _parts(work, names)), manifest, previous)
 
@@ -89,6 +97,8 @@ class _Work:
     upgrade: frozenset[str]
     as_of: str | None
     progress: Progress
+    provided: Mapping[str, Provided] = field(default_factory=dict)
+    """What the system packages of this lock stand for; filled in when they are resolved."""
 
     def requirements_of(self, source: str) -> tuple[Requirement, ...]:
         return tuple(requirement for requirement in self.wanted if requirement.source == source)
@@ -100,8 +110,11 @@ def _parts(work: _Work, names: Sequence[str]) -> list[Resolution]:
     platforms: tuple[Platform, ...] = platforms_of((), work.manifest.systems)
     for name in names:
         parts.append(_part(work, name, platforms))
-        if name == _SYSTEM_SOURCE:
-            platforms = platforms_of(parts[-1].packages, work.manifest.systems)
+        if name in _FIRST:
+            given = (package for part in parts for package in part.packages)
+            platforms = platforms_of(given, work.manifest.systems)
+            if name == _SYSTEM_SOURCE:
+                work = replace(work, provided=provided_by(work.manifest, parts[-1].packages))
     return parts
 
 
@@ -119,6 +132,8 @@ def _may_keep(work: _Work, previous: Lock, source: str, platforms: tuple[Platfor
     if source == _SYSTEM_SOURCE and previous.suite != work.manifest.debian:
         return False
     if source in ("pypi", "npm") and platforms_of(previous.packages, previous.systems) != platforms:
+        return False
+    if source == _PROVIDED_FOR and work.provided != provided_by(work.manifest, previous.packages):
         return False
     return is_unchanged(source, work.requirements_of(source), previous, work.upgrade)
 
@@ -156,6 +171,7 @@ def _resolve(
         as_of=work.as_of,
         minimum_age=work.manifest.minimum_age,
         directory=work.manifest.path.parent,
+        provided=work.provided if source == _PROVIDED_FOR else {},
         progress=work.progress,
     )
     work.progress.start(f"locking {source} packages", 0)

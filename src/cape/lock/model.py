@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from cape.lock.knowledge import LockedDocument, LockedKnowledge
+from cape.lock.variants import LockedVariants
 from cape.manifest.model import Expose
 from cape.names import Digest, System
 from cape.sources.protocol import LockedPackage, Requirement, Snapshot
@@ -49,6 +50,10 @@ class Lock:
 
     `includes` are the manifests that were included. `environments` are the locks of the manifest's other
     environments, by name: each is whole, and has neither includes nor knowledge nor environments.
+
+    `variants` are the choices that machines make, and `combinations` the lock of each combination of them, by
+    its label: each is whole, and has neither variants nor what only the whole has. Where there are some, the
+    rows of the lock itself are those of the plainest machine, and `systems` those of all.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -62,6 +67,8 @@ class Lock:
     documents: tuple[LockedDocument, ...] = ()
     includes: tuple[LockedInclude, ...] = ()
     environments: Mapping[str, Lock] = field(default_factory=dict)
+    variants: tuple[LockedVariants, ...] = ()
+    combinations: Mapping[str, Lock] = field(default_factory=dict)
     needs_relock: bool = False
     unsettled: frozenset[str] = frozenset()
     unsettled_knowledge: frozenset[str] = frozenset()
@@ -77,6 +84,7 @@ class Lock:
             "documents": tuple(sorted(self.documents, key=attrgetter("base", "path"))),
             "roots": {name: tuple(sorted(self.roots[name])) for name in sorted(self.roots)},
             "includes": tuple(sorted(self.includes, key=attrgetter("name"))),
+            "variants": tuple(sorted(self.variants, key=attrgetter("name"))),
             "environments": {name: self.environments[name] for name in sorted(self.environments)},
             "expose": Expose(
                 add=tuple(sorted(set(self.expose.add))), hide=tuple(sorted(set(self.expose.hide)))

@@ -69,10 +69,12 @@ def identity(lock: Lock, system: System, *, layout_version: int) -> Digest:
 
 
 def all_packages(lock: Lock) -> tuple[LockedPackage, ...]:
-    """The rows of all environments, each once, the default environment's first."""
-    if not lock.environments:
+    """The rows of all environments and combinations of variants, each once, the default's first."""
+    if not lock.environments and not lock.combinations:
         return lock.packages
-    found = [package for one in (lock, *lock.environments.values()) for package in one.packages]
+    environments = (lock, *lock.environments.values())
+    locks = [one for each in environments for one in (each, *each.combinations.values())]
+    found = [package for one in locks for package in one.packages]
     return tuple({(*package.key, package.systems): package for package in reversed(found)}.values())[::-1]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cape.lock.model import IMPLICIT_OPTION, LockedInclude
+from cape.lock.variants import Choice, LockedVariants
 from cape.manifest.model import DEFAULT_ENVIRONMENT, Expose
 from cape.names import Digest, System
 from cape.sources.protocol import Artifact, LockedPackage, Requirement, Snapshot
@@ -101,6 +102,25 @@ def include_line(include: LockedInclude) -> str:
     return _encode(row)
 
 
+def variants_line(variants: LockedVariants) -> str:
+    """The row of a package's choices, in the order in which they are tried."""
+    row: Row = {"row": "variants", "name": variants.name}
+    if variants.optional:
+        row["optional"] = True
+    row["choices"] = [_choice_row(choice) for choice in variants.choices]
+    return _encode(row)
+
+
+def _choice_row(choice: Choice) -> Row:
+    row: Row = {"when": choice.when, "source": choice.source, "package": choice.package}
+    row |= {"constraint": choice.constraint, "key": choice.key}
+    if choice.systems:
+        row["systems"] = sorted(choice.systems)
+    if not choice.served:
+        row["served"] = False
+    return row
+
+
 def with_environments(line: str, names: Iterable[str]) -> str:
     """A row that says which environments it holds for; rows of the default one alone do not say it."""
     listed = sorted(names)
@@ -108,6 +128,23 @@ def with_environments(line: str, names: Iterable[str]) -> str:
         return line
     row = json.loads(line)
     return _encode({"row": row.pop("row"), "environments": listed, **row})
+
+
+def with_combinations(line: str, labels: Iterable[str]) -> str:
+    """A row that says which combinations of variants it holds for; rows of all of them do not say it."""
+    row = json.loads(line)
+    return _encode({"row": row.pop("row"), "variants": sorted(labels), **row})
+
+
+def combinations_of(row: Row) -> tuple[str, ...] | None:
+    """Which combinations of variants a row holds for, None: all; that is taken out of it. Raises `BadRow`."""
+    if "variants" not in row:
+        return None
+    labels = _texts(row, "variants")
+    del row["variants"]
+    if not labels or len(set(labels)) != len(labels):
+        raise BadRow("`variants` is no list of combinations")
+    return labels
 
 
 def environments_of(row: Row) -> tuple[str, ...]:
@@ -217,6 +254,44 @@ def include_of(row: Row) -> LockedInclude:
     )
 
 
+def variants_of(row: Row) -> LockedVariants:
+    """The choices of a row. Raises `BadRow`."""
+    _check_keys(row, frozenset({"row", "name", "choices"}), frozenset({"optional"}))
+    choices = row["choices"]
+    if type(choices) is not list or not choices or not all(type(one) is dict for one in choices):
+        raise BadRow("`choices` is no list of tables")
+    if row.get("optional", True) is not True:
+        raise BadRow("`optional` is said only where it is true")
+    return LockedVariants(
+        name=row["name"],
+        choices=tuple(_choice_of(one) for one in choices),
+        optional="optional" in row,
+    )
+
+
+def _choice_of(row: Row) -> Choice:
+    from cape.accelerators import BadCondition, Condition
+
+    _check_keys(
+        row, frozenset({"when", "source", "package", "constraint", "key"}), frozenset({"systems", "served"})
+    )
+    if row.get("served", False) is not False:
+        raise BadRow("`served` is said only where it is false")
+    try:
+        Condition.parse(row["when"])
+    except BadCondition as error:
+        raise BadRow(error.fact) from None
+    return Choice(
+        key=row["key"],
+        when=row["when"],
+        source=row["source"],
+        package=row["package"],
+        constraint=row["constraint"],
+        systems=_systems(row.get("systems", [])),
+        served="served" not in row,
+    )
+
+
 def resolution_of(row: Row) -> str:
     """The source of a resolution's row. Raises `BadRow`."""
     _check_keys(row, frozenset({"row", "source", "requirements"}), frozenset())
@@ -233,7 +308,10 @@ _REQUIREMENT_KEYS = frozenset({"row", "name", "source", "package", "constraint",
 _REQUIREMENT_OPTIONAL = frozenset({"systems", "options", "implicit"})
 _SNAPSHOT_KEYS = frozenset({"row", "source", "registry", "name", "date", "sha256"})
 _NOT_TEXT = frozenset(
-    {"systems", "size", "dependencies", "attributes", "options", "roots", "add", "hide", "debian"}
+    {
+        *("systems", "size", "dependencies", "attributes", "options", "roots", "add", "hide", "debian"),
+        *("choices", "optional", "served"),
+    }
 )
 
 
@@ -296,5 +374,6 @@ READERS: Mapping[str, Callable[[Row], Any]] = {
     "requirement": requirement_of,
     "resolution": resolution_of,
     "snapshot": snapshot_of,
+    "variants": variants_of,
 }
 """How each kind of row is read."""

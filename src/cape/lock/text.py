@@ -27,6 +27,7 @@ from cape.lock.knowledge import (
 )
 from cape.lock.model import Lock, LockedInclude
 from cape.lock.rows import BadRow, Row
+from cape.lock.variants import LockedVariants, combinations_of
 from cape.manifest.model import DEFAULT_ENVIRONMENT, Expose
 from cape.names import System
 from cape.sources.protocol import LockedPackage, Requirement, Snapshot
@@ -55,14 +56,36 @@ def _header() -> str:
 
 def _lines(lock: Lock) -> list[str]:
     """The rows of a lock and of its environments: a row that several have stands once, and names them."""
-    lines = [*_own_lines(lock), *(rows.include_line(include) for include in lock.includes)]
+    includes = [rows.include_line(include) for include in lock.includes]
     if not lock.environments:
-        return lines
-    holders: dict[str, list[str]] = {line: [DEFAULT_ENVIRONMENT] for line in lines}
-    for name, one in lock.environments.items():
-        for line in _own_lines(one):
+        return [*_lines_of_combinations(lock), *includes]
+    holders: dict[str, list[str]] = {line: [DEFAULT_ENVIRONMENT] for line in includes}
+    for name, one in {DEFAULT_ENVIRONMENT: lock, **lock.environments}.items():
+        for line in _lines_of_combinations(one):
             holders.setdefault(line, []).append(name)
     return [rows.with_environments(line, names) for line, names in holders.items()]
+
+
+def _lines_of_combinations(lock: Lock) -> list[str]:
+    """The rows of one environment; those that only some combinations of variants have name them."""
+    if not lock.variants:
+        return _own_lines(lock)
+    holders: dict[str, list[str]] = {}
+    for label, one in lock.combinations.items():
+        for line in _own_lines(one):
+            holders.setdefault(line, []).append(label)
+    everywhere = len(lock.combinations)
+    lines = [
+        line if len(labels) == everywhere else rows.with_combinations(line, labels)
+        for line, labels in holders.items()
+    ]
+    lines += [rows.variants_line(variants) for variants in lock.variants]
+    return lines + _knowledge_lines(lock)
+
+
+def _knowledge_lines(lock: Lock) -> list[str]:
+    lines = [knowledge_line(base) for base in lock.knowledge]
+    return lines + [document_line(document) for document in lock.documents]
 
 
 def _own_lines(lock: Lock) -> list[str]:
@@ -73,8 +96,7 @@ def _own_lines(lock: Lock) -> list[str]:
     lines += [rows.snapshot_line(snapshot) for snapshot in lock.snapshots]
     for source in {requirement.source for requirement in lock.requirements} - lock.unsettled:
         lines.append(rows.resolution_line(source, lock.requirements_of(source)))
-    lines += [knowledge_line(base) for base in lock.knowledge]
-    lines += [document_line(document) for document in lock.documents]
+    lines += _knowledge_lines(lock)
     return lines + [rows.package_line(package) for package in lock.packages]
 
 
@@ -87,11 +109,11 @@ def parse_lock(text: str, *, path: Path) -> Lock:
     numbered, marked = _rows_of_both_sides(text)
     numbered = _without_header(numbered, path)
     tidy = not marked and _is_sorted(numbered)
-    by_environment = {DEFAULT_ENVIRONMENT: _Gathered(tidy=tidy)}
+    by_environment = {DEFAULT_ENVIRONMENT: _Environment(tidy=tidy)}
     for (number, _), row in zip(numbered, _decoded(numbered, path), strict=True):
         try:
             for name in rows.environments_of(row) if type(row) is dict else (DEFAULT_ENVIRONMENT,):
-                by_environment.setdefault(name, _Gathered(tidy=tidy)).take(row)
+                by_environment.setdefault(name, _Environment(tidy=tidy)).take(row)
         except (BadRow, BadKnowledgeRow) as error:
             raise BadLock(str(error), where=f"{path}:{number}", hint=_ADVICE) from None
     return _whole({name: gathered.lock() for name, gathered in by_environment.items()})
@@ -180,6 +202,78 @@ def _decoded_line(line: str, where: str) -> Any:
 
 
 @dataclass(slots=True)
+class _Environment:
+    """Rows of one environment as they come in: those of all combinations of variants, and of some."""
+
+    tidy: bool
+    common: _Gathered = field(init=False)
+    marked: list[tuple[tuple[str, ...], Row]] = field(default_factory=list)
+    shared: list[Row] = field(default_factory=list)
+    variants: dict[str, list[LockedVariants]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self.common = _Gathered(tidy=self.tidy)
+
+    def take(self, row: Any) -> None:
+        """Sort one row in. Raises `BadRow`."""
+        kind = row.get("row") if type(row) is dict else None
+        if kind == "variants":
+            _add(self.variants[str(row.get("name"))], rows.variants_of(row))
+        elif kind is not None and (labels := rows.combinations_of(row)) is not None:
+            _Gathered(tidy=True).take(row)  # A bad row is told with its place, here.
+            self.marked.append((labels, row))
+        else:
+            self.common.take(row)
+            self.shared.append(row)
+
+    def lock(self) -> Lock:
+        """What all rows come to: one lock, or one for each combination and those of all around them."""
+        if not self.variants and not self.marked:
+            return self.common.lock()
+        variants = tuple(found[0] for found in self.variants.values() if len(found) == 1)
+        wanted = [one.label for one in combinations_of(variants, self._systems())]
+        locks = {label: self._combination(label) for label in wanted}
+        if not locks:
+            return replace(self.common.lock(), needs_relock=True)
+        torn = {label for labels, _ in self.marked for label in labels} - set(wanted)
+        torn |= {name for name, found in self.variants.items() if len(found) != 1}
+        knowledge, documents, doubled = settled(self.common.knowledge, self.common.documents)
+        return replace(
+            locks[wanted[0]],
+            systems=self._systems(),
+            knowledge=tuple(knowledge),
+            documents=tuple(documents),
+            unsettled_knowledge=doubled,
+            includes=self.common.locked_includes,
+            variants=variants,
+            combinations=locks,
+            needs_relock=bool(torn)
+            or self.common.has_two_includes
+            or any(one.needs_relock for one in locks.values()),
+        )
+
+    def _systems(self) -> tuple[System, ...]:
+        """Those of all combinations."""
+        own = [row for _, row in self.marked if row["row"] == "environment"]
+        found = [rows.environment_of(row)[0] for row in own] + [one for one, _ in self.common.environments]
+        return tuple(sorted({system for systems in found for system in systems}))
+
+    def _combination(self, label: str) -> Lock:
+        gathered = _Gathered(tidy=self.tidy)
+        for row in self.shared:
+            if row["row"] not in _OF_THE_WHOLE:
+                gathered.take(row)
+        for labels, row in self.marked:
+            if label in labels:
+                gathered.take(row)
+        return gathered.lock()
+
+
+_OF_THE_WHOLE = ("knowledge", "document", "include")
+"""Kinds of rows that no combination of variants has of its own."""
+
+
+@dataclass(slots=True)
 class _Gathered:
     """Rows as they come in, possibly of two branches."""
 
@@ -248,13 +342,23 @@ class _Gathered:
             knowledge=tuple(knowledge),
             documents=tuple(documents),
             unsettled_knowledge=doubled,
-            includes=tuple(found[0] for found in self.includes.values() if len(found) == 1),
+            includes=self.locked_includes,
             needs_relock=not self.tidy
             or bool(self.unsettled)
             or len(self.exposes) > 1
-            or any(len(found) > 1 for found in self.includes.values()),
+            or self.has_two_includes,
             unsettled=frozenset(self.unsettled),
         )
+
+    @property
+    def locked_includes(self) -> tuple[LockedInclude, ...]:
+        """The includes that both sides have alike."""
+        return tuple(found[0] for found in self.includes.values() if len(found) == 1)
+
+    @property
+    def has_two_includes(self) -> bool:
+        """Whether two branches locked one include differently."""
+        return any(len(found) > 1 for found in self.includes.values())
 
     def _packages(self) -> list[LockedPackage]:
         """The rows, each once, without those that two branches answer in two ways."""

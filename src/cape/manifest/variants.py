@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _CONSTRAINT = re.compile(r"\s*(?:[<>=!~^*]|\d)")
 """How a constraint begins; of a variant, `debian = "python3-torch"` names the package instead."""
 
-_OF_WHOLE = ("variants",)
+Placed = tuple["KeyPath", dict[str, Any]]
+"""Where a table stands, and the table."""
 
 
 def key_of(variant: Variant) -> str:
@@ -37,8 +38,7 @@ def read_varied(reading: _Reading, name: str, table: dict[str, Any]) -> Requirem
     path: KeyPath = ("packages", name)
     if "variants" not in table:
         return _whole(reading, name, [(path, table)], path, optional=True)
-    others = [key for key in table if key not in _OF_WHOLE]
-    for key in others:
+    for key in [key for key in table if key != "variants"]:
         place = reading.places.of_key((*path, key))
         reading.complain(
             BadManifestValue,
@@ -48,14 +48,14 @@ def read_varied(reading: _Reading, name: str, table: dict[str, Any]) -> Requirem
         )
     if not table["variants"]:
         reading.bad_value(f"`{name}` has no variant", (*path, "variants"), "list one table at least")
-    tables = [((*path, "variants", index), one) for index, one in enumerate(table["variants"])]
+    tables: list[Placed] = [((*path, "variants", index), one) for index, one in enumerate(table["variants"])]
     return _whole(reading, name, tables, path, optional=False)
 
 
 def _whole(
     reading: _Reading,
     name: str,
-    tables: list[tuple[KeyPath, dict[str, Any]]],
+    tables: list[Placed],
     path: KeyPath,
     *,
     optional: bool,

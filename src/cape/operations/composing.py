@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from cape.errors import CapeError
@@ -15,16 +16,24 @@ from cape.lock import ALL, Lock, UnknownUpgrade, locked_include, seed_for
 from cape.manifest import Manifest, UnknownEnvironment, environment_of
 from cape.manifest.model import DEFAULT_ENVIRONMENT
 from cape.names import nearest
+from cape.operations.variants import lock_combinations
 
 LockOne = Callable[[Manifest, Lock | None, "frozenset[str] | None"], Lock]
 """Locks one environment: its manifest, what to start from, and the names that may move."""
 
 
 def lock_all(
-    manifest: Manifest, previous: Lock | None, upgrade: frozenset[str] | None, lock_one: LockOne
+    manifest: Manifest,
+    previous: Lock | None,
+    upgrade: frozenset[str] | None,
+    lock_one: LockOne,
+    *,
+    indices: frozenset[str] = frozenset(),
 ) -> Lock:
     """The lock of a composed manifest: the default environment's, with the others' and the includes.
 
+    Each is locked for all its combinations of variants;
+    `indices` are the named Python indices of this machine.
     Names to upgrade that are includes' are done with; another one is passed to the environments that know
     it. Raises `UnknownUpgrade` for one that none does, and what `lock_one` raises.
     """
@@ -32,6 +41,7 @@ def lock_all(
     if upgrade is not None and not upgrade & ALL:
         free = frozenset(upgrade - {one.name for one in manifest.included})
     own, others = _shared_out(free, manifest, previous)
+    lock_one = partial(lock_combinations, lock_one=lock_one, indices=indices)
     default = lock_one(manifest, previous, own)
     locks = {
         name: _lock_environment(name, manifest, default, previous, others.get(name), lock_one)

@@ -66,6 +66,7 @@ def compute_lock(
     if previous is not None and not reasons:
         lock = previous
     else:
+        from cape.configuration import named_indices
         from cape.operations.composing import lock_all
 
         sources = workshop.sources(manifest.debian)
@@ -75,7 +76,8 @@ def compute_lock(
         def lock_one(one: Manifest, start: Lock | None, free: frozenset[str] | None) -> Lock:
             return _lock_one(one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=dry_run)
 
-        lock = lock_all(manifest, previous, upgrade, lock_one)
+        indices = named_indices(workshop.configuration)
+        lock = lock_all(manifest, previous, upgrade, lock_one, indices=frozenset(indices))
     changes = compare_locks(previous, lock)
     return LockResult(manifest=manifest, lock=lock, previous=previous, changes=changes, reasons=reasons)
 

@@ -31,6 +31,8 @@ from cape.operations.project import Project, Workshop, project_files
 from cape.operations.python_building import with_built, with_local_projects, without_built
 from cape.operations.remembering import changes_since
 from cape.operations.requiring import own_files, own_notes
+from cape.operations.returning import service_notes
+from cape.operations.variants import fitting
 from cape.sources.protocol import LockedPackage, Source
 from cape.store import Store, StoreObject
 
@@ -122,7 +124,7 @@ def plan_for(lock: Lock, system: System, directory: Path | None = None) -> Envir
 
 def current_digests(lock: Lock, store: Store, directory: Path | None = None) -> Digests:
     """The digests of a lock, and of its environment on this machine."""
-    plan = plan_for(lock, System.current(), directory)
+    plan = plan_for(fitting(lock), System.current(), directory)
     environment = read_environment(store.environment_path(plan.identity))
     return Digests(
         lock=Digest.of(render_lock(lock).encode()),
@@ -153,7 +155,7 @@ def prepare(
     """
     from cape.operations.commands import with_places
 
-    lock = with_places(locked.lock, locked.manifest)
+    lock = with_places(fitting(locked.lock), locked.manifest)
     directory = locked.manifest.path.parent
     made = _make(plan_for(lock, System.current(), directory), lock, workshop, only_from=only_from)
     attached: dict[str, Elsewhere] = {}
@@ -196,6 +198,7 @@ def make_environment(
             f"environment `{name}` is not for `{System.current()}`",
             hint=f"see `systems` in `[environments.{name}]`",
         )
+    one = fitting(one)
     return _make(plan_for(one, System.current(), directory), one, workshop, only_from=only_from)
 
 
@@ -206,24 +209,33 @@ def sync_elsewhere(
     system: System,
     only_from: Path | None = None,
     environment: str | None = None,
+    gpu: str | None = None,
 ) -> Elsewhere:
     """Make the environment of a system of the lock in the store; nothing of the project changes.
+
+    With `gpu` its variants are those for another machine (`cuda12`, `cpu`).
 
     For another kind of machine, what programs of the tree would have made is left out, with notes: no
     program of it is run. No generation reaches such an environment, so `cape gc` removes it.
     Raises `LockOutOfDate`, `SystemNotLocked`, and what `prepare` raises.
     """
-    lock = chosen_lock(_fresh_lock(project), environment)
+    lock = fitting(chosen_lock(_fresh_lock(project), environment), gpu=gpu, system=system)
     return _make(_plan_elsewhere(lock, system), lock, workshop, only_from=only_from)
 
 
 def foresee_elsewhere(
-    project: Project, workshop: Workshop, *, system: System, environment: str | None = None
+    project: Project,
+    workshop: Workshop,
+    *,
+    system: System,
+    environment: str | None = None,
+    gpu: str | None = None,
 ) -> SyncResult:
     """What `sync_elsewhere` would do. Raises `LockOutOfDate`, `SystemNotLocked`."""
     lock = _fresh_lock(project)
     locked = compute_lock(project_manifest(project), lock, workshop)
-    return _foresee(locked, workshop, _plan_elsewhere(chosen_lock(lock, environment), system))
+    one = fitting(chosen_lock(lock, environment), gpu=gpu, system=system)
+    return _foresee(locked, workshop, _plan_elsewhere(one, system))
 
 
 def _fresh_lock(project: Project) -> Lock:
@@ -417,7 +429,16 @@ def publish(project: Project, prepared: Prepared, *, argv: Sequence[str]) -> Syn
         files=prepared.environment.files,
         objects_made=prepared.objects_made,
         fetched=prepared.fetched,
-        notes=tuple(dict.fromkeys((*locked.lock.notes, *prepared.notes, *own_notes(locked.manifest)))),
+        notes=tuple(
+            dict.fromkeys(
+                (
+                    *locked.lock.notes,
+                    *prepared.notes,
+                    *own_notes(locked.manifest),
+                    *service_notes(project),
+                )
+            )
+        ),
     )
 
 
@@ -448,7 +469,7 @@ def sync_project(
     upgrade = ALL if as_of else None
     locked = compute_lock(manifest, previous, workshop, upgrade=upgrade, as_of=as_of, dry_run=dry_run)
     if dry_run:
-        one = lock_of(locked.lock, environment)
+        one = fitting(lock_of(locked.lock, environment))
         return _foresee(locked, workshop, plan_for(one, System.current(), project.directory))
     names = environments_in_use(project, locked.manifest, environment)
     prepared = prepare(workshop, locked, only_from=only_from, environments=names)

@@ -112,6 +112,15 @@ class Platform:
     node: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provided:
+    """A package of one source that a system package of the lock stands for: its version, and which it is."""
+
+    version: str
+    package: str
+    where: str | None = field(default=None, compare=False)
+
+
 class Progress(Protocol):
     """What long work reports to. The silent one is `NO_PROGRESS`; terminals live in the command line."""
 
@@ -151,7 +160,8 @@ class ResolveContext:
     there. With `minimum_age`, of what is not kept only what was there for so long at `now` (`as_of`, where
     that is given) may be chosen; a requirement's option `minimum-age` takes its place for its package.
     `directory` is the manifest's: files of the project that a requirement's option `project` names are
-    relative to it.
+    relative to it. `provided` are packages of the source that are there already, by name: they are neither
+    resolved nor among the answers, and what needs them must be content with their version.
     `progress` hears of the stages of long work, one after another; it takes no part in equality.
     """
 
@@ -164,6 +174,7 @@ class ResolveContext:
     minimum_age: Age | None = None
     now: str = field(default_factory=this_hour)
     directory: Path | None = None
+    provided: Mapping[str, Provided] = field(default_factory=dict)
     progress: Progress = field(default=NO_PROGRESS, compare=False, repr=False)
 
     def age_of(self, requirement: Requirement | None = None) -> Age | None:
