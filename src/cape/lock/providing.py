@@ -21,7 +21,7 @@ def provided_by(manifest: Manifest, packages: Iterable[LockedPackage]) -> Mappin
         return {}
     rows = {row.name: row for row in packages if row.source == "debian"}
     return {
-        name: Provided(
+        re.sub(r"[-_.]+", "-", name).lower(): Provided(
             version=project_version(rows[package].version),
             package=package,
             where=next((one.where for one in manifest.requirements if one.package == package), None),

@@ -10,10 +10,10 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cape.configuration import Configuration
+from cape.configuration import Configuration, named_indices
 from cape.names import Digest
 from cape.sources.pypi.credentials import configured_indices, named, with_login, without_credentials
 
@@ -27,12 +27,13 @@ class IndexChoice:
     """The indices to ask.
 
     With `default` None, uv's own settings and its built-in default hold. `origin` says for messages
-    where the choice comes from.
+    where the choice comes from. `named` are indices that only packages which name them are asked of.
     """
 
     default: str | None
     extra: tuple[str, ...] = ()
     origin: str
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -48,6 +49,7 @@ class IndexChoice:
     def identity(self) -> str:
         """A short name that differs between choices, for caches."""
         told = [self.default or "", *self.extra, *_uv_settings(os.environ)]
+        told += [f"{name}={url}" for name, url in sorted(self.named.items())]
         return Digest.of_lines([without_credentials(one) for one in told]).short
 
     @property
@@ -55,7 +57,8 @@ class IndexChoice:
         """Every index that may be asked, as uv takes them (`name=URL`, or the URL)."""
         own = (self.default, *self.extra) if self.default is not None else ()
         told = () if self.default is not None else configured_indices(uv_files(os.environ), os.environ)
-        return tuple(one for one in (*own, *told) if one)
+        named = [f"{name}={url}" for name, url in self.named.items()]
+        return tuple(one for one in (*own, *told, *named) if one)
 
     def with_credentials(self, url: str) -> str:
         """The URL with user and password, if those of its index are known on this machine."""
@@ -68,7 +71,12 @@ class IndexChoice:
 
 
 def choose_index(configuration: Configuration, environment: Mapping[str, str] = os.environ) -> IndexChoice:
-    """The indices of this machine: cape's setting, else uv's, else pip's, else uv's own default."""
+    """The indices of this machine: cape's setting, else uv's, else pip's, else uv's own default; and those
+    that have a name. Raises `BadConfiguration`."""
+    return replace(_choice(configuration, environment), named=named_indices(configuration))
+
+
+def _choice(configuration: Configuration, environment: Mapping[str, str]) -> IndexChoice:
     if own := configuration.one("pypi.index"):
         return IndexChoice(default=own, origin="`pypi.index`")
     for variable in _UV_VARIABLES:

@@ -26,6 +26,7 @@ from cape.sources.protocol import (
     Platform,
     Progress,
     Requirement,
+    RequirementsConflict,
     Resolution,
     ResolveContext,
     Snapshot,
@@ -35,6 +36,8 @@ from cape.sources.protocol import (
 from cape.sources.pypi.credentials import without_credentials
 from cape.sources.pypi.from_source import direct_file, names_from_source, versions_of_uv_lock
 from cape.sources.pypi.index import IndexChoice, choose_index
+from cape.sources.pypi.naming import indices_of, indices_of_rows, with_index
+from cape.sources.pypi.provided import provided_lines, provided_requirements, tell_provided
 from cape.sources.pypi.tool import Target, Uv, UvFailure, explain, explain_age, marker_of, no_wheel
 from cape.sources.pypi.unpacking import unpack_wheel
 from cape.sources.pypi.wheels import (
@@ -230,6 +233,7 @@ class PypiSource:
     ) -> list[LockedPackage]:
         try:
             pylock, target = self._compiled(lines, requirements, target, context, deep=deep)
+            lines = [*lines, *provided_lines(context, self.cache)]
             pins = [f"{package.name}=={package.version}" for package in pylock if package.version]
             reasons = read_reasons(self.uv.compile_reasons(lines, target, pins)) if deep else {}
         except UvFailure as failure:
@@ -243,6 +247,7 @@ class PypiSource:
         self._remember_urls(
             {wheel.sha256: wheel.url for _, _, wheel in chosen if wheel.sha256 and not wheel.attributes}
         )
+        chosen = [(one, at, with_index(wheel, one.name, target)) for one, at, wheel in chosen]
         return [
             self.locked_row(package, platform, wheel, reasons.get(package.name, ()), context.progress)
             for package, platform, wheel in chosen
@@ -261,9 +266,11 @@ class PypiSource:
         from cape.sources.pypi.ages import compiled_with_age
 
         kept = _kept_versions(context.kept) or versions_of_uv_lock(requirements, context)
+        lines = [*lines, *provided_lines(context, self.cache)]
 
         def compile_for(asked: Target) -> list[PylockPackage]:
-            return list(read_pylock(self.uv.compile_pylock(lines, asked, kept=kept, deep=deep)))
+            found = read_pylock(self.uv.compile_pylock(lines, asked, kept=kept, deep=deep))
+            return [package for package in found if package.name not in context.provided]
 
         return compiled_with_age(compile_for, target, requirements, context, kept)
 
@@ -271,7 +278,10 @@ class PypiSource:
         self, failure: UvFailure, requirements: Sequence[Requirement], context: ResolveContext
     ) -> CapeError:
         """The error for uv's; an unknown package gets the names like it that this machine has met."""
-        error = explain_age(failure, requirements, context) or explain(failure, requirements, self.index)
+        said = [*requirements, *provided_requirements(context)]
+        error = explain_age(failure, requirements, context) or explain(failure, said, self.index)
+        if isinstance(error, RequirementsConflict):
+            tell_provided(error, requirements, context)
         if isinstance(error, UnknownPackage):
             met = {row.name for row in context.kept if row.source == self.name}
             met |= {project_of(url) for url in self._known_urls().values()}
@@ -372,7 +382,7 @@ class PypiSource:
         lines = sorted({f"{row.name}=={row.version}" for row in rows})
         try:
             names = tuple(sorted({row.name for row in rows if "build" in row.attributes}))
-            target = Target(python=python, systems=systems, from_source=names)
+            target = Target(python=python, systems=systems, from_source=names, indices=indices_of_rows(rows))
             text = self.uv.compile_pylock(lines, target, kept={}, deep=False)
         except UvFailure as failure:
             wanted = [Requirement(source=self.name, name=row.name, package=row.name) for row in rows]
@@ -498,6 +508,7 @@ def targets_of(
                 systems=tuple(sorted(p.system for p in platforms)),
                 as_of=context.as_of,
                 from_source=names_from_source(requirements),
+                indices=indices_of(requirements),
             ),
             platforms,
         )

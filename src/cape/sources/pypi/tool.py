@@ -6,6 +6,7 @@ its answers is `source`'s.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from cape.sources import reach
 from cape.sources.protocol import (
     NotRecorded,
     RegistryGarbage,
+    RegistryUnknown,
     RegistryUnreachable,
     Requirement,
     RequirementsConflict,
@@ -78,6 +80,8 @@ class Target:
     own: tuple[tuple[str, str | None], ...] = ()
     from_source: tuple[str, ...] = ()
     """Packages whose source is taken, not their wheels."""
+    indices: tuple[tuple[str, str], ...] = ()
+    """Packages that one named index serves, each with its name."""
 
 
 class UvFailure(Exception):
@@ -137,14 +141,31 @@ class Uv:
         """A directory with the question; no project file of the caller is above it."""
         markers = ", ".join(f'"{marker_of(system)}"' for system in target.systems)
         settings = f"[tool.uv]\nenvironments = [{markers}]\nrequired-environments = [{markers}]\n"
+        if target.indices:
+            settings = _project_of(lines, target) + settings + self._sources_of(target)
         with workplace(self.cache, "uv") as place:
             (place / "pyproject.toml").write_text(settings, encoding="utf-8")
             (place / "requirements.in").write_text("\n".join(lines) + "\n", encoding="utf-8")
             yield place
 
+    def _sources_of(self, target: Target) -> str:
+        """Which index serves which package, as uv reads it. Raises `RegistryUnknown`."""
+        text = ""
+        for name in sorted({index for _, index in target.indices}):
+            if name not in self.index.named:
+                package = next(package for package, index in target.indices if index == name)
+                raise RegistryUnknown(
+                    f"the Python index `{name}`, which serves `{package}`, is not known on this machine",
+                    hint=f"`cape config pypi.indices {name}=URL` names it",
+                )
+            text += f"[[tool.uv.index]]\nname = {_quoted(name)}\nurl = {_quoted(self.index.named[name])}\n"
+            text += "explicit = true\n"
+        rows = [f"{_quoted(package)} = {{ index = {_quoted(name)} }}\n" for package, name in target.indices]
+        return text + "[tool.uv.sources]\n" + "".join(rows)
+
     def _run(self, place: Path, target: Target, options: Sequence[str]) -> None:
         command = [
-            *(find_uv(), "pip", "compile", "requirements.in", "--no-header", "--color", "never"),
+            *(find_uv(), "pip", "compile", _question_of(target), "--no-header", "--color", "never"),
             *("--universal", "--python-version", target.python, "--only-binary", ":all:"),
             *("--python", sys.executable, "--no-python-downloads", "--cache-dir", str(self.cache / "uv")),
             *(word for name in target.from_source for word in ("--no-binary", name)),
@@ -160,7 +181,7 @@ class Uv:
         command += ["--offline"] if forbidden else []
         patience = {} if forbidden or reach.has_way_out() else {"UV_HTTP_RETRIES": "0"}
         done = self._started(command, place, patience)
-        text = _plain(done.stderr)
+        text = _as_required(_plain(done.stderr))
         if done.returncode != 0 and patience and _UNREACHABLE.search(text):
             # What uv has seen before may answer as well.
             again = self._started([*command, "--offline"], place, patience)
@@ -184,6 +205,32 @@ class Uv:
             if name not in _STRANGE_VARIABLES and (not name.startswith("UV_") or _KEPT_VARIABLES.match(name))
         }
         return {**kept, **self.index.variables, "NO_COLOR": "1"}
+
+
+_PROJECT = "cape-question"
+
+
+def _question_of(target: Target) -> str:
+    """The file that uv reads. Only a project's can say which index serves a package."""
+    return "pyproject.toml" if target.indices else "requirements.in"
+
+
+def _project_of(lines: Sequence[str], target: Target) -> str:
+    wanted = ", ".join(_quoted(line) for line in lines)
+    return (
+        f'[project]\nname = "{_PROJECT}"\nversion = "0"\nrequires-python = ">={target.python}"\n'
+        f"dependencies = [{wanted}]\n"
+    )
+
+
+def _as_required(text: str) -> str:
+    """uv's words about a project, as it says them of a list of requirements."""
+    return re.sub(rf"{_PROJECT} depends on ", "you require ", text)
+
+
+def _quoted(text: str) -> str:
+    """A TOML string; JSON's form of plain text is one."""
+    return json.dumps(text)
 
 
 _YANKED = re.compile(r"`(\S+?)==(\S+?)` is yanked(?: \(reason: \"(.*?)\"\))?(?= warning:| Resolved|\.|\s|\Z)")
