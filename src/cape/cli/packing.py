@@ -43,6 +43,7 @@ def pack(arguments: argparse.Namespace) -> int:
             "files": packed.files,
             "size_bytes": packed.size_bytes,
             "unpacked_bytes": packed.unpacked_bytes,
+            "outside": list(packed.outside),
         }
         show_json(fields)
         return 0
@@ -50,7 +51,15 @@ def pack(arguments: argparse.Namespace) -> int:
         f"{count(packed.files, 'file')}, {size(packed.size_bytes)} ({size(packed.unpacked_bytes)} unpacked)"
     )
     say(f"{packed.path.name}: {what}, {packed.digest}", quiet=arguments.quiet)
+    _tell_outside(packed.outside, quiet=arguments.quiet)
     return 0
+
+
+def _tell_outside(names: tuple[str, ...], *, quiet: bool) -> None:
+    """Name what is not carried, since it may be secret."""
+    if names:
+        listed = ", ".join(f"`{name}`" for name in names)
+        say(f"note: not carried, to be set where it runs: {listed}", quiet=quiet)
 
 
 def image(arguments: argparse.Namespace) -> int:
@@ -82,11 +91,13 @@ def image(arguments: argparse.Namespace) -> int:
                 "digest": str(made.digest),
                 "size_bytes": made.size_bytes,
                 "layers": layers,
+                "outside": list(made.outside),
             }
         )
         return 0
     layers_text = ", ".join(f"{layer.source} {size(layer.size_bytes)}" for layer in made.layers)
     say(f"{made.path.name}: {layers_text}; {made.digest}", quiet=arguments.quiet)
+    _tell_outside(made.outside, quiet=arguments.quiet)
     return 0
 
 
@@ -94,11 +105,14 @@ def k8s(arguments: argparse.Namespace) -> int:
     """`cape k8s IMAGE [-- CMD]`."""
     from cape.operations.packing import k8s as manifest_of_project
 
-    text = manifest_of_project(
+    written = manifest_of_project(
         find_project(Path.cwd()),
         arguments.image,
         command=_words(arguments),
         environment=arguments.environment,
     )
-    sys.stdout.write(text)
+    sys.stdout.write(written.text)
+    if written.secrets:
+        keys = ", ".join(f"`{name}`" for name in written.secrets)
+        say(f"note: the Secret `{written.secret}` must have the keys {keys}", quiet=arguments.quiet)
     return 0

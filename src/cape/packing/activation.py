@@ -6,31 +6,44 @@ Owns the form that `src/extractor/enter.c` reads: records of fields that a zero 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.activation import Activation, Operation, Prepend, Reference, Set, Unset
 
 _REFERENCE, _END, _ENVIRONMENT, _STATE, _PROJECT = "\1", "\2", "\3", "\4", "\5"
 
 
-def render_activation(activation: Activation, *, system: str, command: Sequence[str] = ()) -> bytes:
-    """The records of an activation: variables in order, the hook, and the command with its words."""
+_UNLESS_SET = ":"
+"""A list of files of which none is ever there: the variable is left alone only where it is set already."""
+
+
+def render_activation(
+    activation: Activation, *, system: str, command: Sequence[str] = (), yielding: Container[str] = ()
+) -> bytes:
+    """The records of an activation: variables in order, the hook, and the command with its words.
+
+    Those in `yielding` are left alone where the process has them, unless they refer to themselves.
+    """
     rows = [["n", activation.name], ["y", system]]
-    rows += [row for operation in activation.operations for row in _record(operation, activation)]
+    rows += [row for operation in activation.operations for row in _record(operation, activation, yielding)]
     if activation.hook:
         rows.append(["h", activation.hook])
     rows += [["c", word] for word in command]
     return b"".join(field.encode(errors="surrogateescape") + b"\0" for row in rows for field in row)
 
 
-def _record(operation: Operation, activation: Activation) -> list[list[str]]:
+def _record(operation: Operation, activation: Activation, yielding: Container[str]) -> list[list[str]]:
+    name = operation.name
     if isinstance(operation, Unset):
-        return [["u", operation.name]]
+        return [["u", name]]
     if isinstance(operation, Prepend):
-        return [["p", operation.name, _placed(operation.value, activation), operation.separator]]
-    if operation.name == "VIRTUAL_ENV":
-        return [["s", operation.name, _ENVIRONMENT, ""]]
-    return [["s", operation.name, _value(operation, activation), ":".join(operation.unless_host_has)]]
+        return [["p", name, _placed(operation.value, activation), operation.separator]]
+    if name == "VIRTUAL_ENV":
+        return [["s", name, _ENVIRONMENT, ""]]
+    files = ":".join(operation.unless_host_has)
+    if not files and name in yielding and Reference(name) not in operation.value:
+        files = _UNLESS_SET
+    return [["s", name, _value(operation, activation), files]]
 
 
 def _value(operation: Set, activation: Activation) -> str:

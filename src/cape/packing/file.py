@@ -36,7 +36,10 @@ _NAME_LETTERS = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """A pack on disk. `digest` is over what it carries; `unpacked_bytes` is the size of all its files."""
+    """A pack on disk. `digest` is over what it carries; `unpacked_bytes` is the size of all its files.
+
+    `outside` are variables that are not carried, and must be set where it runs.
+    """
 
     path: Path
     digest: Digest
@@ -44,6 +47,7 @@ class Packed:
     files: int
     size_bytes: int
     unpacked_bytes: int
+    outside: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager

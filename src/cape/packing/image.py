@@ -32,7 +32,7 @@ USER = 1000
 TIME_S = 315532800
 """1 January 1980, the time of every file."""
 
-SOURCES = ("debian", "pypi", "npm", "model", "build")
+SOURCES = ("debian", "uv", "pypi", "npm", "model", "build")
 """One layer each, in this order; what no package ships comes last."""
 
 _GENERATED = "generated"
@@ -55,12 +55,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """An image layout on disk. `digest` is the manifest's, by which registries name it."""
+    """An image layout on disk. `digest` is the manifest's, by which registries name it.
+
+    `outside` are variables that are not carried, and must be set where it runs.
+    """
 
     path: Path
     digest: Digest
     layers: tuple[Layer, ...]
     size_bytes: int
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

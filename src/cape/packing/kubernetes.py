@@ -1,7 +1,7 @@
 """A Kubernetes manifest for an image: a deployment per service, or one job, and what they need.
 
-Owns the objects and their text as YAML. Secrets are named, never written; values that a shell inside
-works out stay with the image's activation.
+Owns the objects and their text as YAML. Secrets are named, never written: containers take them from a
+`Secret` of the environment's name. Values that a shell inside works out stay with the image's activation.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """A service as Kubernetes sees it: its shell command, ports by name, and how to know that it is ready."""
+    """A service as Kubernetes sees it: its shell command, ports by name, and how to know that it is ready.
+
+    `variables` are its own, plain values without references. `stop_command` ends it, before it is signalled.
+    """
 
     name: str
     command: str
     ports: Mapping[str, int]
+    variables: Mapping[str, str]
+    stop_command: str | None = None
     ready_command: str | None = None
     ready_http: str | None = None
     ready_port: int | None = None
@@ -47,33 +52,88 @@ def kubernetes_manifest(
     workloads: Sequence[Workload],
     command: Sequence[str] = (),
     variables: Mapping[str, str],
+    secrets: Sequence[str] = (),
 ) -> str:
-    """The manifest as YAML, a document per object: what is used comes before what uses it."""
+    """The manifest as YAML, a document per object: what is used comes before what uses it.
+
+    `variables` are plain values for every container, `secrets` names of those whose values a `Secret` of the
+    environment's name has, under the same names.
+    """
     import yaml
 
     own = kubernetes_name(name)
-    labels = {"app.kubernetes.io/name": own, "app.kubernetes.io/managed-by": "cape"}
+    setting = _Setting(
+        own=own,
+        image=image,
+        lock=lock,
+        labels={"app.kubernetes.io/name": own, "app.kubernetes.io/managed-by": "cape"},
+        has_variables=bool(variables),
+        secrets=tuple(secrets),
+    )
     objects: list[Mapping[str, Any]] = []
     if variables:
-        objects.append(_object("v1", "ConfigMap", own, labels, lock) | {"data": dict(variables)})
+        objects.append(setting.object("v1", "ConfigMap", own) | {"data": dict(variables)})
     for workload in workloads:
-        objects += _of_workload(workload, own, image, labels, lock, has_variables=bool(variables))
+        objects += _of_workload(workload, setting)
     if not workloads:
-        objects.append(_job(own, image, command, labels, lock, has_variables=bool(variables)))
+        objects.append(_job(command, setting))
     return str(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
 
 
-def _object(version: str, kind: str, name: str, labels: Mapping[str, str], lock: str) -> dict[str, Any]:
-    metadata = {"name": name, "labels": dict(labels), "annotations": {"cape.lock": lock}}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Setting:
+    """What all objects of a manifest have in common."""
+
+    own: str
+    image: str
+    lock: str
+    labels: Mapping[str, str]
+    has_variables: bool
+    secrets: tuple[str, ...]
+
+    def object(self, version: str, kind: str, name: str, **labels: str) -> dict[str, Any]:
+        metadata = {
+            "name": name,
+            "labels": {**self.labels, **labels},
+            "annotations": {"cape.lock": self.lock},
+        }
+        return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+    def container(self, name: str, words: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
+        container: dict[str, Any] = {"name": name, "image": self.image}
+        if words:
+            container["args"] = ["--cape-run", *words]
+        if self.has_variables:
+            container["envFrom"] = [{"configMapRef": {"name": self.own}}]
+        told: list[dict[str, Any]] = [
+            {"name": one, "valueFrom": {"secretKeyRef": {"name": self.own, "key": one}}}
+            for one in self.secrets
+            if one not in variables
+        ]
+        told += [{"name": one, "value": _literally(value)} for one, value in variables.items()]
+        if told:
+            container["env"] = told
+        container["resources"] = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+        container["securityContext"] = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+        }
+        container["volumeMounts"] = [{"name": "state", "mountPath": "/cape/state"}]
+        return container
 
 
-def _of_workload(
-    workload: Workload, own: str, image: str, labels: Mapping[str, str], lock: str, *, has_variables: bool
-) -> Iterator[Mapping[str, Any]]:
-    name = kubernetes_name(f"{own}-{workload.name}")
-    chosen = {**labels, "app.kubernetes.io/component": kubernetes_name(workload.name)}
-    container = _container(name, image, ["--cape-run", "sh", "-c", workload.command], own, has_variables)
+def _literally(value: str) -> str:
+    """A value in which Kubernetes finds no reference: `$(` is written `$$(`."""
+    return value.replace("$(", "$$(")
+
+
+def _of_workload(workload: Workload, setting: _Setting) -> Iterator[Mapping[str, Any]]:
+    name = kubernetes_name(f"{setting.own}-{workload.name}")
+    own_label = {"app.kubernetes.io/component": kubernetes_name(workload.name)}
+    chosen = {**setting.labels, **own_label}
+    container = setting.container(name, ["sh", "-c", workload.command], workload.variables)
     if workload.ports:
         container["ports"] = [
             {"name": kubernetes_name(port)[:15], "containerPort": number}
@@ -84,8 +144,10 @@ def _of_workload(
         tries = max(1, round(workload.timeout_s / period))
         container["startupProbe"] = {**probe, "periodSeconds": period, "failureThreshold": tries}
         container["readinessProbe"] = {**probe, "periodSeconds": max(10, period)}
+    if workload.stop_command is not None:
+        container["lifecycle"] = {"preStop": {"exec": {"command": _inside(workload.stop_command)}}}
     spec = _pod(container) | {"terminationGracePeriodSeconds": max(1, round(workload.grace_s))}
-    yield _object("apps/v1", "Deployment", name, chosen, lock) | {
+    yield setting.object("apps/v1", "Deployment", name, **own_label) | {
         "spec": {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
@@ -98,13 +160,14 @@ def _of_workload(
             {"name": kubernetes_name(port)[:15], "port": number, "targetPort": number}
             for port, number in workload.ports.items()
         ]
-        yield _object("v1", "Service", name, chosen, lock) | {"spec": {"selector": chosen, "ports": ports}}
+        yield setting.object("v1", "Service", name, **own_label) | {
+            "spec": {"selector": chosen, "ports": ports}
+        }
 
 
 def _probe(workload: Workload) -> dict[str, Any] | None:
     if workload.ready_command is not None:
-        words = ["/cape/enter", "--cape-run", "sh", "-c", workload.ready_command]
-        return {"exec": {"command": words}}
+        return {"exec": {"command": _inside(workload.ready_command)}}
     if workload.ready_http is not None and workload.ready_port is not None:
         return {"httpGet": {"path": workload.ready_http, "port": workload.ready_port}}
     if workload.ready_port is not None:
@@ -112,23 +175,9 @@ def _probe(workload: Workload) -> dict[str, Any] | None:
     return None
 
 
-def _container(
-    name: str, image: str, arguments: Sequence[str], own: str, has_variables: bool
-) -> dict[str, Any]:
-    container: dict[str, Any] = {"name": name, "image": image}
-    if arguments:
-        container["args"] = list(arguments)
-    if has_variables:
-        container["envFrom"] = [{"configMapRef": {"name": own}}]
-    container["resources"] = {"requests": {"cpu": "100m", "memory": "256Mi"}}
-    container["securityContext"] = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "runAsUser": 1000,
-    }
-    container["volumeMounts"] = [{"name": "state", "mountPath": "/cape/state"}]
-    return container
+def _inside(command: str) -> list[str]:
+    """The words that run a shell command in the environment of a container that runs."""
+    return ["/cape/enter", "--cape-run", "sh", "-c", command]
 
 
 def _pod(container: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,17 +188,11 @@ def _pod(container: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _job(
-    own: str,
-    image: str,
-    command: Sequence[str],
-    labels: Mapping[str, str],
-    lock: str,
-    *,
-    has_variables: bool,
-) -> Mapping[str, Any]:
-    arguments = ["--cape-run", *command] if command else []
-    spec = _pod(_container(own, image, arguments, own, has_variables)) | {"restartPolicy": "Never"}
-    return _object("batch/v1", "Job", own, labels, lock) | {
-        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": dict(labels)}, "spec": spec}}
+def _job(command: Sequence[str], setting: _Setting) -> Mapping[str, Any]:
+    spec = _pod(setting.container(setting.own, command, {})) | {"restartPolicy": "Never"}
+    return setting.object("batch/v1", "Job", setting.own) | {
+        "spec": {
+            "backoffLimit": 0,
+            "template": {"metadata": {"labels": dict(setting.labels)}, "spec": spec},
+        }
     }
