@@ -142,6 +142,7 @@ CASES = (
     works("usage"),
     lacks("evaluate", "questions", says=("questions",), code=INPUT),
     lacks("evaluate", "answers", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),
+    lacks("evaluate", "claims", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),
     lacks("evaluate", "retrieval", "nothing", says=("nothing",), code=INPUT),
     changes("gc"),
     works("doctor"),

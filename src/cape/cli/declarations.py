@@ -1218,6 +1218,38 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape evaluate answers tests/reading.jsonl",),
     ),
     Command(
+        name="evaluate claims",
+        summary="check written answers against their evidence",
+        description=(
+            'Checks each answer of a file of lines `{"id", "answer", "evidence": [text]}`: is everything '
+            "that it claims supported? Where lines also have people's `verdict` (`supported`, "
+            "`unsupported`, `contradicted`) and `unsupported` ranges, prints precision, recall and F1 of "
+            "what is not supported. With an embedder, sentences are also compared by meaning; without one, "
+            "words and rules decide."
+        ),
+        handler="judging:claims",
+        arguments=(
+            Argument(flags=("test",), complete="file", help="the file of answers"),
+            Argument(
+                flags=("--predictions",),
+                value="FILE",
+                complete="file",
+                help='write lines `{"id", "verdict", "score", "unsupported": [[start, end]]}` to FILE; the '
+                "score is the probability that everything is supported",
+            ),
+            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
+            Argument(
+                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
+            ),
+            Argument(
+                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
+            ),
+            Argument(flags=("--words-only",), help="without vectors"),
+            JSON,
+        ),
+        examples=("cape evaluate claims answers.jsonl --predictions checked.jsonl",),
+    ),
+    Command(
         name="evaluate retrieval",
         summary="measure retrieval on a test collection",
         description=(

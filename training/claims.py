@@ -1,0 +1,363 @@
+"""Train the checker of claims, and say how good it is by cross-validation over documents.
+
+    python training/claims.py DATA [--write] [--embedder MODEL TOKENIZER] [--out FOLDS.json]
+
+DATA is a directory with `wice_dev.jsonl`, `wice_tokens_train.jsonl`, `wice_tokens_dev.jsonl`,
+`halueval_qa.jsonl`, and `../answers/clapnq_answerable.jsonl`. Needs lightgbm and scikit-learn beside cape's
+`knowledge` extra. `--write` puts the weights into the package; `--out` writes which document was in which
+fold, with every answer's probability from the models that did not see it. Without an embedder, what the
+weights by vectors were stays.
+
+Owns the fit and the measures; the features are the package's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from claim_examples import (
+    Example,
+    clapnq,
+    declining,
+    halueval,
+    reanswered,
+    summaries,
+    wice_claims,
+    wice_tokens,
+)
+from claim_records import records
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+import cape.answers.claims as package
+from cape.answers.claims.checking import ANSWER_FEATURES, Laid, answer_row, doubted, lay
+from cape.answers.claims.evidence import read_evidence
+from cape.answers.claims.features import CLAIM_FEATURES, WORD_FEATURES, claim_row
+
+FOLDS = 5
+SEED = 20
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+@dataclass
+class Prepared:
+    """An example laid out: what the package measured, and the labels of its claims and words."""
+
+    example: Example
+    laid: tuple[Laid, ...]
+    is_record: bool
+    fold: int
+    claim_bad: list[bool] = field(default_factory=list)
+    word_bad: list[list[bool]] = field(default_factory=list)
+    doubts: list[list[float]] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+    claim_doubts: list[float] = field(default_factory=list)
+    doubt: float = 0.0
+
+
+def examples_of(data: Path) -> list[Example]:
+    chance = random.Random(SEED)
+    natural = [*wice_claims(data), *wice_tokens(data, "train"), *wice_tokens(data, "dev")]
+    passages = list(clapnq(data))
+    sentences = [
+        line
+        for one in (*natural, *passages)
+        for line in one.evidence[0].replace(" . ", ".\n").split("\n")
+        if 8 <= len(line.split()) <= 40
+    ]
+    others = sorted(set(sentences))
+    kept = [one for one in natural if not one.is_bad and one.source == "wice"]
+    return [
+        *natural,
+        *passages,
+        *halueval(data),
+        *reanswered(passages, others, chance, 3),
+        *reanswered(kept, others, chance, 2),
+        *summaries(data, chance, 1600),
+        *records(chance, 900),
+        *declining(passages[:60], chance),
+    ]
+
+
+def prepare(examples: Sequence[Example]) -> list[Prepared]:
+    began = time.perf_counter()
+    prepared, known = [], {}
+    for example in examples:
+        if example.evidence not in known:
+            known[example.evidence] = read_evidence(example.evidence)
+        evidence = known[example.evidence]
+        fold = int(hashlib.sha256(example.group.encode("utf-8", "replace")).hexdigest(), 16) % FOLDS
+        one = Prepared(
+            example=example, laid=lay(example.answer, evidence), is_record=evidence.is_record, fold=fold
+        )
+        for laid in one.laid:
+            start = laid.claim.start
+            words = [
+                any(a < start + word.end and b > start + word.start for a, b in example.bad)
+                for word in laid.alignment.raw
+            ]
+            one.word_bad.append(words)
+            one.claim_bad.append(any(a < laid.claim.end and b > start for a, b in example.bad))
+        prepared.append(one)
+    say(f"{len(prepared)} answers laid out in {time.perf_counter() - began:.0f} s")
+    return prepared
+
+
+# -- fitting -----------------------------------------------------------------------------------------
+
+
+def boosted(
+    rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, *, trees: int, leaves: int, least: int
+):
+    settings = {
+        "objective": "binary", "learning_rate": 0.06, "num_leaves": leaves, "min_data_in_leaf": least,
+        "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 5.0, "verbose": -1,
+        "seed": SEED, "deterministic": True, "force_row_wise": True, "num_threads": 1, "max_bin": 63,
+    }  # fmt: skip
+    return lightgbm.train(settings, lightgbm.Dataset(rows, labels, weight=weights), num_boost_round=trees)
+
+
+def fit_words(prepared: Sequence[Prepared]):
+    rows, labels, weights = [], [], []
+    for one in prepared:
+        if not one.example.spans_known:
+            continue
+        for laid, bad in zip(one.laid, one.word_bad, strict=True):
+            if laid.claim.asserts:
+                rows += laid.rows
+                labels += bad
+                weights += [one.example.weight * SOURCE_WEIGHT.get(one.example.source, 1.0)] * len(bad)
+    return boosted(np.array(rows), np.array(labels), np.array(weights), trees=140, leaves=15, least=60)
+
+
+SOURCE_WEIGHT = {"halueval": 0.7, "wice-kept": 0.7}
+
+
+def fit_claims(prepared: Sequence[Prepared]):
+    rows, labels, weights = [], [], []
+    for one in prepared:
+        short = one.example.source == "halueval" and len(one.example.answer.split()) < 5
+        if short:
+            continue
+        for laid, row, bad in zip(one.laid, one.rows, one.claim_bad, strict=True):
+            if laid.claim.asserts:
+                rows.append(row)
+                labels.append(bad)
+                weights.append(one.example.weight * SOURCE_WEIGHT.get(one.example.source, 1.0))
+    return boosted(np.array(rows), np.array(labels), np.array(weights), trees=160, leaves=10, least=40)
+
+
+def with_doubts(prepared: Sequence[Prepared], words) -> None:
+    for one in prepared:
+        one.doubts = [list(words.predict(np.array(laid.rows))) if laid.rows else [] for laid in one.laid]
+        one.rows = [
+            claim_row(laid.alignment, laid.findings, laid.shape, doubts)
+            for laid, doubts in zip(one.laid, one.doubts, strict=True)
+        ]
+
+
+def with_claims(prepared: Sequence[Prepared], claims) -> None:
+    for one in prepared:
+        if one.rows:
+            one.claim_doubts = list(claims.predict(np.array(one.rows)))
+
+
+def answer_rows(prepared: Sequence[Prepared]) -> np.ndarray:
+    return np.array([
+        answer_row(
+            [doubt for laid, doubt in zip(one.laid, one.claim_doubts, strict=True) if laid.claim.asserts],
+            is_record=one.is_record,
+        )
+        for one in prepared
+    ])  # fmt: skip
+
+
+def fit_answers(prepared: Sequence[Prepared]) -> list[float]:
+    rows = answer_rows(prepared)
+    rows[:, ANSWER_FEATURES.index("is_record")] = (
+        0.0  # how often prose about records errs is not learnt from made-up records
+    )
+    labels = np.array([one.example.is_bad for one in prepared])
+    weights = np.array([one.example.weight for one in prepared])
+    fitted = LogisticRegression(C=1.0).fit(rows, labels, sample_weight=weights)
+    return [*map(float, fitted.coef_[0]), float(fitted.intercept_[0])]
+
+
+def crossed(prepared: Sequence[Prepared]) -> None:
+    """Every example's doubts from models that saw no answer of its document."""
+    for fold in range(FOLDS):
+        rest = [one for one in prepared if one.fold != fold]
+        held = [one for one in prepared if one.fold == fold]
+        with_doubts(held, fit_words(rest))
+    for fold in range(FOLDS):
+        claims = fit_claims([one for one in prepared if one.fold != fold])
+        with_claims([one for one in prepared if one.fold == fold], claims)
+    for fold in range(FOLDS):
+        answer = fit_answers([one for one in prepared if one.fold != fold])
+        held = [one for one in prepared if one.fold == fold]
+        for one, row in zip(held, answer_rows(held), strict=True):
+            one.doubt = float(1 / (1 + np.exp(-(row @ np.array(answer[:-1]) + answer[-1]))))
+
+
+# -- measures ----------------------------------------------------------------------------------------
+
+
+def best_f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """The best F1 over bars, and its bar."""
+    weights = np.ones(len(labels)) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(weights[order] * labels[order])
+    every = np.cumsum(weights[order])
+    f1 = 2 * hits / (every + (weights * labels).sum())
+    at = int(np.argmax(f1))
+    return float(f1[at]), float(scores[order[at]])
+
+
+def f1_at(labels: np.ndarray, scores: np.ndarray, bar: float) -> float:
+    said = scores >= bar
+    return float(2 * (said & labels).sum() / max(1, said.sum() + labels.sum()))
+
+
+def span_f1(prepared: Sequence[Prepared], claim_bar: float, word_bar: float) -> float:
+    """F1 of unsupported characters, pooled over answers."""
+    hit = said = wanted = 0
+    for one in prepared:
+        marked: set[int] = set()
+        for laid, doubts, doubt in zip(one.laid, one.doubts, one.claim_doubts, strict=True):
+            if laid.claim.asserts and doubt >= claim_bar:
+                for a, b in doubted(laid, doubts, word_bar):
+                    marked.update(range(a, b))
+        true = {at for a, b in one.example.bad for at in range(a, b)}
+        hit, said, wanted = hit + len(marked & true), said + len(marked), wanted + len(true)
+    return 2 * hit / max(1, said + wanted)
+
+
+GROUPS = {
+    "WiCE claims": ("wice",),
+    "WiCE claims, flags": ("wice-tokens", "wice-kept"),
+    "HaluEval QA": ("halueval",),
+    "CLAP NQ, spoiled": ("clapnq", "clapnq-spoiled"),
+    "summaries, spoiled": ("summary",),
+    "records, spoiled": ("record",),
+}
+
+
+def report(prepared: Sequence[Prepared], bar: float) -> None:
+    say(f"{'set':24} rows  bad   all-bad F1  AUROC  F1 at bar  best F1")
+    for name, sources in GROUPS.items():
+        chosen = [one for one in prepared if one.example.source in sources]
+        labels = np.array([one.example.is_bad for one in chosen])
+        scores = np.array([one.doubt for one in chosen])
+        share = labels.mean()
+        say(
+            f"{name:24} {len(chosen):5} {share:.2f}   {2 * share / (1 + share):.3f}      "
+            f"{roc_auc_score(labels, scores):.3f}  {f1_at(labels, scores, bar):.3f}      "
+            f"{best_f1(labels, scores)[0]:.3f}"
+        )
+
+
+def bars(prepared: Sequence[Prepared]) -> dict[str, float]:
+    """The bars with the best F1, each kind of answer counting the same."""
+    kinds = ("wice", "clapnq", "clapnq-spoiled", "summary", "record")
+    chosen = [one for one in prepared if one.example.source in kinds]
+    counts: dict[str, int] = defaultdict(int)
+    for one in chosen:
+        counts[one.example.source.split("-")[0]] += 1
+    labels = np.array([one.example.is_bad for one in chosen])
+    weights = np.array([1.0 / counts[one.example.source.split("-")[0]] for one in chosen])
+    # As many unsupported answers as two in five: what is known of written answers.
+    weights[labels] *= (
+        0.4 / (weights[labels].sum() / weights.sum()) / (0.6 / (1 - weights[labels].sum() / weights.sum()))
+    )
+    _, answer_bar = best_f1(labels, np.array([one.doubt for one in chosen]), weights)
+    spans = [one for one in prepared if one.example.spans_known and one.example.source != "halueval"]
+    grid = [(a, b) for a in (0.3, 0.4, 0.5, 0.6) for b in (0.15, 0.25, 0.35, 0.45)]
+    claim_bar, word_bar = max(grid, key=lambda pair: span_f1(spans, *pair))
+    tokens = [one for one in spans if one.example.source.startswith("wice")]
+    say(
+        f"spans: F1 {span_f1(spans, claim_bar, word_bar):.3f}, on WiCE {span_f1(tokens, claim_bar, word_bar):.3f}"
+    )
+    return {"answer_bar": answer_bar, "claim_bar": claim_bar, "word_bar": word_bar}
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+
+def columns_of(tree: dict) -> list[list[float]]:
+    """A tree of lightgbm as columns."""
+    feature: list[int] = []
+    threshold: list[float] = []
+    left: list[int] = []
+    right: list[int] = []
+    leaves: list[float] = []
+
+    def walk(node: dict) -> int:
+        if "leaf_value" in node:
+            leaves.append(round(node["leaf_value"], 6))
+            return -len(leaves)
+        at = len(feature)
+        feature.append(node["split_feature"])
+        threshold.append(float(f"{node['threshold']:.9g}"))
+        left.append(0)
+        right.append(0)
+        left[at] = walk(node["left_child"])
+        right[at] = walk(node["right_child"])
+        return at
+
+    walk(tree["tree_structure"])
+    return [feature, threshold, left, right, leaves]
+
+
+def forest(model, features: Sequence[str]) -> dict:
+    trees = [columns_of(tree) for tree in model.dump_model()["tree_info"]]
+    return {"features": list(features), "trees": trees}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    prepared = prepare(examples_of(arguments.data))
+    crossed(prepared)
+    found = bars(prepared)
+    report(prepared, found["answer_bar"])
+    say(found)
+    if arguments.out:
+        rows = [
+            {"group": hashlib.sha256(one.example.group.encode("utf-8", "replace")).hexdigest()[:16], "source": one.example.source,
+             "fold": one.fold, "bad": one.example.is_bad, "doubt": round(one.doubt, 4)}
+            for one in prepared
+        ]  # fmt: skip
+        arguments.out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if arguments.write:
+        claims = fit_claims(prepared)  # over doubts from models that did not see the words, as they will run
+        words = fit_words(prepared)
+        rung = {"word": forest(words, WORD_FEATURES), "claim": forest(claims, CLAIM_FEATURES)}
+        rung |= {"answer": fit_answers(prepared), **found}
+        place = Path(package.__file__).parent / "weights.json"
+        before = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+        place.write_text(
+            json.dumps({**before, "by_words": rung}, separators=(",", ":")) + "\n", encoding="utf-8"
+        )
+        say(f"{place.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
