@@ -47,6 +47,8 @@ ALLOWED: dict[str, set[str]] = {
         "models",
     },
     "sources.builds": FOUNDATION | {"sources.protocol", "building"},
+    "sources.interpreters": FOUNDATION
+    | {"sources.download", "sources.protocol", "sources.pypi", "sources.tools"},
     "manifest": FOUNDATION | {"sources.protocol", "accelerators"},
     "lock": FOUNDATION | {"sources.protocol", "manifest", "accelerators"},
     "store": FOUNDATION | {"configuration", "sources.protocol"},

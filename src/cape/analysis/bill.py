@@ -24,10 +24,14 @@ _SPACE = uuid.UUID("6d1f4f1e-0a3a-4b0e-9a60-0b9f6f4f7c11")
 """The name space of our serial numbers; drawn once."""
 
 
+_GENERIC = {"uv": "cpython", "build": ""}
+"""Sources without a type of their own; what their package is called elsewhere, where that is known."""
+
+
 def package_url(package: LockedPackage, suite: str | None) -> str:
     """A row's package url: `pkg:deb/debian/jq@1.7?arch=amd64&distro=trixie`, `pkg:npm/%40types/node@22`.
 
-    Source: the package-url specification and its types `deb`, `npm`, `pypi`.
+    Source: the package-url specification and its types `deb`, `generic`, `npm`, `pypi`.
     """
     version = quote(package.version, safe="~.+-")
     if package.source == "debian":
@@ -37,6 +41,8 @@ def package_url(package: LockedPackage, suite: str | None) -> str:
         return f"pkg:deb/debian/{quote(package.name, safe='+.-')}@{version}?{qualifiers}"
     if package.source == "npm":
         return f"pkg:npm/{quote(package.name, safe='/')}@{version}"
+    if package.source in _GENERIC:
+        return f"pkg:generic/{_GENERIC[package.source] or quote(package.name)}@{version}"
     return f"pkg:pypi/{package.name.lower().replace('_', '-')}@{version}"
 
 

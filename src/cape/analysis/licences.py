@@ -27,7 +27,7 @@ def licence_of(package: LockedPackage, environment: Path) -> str | None:
     """
     if stated := package.attributes.get("licence"):
         return stated
-    readers = {"debian": _of_debian, "pypi": _of_python, "npm": _of_npm}
+    readers = {"debian": _of_debian, "pypi": _of_python, "npm": _of_npm, "uv": _of_interpreter}
     reader = readers.get(package.source)
     try:
         return reader(package, environment) if reader else None
@@ -57,6 +57,13 @@ def licence_of_copyright(text: str) -> str | None:
         names = {match[1] for match in _COMMON.finditer(text)}
     parts = {re.sub(r"\s+", " ", name) for name in names if len(name) < 100}
     return " AND ".join(f"({part})" if " or " in part else part for part in sorted(parts)) or None
+
+
+def _of_interpreter(package: LockedPackage, environment: Path) -> str | None:
+    """CPython's own, where its text came along."""
+    minor = ".".join(package.version.split(".")[:2])
+    text = _read(environment / f"root/usr/local/lib/python{minor}/LICENSE.txt")
+    return "Python-2.0" if "PYTHON SOFTWARE FOUNDATION LICENSE" in text else None
 
 
 def _of_python(package: LockedPackage, environment: Path) -> str | None:

@@ -77,20 +77,30 @@ def make_overlay(project: Path, environment: Path) -> None:
     (top / "bin").mkdir(exist_ok=True)
     _write(top / "pyvenv.cfg", _configuration(environment))
     _write(site / "_cape_locked.pth", _locked_first(environment / "lib" / name / "site-packages"))
-    _link(top / "bin" / name, f"{environment}/root/usr/bin/{name}")
+    _link(top / "bin" / name, f"{_home_of(environment)}/{name}")
     for alias in ("python3", "python"):
         _link(top / "bin" / alias, name)
 
 
 def _python_of(environment: Path) -> str | None:
     """`python3.13`; None where the environment has no Python."""
-    if not (environment / "pyvenv.cfg").exists():
+    home = _home_of(environment)
+    if home is None:
         return None
     try:
-        name = os.path.basename(os.readlink(environment / "root/usr/bin/python3"))
+        name = os.path.basename(os.readlink(home / "python3"))
     except OSError:
         return None
     return name if re.fullmatch(r"python3\.\d+", name) else None
+
+
+def _home_of(environment: Path) -> Path | None:
+    """The directory of the interpreter, which the environment itself names."""
+    try:
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return Path(text.partition("home = ")[2].partition("\n")[0])
 
 
 def _configuration(environment: Path) -> str:

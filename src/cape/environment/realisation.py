@@ -332,27 +332,39 @@ def _seal_generated(child: os.DirEntry[str], path: str, hasher: ContentHasher) -
 
 def _make_virtual_environment(building: Path, final: Path, plan: EnvironmentPlan) -> None:
     """Make the environment a virtual one of its own Python, where it has one."""
-    programs = building / "root" / "usr" / "bin"
-    try:
-        name = os.path.basename(os.readlink(programs / "python3"))
-    except OSError:
+    interpreter = _interpreter(building)
+    if interpreter is None:
         return
-    if not name.startswith("python3.") or not (programs / name).exists():
-        return
+    home, name = interpreter
     site = building / "lib" / name / "site-packages"
     site.mkdir(parents=True, exist_ok=True)
     (building / "bin").mkdir(exist_ok=True)
-    for alias, target in ((name, f"../root/usr/bin/{name}"), ("python3", name), ("python", name)):
+    for alias, target in ((name, f"../{home}/{name}"), ("python3", name), ("python", name)):
         if alias not in plan.hide and not os.path.lexists(building / "bin" / alias):
             os.symlink(target, building / "bin" / alias)
     text = (
-        f"home = {final}/root/usr/bin\n"
+        f"home = {final}/{home}\n"
         f"include-system-site-packages = {_wants_system_modules(plan)}\n"
         f"version = {_python_version(plan, name)}\n"
     )
     (building / "pyvenv.cfg").write_text(text)
     (site / f"{MODULE}.py").write_text(IN_ENVIRONMENT)
     (site / f"zzz{MODULE}.pth").write_text(LINK)
+
+
+def _interpreter(building: Path) -> tuple[str, str] | None:
+    """Where the environment's own Python is and what its program is called; None where it has none.
+
+    One that is not the suite's lies at `/usr/local`, and goes before the suite's.
+    """
+    for home in ("root/usr/local/bin", "root/usr/bin"):
+        try:
+            name = os.path.basename(os.readlink(building / home / "python3"))
+        except OSError:
+            continue
+        if name.startswith("python3.") and (building / home / name).exists():
+            return home, name
+    return None
 
 
 def _wants_system_modules(plan: EnvironmentPlan) -> str:
@@ -364,6 +376,8 @@ def _wants_system_modules(plan: EnvironmentPlan) -> str:
 def _python_version(plan: EnvironmentPlan, name: str) -> str:
     """The full version of the interpreter: `3.13.5`."""
     for package in plan.packages:
+        if package.source == "uv":
+            return package.version
         if package.source == "debian" and package.name in (f"{name}-minimal", name):
             return package.version.partition("-")[0].partition("+")[0].partition("~")[0]
     return name.removeprefix("python")

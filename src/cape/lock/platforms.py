@@ -1,7 +1,7 @@
 """What the locked system packages give to language packages.
 
 Owns reading the interpreter's and the C library's version out of Debian rows, by the names that Debian
-gives them. It asks no source.
+gives them, and the version of an interpreter that is not Debian's. It asks no source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def platforms_of(packages: Iterable[LockedPackage], systems: Iterable[System]) -
     A system without system packages (darwin) has no C library; its Python is the one that the others
     agree on, because the project is written for that one.
     """
-    rows = [package for package in packages if package.source == "debian"]
+    rows = [package for package in packages if package.source in ("debian", "uv")]
     found = [_platform([row for row in rows if system in row.systems], system) for system in sorted(systems)]
     pythons = {platform.python for platform in found if platform.python}
     common = pythons.pop() if len(pythons) == 1 else None
@@ -47,7 +47,9 @@ def _node(rows: list[LockedPackage]) -> str | None:
 
 
 def _python(rows: list[LockedPackage]) -> str | None:
-    """The version of `python3`, or of the newest `python3.X` where the suite's own is not there."""
+    """That of the interpreter which uv brought, else of `python3`, else of the newest `python3.X`."""
+    if brought := next((row for row in rows if row.source == "uv"), None):
+        return ".".join(brought.version.split(".")[:2])
     if own := _version_of(rows, "python3"):
         return own
     named = [match[1] for row in rows if (match := _PYTHON.match(row.name))]

@@ -24,6 +24,8 @@ class Implicit:
     package: str
     unless: re.Pattern[str]
     """Packages of `source` that a user may name instead."""
+    or_from: frozenset[str] = frozenset()
+    """Sources any package of which does as well."""
 
 
 _CXX_LIBRARY = Implicit(source="debian", package="libstdc++6", unless=re.compile(r"libstdc\+\+6\Z"))
@@ -32,11 +34,15 @@ _CXX_LIBRARY = Implicit(source="debian", package="libstdc++6", unless=re.compile
 IMPLICIT: Mapping[str, tuple[Implicit, ...]] = {
     "pypi": (
         Implicit(
-            source="debian", package="python3", unless=re.compile(r"python(3(\.\d+)?(-full|-minimal)?)?\Z")
+            source="debian",
+            package="python3",
+            unless=re.compile(r"python(3(\.\d+)?(-full|-minimal)?)?\Z"),
+            or_from=frozenset({"uv"}),
         ),
         _CXX_LIBRARY,
     ),
     "npm": (_CXX_LIBRARY,),
+    "uv": (_CXX_LIBRARY,),
 }
 """What each source's requirements bring with them."""
 
@@ -63,7 +69,7 @@ def _implied(manifest: Manifest, implicit: Implicit) -> list[Requirement]:
     having = {
         system
         for requirement in manifest.requirements
-        if requirement.source == implicit.source and implicit.unless.match(requirement.package)
+        if _does(requirement, implicit)
         for system in wanted_on(requirement, manifest.systems)
     }
     lacking = {system for system in needing - having if system.is_linux}
@@ -80,6 +86,13 @@ def _implied(manifest: Manifest, implicit: Implicit) -> list[Requirement]:
             options={IMPLICIT_OPTION: " ".join(used)},
         )
     ]
+
+
+def _does(requirement: Requirement, implicit: Implicit) -> bool:
+    """Whether a requirement is what the implicit one would bring."""
+    if requirement.source in implicit.or_from:
+        return True
+    return requirement.source == implicit.source and bool(implicit.unless.match(requirement.package))
 
 
 def _of_builds(manifest: Manifest, named: set[str]) -> list[Requirement]:

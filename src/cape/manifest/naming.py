@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from cape.names import nearest
 
-PACKAGE_SOURCES = ("debian", "pypi", "npm", "build")
+PACKAGE_SOURCES = ("debian", "pypi", "npm", "build", "uv")
 """The sources that a package may name, in the order in which messages list them."""
 
 DIRECT_KEYS = ("git", "ref", "url", "path")
@@ -23,12 +23,14 @@ _PATTERNS = {
     "debian": re.compile(r"[a-z0-9][a-z0-9+.-]+\Z"),
     "pypi": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z"),
     "build": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z"),
+    "uv": re.compile(r"python\Z"),
     "npm": re.compile(r"(?:@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~][A-Za-z0-9._~-]*\Z"),
 }
 _RULES = {
     "debian": "lower-case letters, digits, `+`, `-` and `.`, two characters at least",
     "pypi": "letters, digits, `-`, `_` and `.`, a letter or digit first and last",
     "build": "letters, digits, `-`, `_` and `.`, a letter or digit first",
+    "uv": "no choice: it is `python`",
     "npm": "letters, digits, `-`, `_`, `.` and `~`, after a scope (`@scope/`) where it has one",
 }
 _PROJECT_NAME = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9][A-Za-z0-9+._~-]*\Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,19 +100,32 @@ def find_project(start: Path) -> Project:
 
 
 def _end_lost_services(directory: Path) -> None:
-    """End what a killed supervisor of services left; costs one look where there is none."""
-    pid = directory / ".cape" / "services" / "pid"
-    try:
-        number = int(pid.read_text())
-    except (OSError, ValueError):
-        return
+    """End what killed supervisors of services left; costs a look or two where there is none."""
+    home = directory / ".cape" / "services"
+    with contextlib.suppress(OSError):  # It may be somebody else's.
+        if not home.is_dir():
+            return
+        for pid in (home / "pid", *(home / "environments").glob("*/pid")):
+            if _was_killed(pid):
+                from cape.services.client import sweep_if_dead
+
+                sweep_if_dead(pid.parent)
+
+
+def _was_killed(pid: Path) -> bool:
+    """Whether a supervisor noted itself there and is gone; another process may have its number by now.
+
+    Raises `OSError`.
+    """
     from cape.environment.attachments import start_of
 
-    if start_of(number) is None:
-        from cape.services.client import sweep_if_dead
-
-        with contextlib.suppress(OSError):
-            sweep_if_dead(pid.parent)
+    try:
+        number = int(pid.read_text())
+        return start_of(number) != json.loads((pid.parent / "supervisor.json").read_bytes())["start"]
+    except FileNotFoundError:
+        return pid.exists()
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ class Workshop:
 class _Sources(Mapping[str, Source]):
     """Opens each source on first use: importing all of them would cost every command its start."""
 
-    names = ("debian", "pypi", "npm", "model", "build")
+    names = ("debian", "pypi", "npm", "model", "build", "uv")
 
     def __init__(self, workshop: Workshop, suite: str) -> None:
         self._workshop = workshop
@@ -180,6 +194,10 @@ class _Sources(Mapping[str, Source]):
             from cape.sources.npm import NpmSource
 
             return NpmSource(configuration=configuration, cache=cache, artifacts=artifacts)
+        if name == "uv":
+            from cape.sources.interpreters import InterpreterSource
+
+            return InterpreterSource(artifacts=artifacts)
         if name == "build":
             from cape.sources.builds import BuildSource
 

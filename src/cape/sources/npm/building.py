@@ -25,10 +25,11 @@ from cape.sources.tools import last_lines
 _TIME_LIMIT_S = 3600
 
 _HEADERS = ("lib/node_modules/node/include/node", "root/usr/include/node")
+_PYTHONS = ("root/usr/local/bin/python3", "root/usr/bin/python3")
 _NEEDS = (
     ("make", ("root/usr/bin/make",), 'make = "*"'),
     ("a C++ compiler", ("root/usr/bin/g++", "root/usr/bin/clang++"), '"g++" = "*"'),
-    ("python3", ("root/usr/bin/python3",), 'python3 = "*"'),
+    ("python3", _PYTHONS, 'python3 = "*"'),
     ("node's headers", _HEADERS, 'libnode-dev = "*"'),
 )
 """What building an add-on needs: its name, where one of the environment's is, and the line that adds it."""
@@ -191,7 +192,7 @@ def _variables(
         "npm_package_json": str(home / "package.json"),
         "npm_config_user_agent": "npm/10.0.0 node/v0.0.0 linux",
         "npm_config_cache": str(own / "npm-cache"),
-        "npm_config_python": str(environment / "root/usr/bin/python3"),
+        "npm_config_python": str(_python(environment)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "CAPE_ENV": str(environment),
         "CAPE_ROOT": str(environment / "root"),
@@ -286,6 +287,11 @@ def _lacking(environment: Path) -> list[tuple[str, str]]:
     if _gyp_of(environment) is None and not (environment / "root/usr/bin/node-gyp").exists():
         found.append(("node-gyp", 'node-gyp = { npm = "*" }'))
     return found
+
+
+def _python(environment: Path) -> Path:
+    places = [environment / place for place in _PYTHONS]
+    return next((place for place in places if place.exists()), places[-1])
 
 
 def _tidy(build: Path) -> None:
