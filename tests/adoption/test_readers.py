@@ -67,7 +67,7 @@ def test_two_files_of_one_package_give_one_wish_with_both_constraints(tmp_path: 
     assert wishes(found) == ["pypi:numpy <3,>=1.26", "pypi:pytest *"]
 
 
-def test_pyproject_gives_dependencies_groups_and_the_interpreter(tmp_path: Path) -> None:
+def test_pyproject_is_followed_and_gives_the_interpreter(tmp_path: Path) -> None:
     text = """\
 [project]
 name = "x"
@@ -80,10 +80,15 @@ dev = ["pytest>=8", { include-group = "lint" }]
 lint = ["ruff"]
 """
     found = adopted(tmp_path, pyproject__toml=text)
-    assert wishes(found) == [
-        "pypi:httpx >=0.27", "pypi:uvloop *", "pypi:pytest >=8", "pypi:ruff *", "debian:python *",
-    ]  # fmt: skip
-    assert reasons(found).keys() == {"docs", "python >=3.12"}
+    assert found.followed == (("python", "pyproject.toml"),)
+    assert wishes(found) == ["debian:python *"]
+    assert reasons(found).keys() == {"docs", "lint", "python >=3.12"}
+
+
+def test_pyproject_that_cannot_be_followed_gives_its_groups(tmp_path: Path) -> None:
+    text = '[project]\nname = "x"\ndynamic = ["dependencies"]\n[dependency-groups]\ndev = ["pytest>=8"]\n'
+    found = adopted(tmp_path, pyproject__toml=text)
+    assert (found.followed, wishes(found)) == ((), ["pypi:pytest >=8"])
 
 
 @pytest.mark.parametrize(
@@ -133,15 +138,14 @@ variables:
     assert "channels: conda-forge, defaults" in reasons(found)
 
 
-def test_package_json_gives_node_and_every_kind_of_dependency(tmp_path: Path) -> None:
+def test_package_json_is_followed_and_gives_node(tmp_path: Path) -> None:
     text = """{"engines": {"node": ">=20"}, "dependencies": {"express": "^4.19", "mine": "file:../mine",
     "theirs": "someone/repo#v1"}, "devDependencies": {"typescript": "~5.6", "@types/node": "*"},
-    "workspaces": ["a"]}"""
+    "workspaces": ["a"], "resolutions": {"x": "1"}}"""
     found = adopted(tmp_path, package__json=text)
-    assert wishes(found) == [
-        "npm:node >=20", "npm:express ^4.19", "npm:typescript ~5.6", "npm:@types/node *",
-    ]  # fmt: skip
-    assert reasons(found).keys() == {"mine file:../mine", "theirs someone/repo#v1", "workspaces"}
+    assert found.followed == (("npm", "package.json"),)
+    assert wishes(found) == ["npm:node >=20"]
+    assert reasons(found).keys() == {"resolutions"}
 
 
 def test_lists_for_apt_give_system_packages(tmp_path: Path) -> None:

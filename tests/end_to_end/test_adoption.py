@@ -28,7 +28,7 @@ def test_one_name_of_two_sources_gets_a_key_with_its_source(world: World) -> Non
     project = world.project()
     project.manifest.unlink()
     (project.directory / "requirements.txt").write_text("redis>=5\n")
-    (project.directory / "package.json").write_text('{"dependencies": {"redis": "^4"}}')
+    (project.directory / "Dockerfile").write_text("FROM scratch\nRUN npm install -g redis@^4\n")
     project.cape("init").succeeded()
     text = project.manifest.read_text()
     assert 'redis = { pypi = ">=5" }' in text
@@ -47,3 +47,19 @@ def test_variables_and_hooks_are_taken_over_and_a_bare_start_takes_nothing(world
     assert not project.manifest.exists()
     project.cape("init", "--bare").succeeded()
     assert "MODE" not in project.manifest.read_text()
+
+
+def test_files_of_a_project_are_followed_not_repeated(world: World) -> None:
+    world.archive.add("python3", "3.13.5-1", architecture="all", files={"usr/share/python": b""})
+    world.archive.add("libstdc++6", "14.2.0-19", architecture="all", files={"usr/share/cxx": b""})
+    world.publish()
+    world.index.add_wheel("six", "1.17.0")
+    project = world.project()
+    project.manifest.unlink()
+    described = '[project]\nname = "app"\nversion = "1"\ndependencies = ["six"]\n'
+    (project.directory / "pyproject.toml").write_text(described)
+    done = project.cape("init", "--json").succeeded()
+    assert json.loads(done.stdout)["followed"] == {"python": "pyproject.toml"}
+    assert '[python]\nproject = "pyproject.toml"' in project.manifest.read_text()
+    project.cape("lock").succeeded()
+    assert '"name":"six"' in project.lock.read_text()

@@ -49,6 +49,7 @@ def adopt(directory: Path) -> Adoption:
         wishes=tuple(_joined(reading)),
         variables=tuple(reading.variables.items()),
         hooks=tuple(reading.hooks),
+        followed=tuple(reading.followed.items()),
         unmapped=tuple(reading.unmapped),
     )
 

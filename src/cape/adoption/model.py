@@ -42,6 +42,8 @@ class Reading:
     unmapped: list[Unmapped] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     hooks: list[str] = field(default_factory=list)
+    followed: dict[str, str] = field(default_factory=dict)
+    """Files that the manifest may name instead of repeating them, by its section: `python`, `npm`."""
     files: list[str] = field(default_factory=list)
 
     def leave(self, where: str, text: str, reason: str) -> None:
@@ -64,4 +66,6 @@ class Adoption:
     wishes: tuple[Wish, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     hooks: tuple[str, ...] = ()
+    followed: tuple[tuple[str, str], ...] = ()
+    """Section of the manifest, and the file that it names as the project's."""
     unmapped: tuple[Unmapped, ...] = ()

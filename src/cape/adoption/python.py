@@ -99,18 +99,14 @@ def _may_hold(marker: Any) -> bool:
 
 
 def read_pyproject(name: str, text: str, reading: Reading) -> None:
-    """Dependencies of the project and its groups; of Poetry's table too. Build requirements are not needs."""
+    """The file itself where its requirements can be followed; else those that it tells, of Poetry too."""
     table = tomllib.loads(text)
     project = table.get("project", {})
-    _add_all(project.get("dependencies", []), f"{name} [project]", reading)
-    for group, requirements in table.get("dependency-groups", {}).items():
-        _add_all(requirements, f"{name} [dependency-groups.{group}]", reading)
-    for extra in project.get("optional-dependencies", {}):
-        reading.leave(
-            f"{name} [project.optional-dependencies]",
-            extra,
-            "extras are installed when somebody asks for them",
-        )
+    if "name" in project and "dependencies" not in project.get("dynamic", ()):
+        _follow(name, table, reading)
+    else:
+        for group, requirements in table.get("dependency-groups", {}).items():
+            _add_all(requirements, f"{name} [dependency-groups.{group}]", reading)
     for key in ("dependencies", "dev-dependencies"):
         _add_poetry(
             table.get("tool", {}).get("poetry", {}).get(key, {}), f"{name} [tool.poetry.{key}]", reading
@@ -119,6 +115,20 @@ def read_pyproject(name: str, text: str, reading: Reading) -> None:
         _add_poetry(content.get("dependencies", {}), f"{name} [tool.poetry.group.{group}]", reading)
     if "requires-python" in project:
         add_python(project["requires-python"], f"{name} [project]", reading)
+
+
+def _follow(name: str, table: dict[str, Any], reading: Reading) -> None:
+    """Let the manifest name the file: its groups and extras but `dev` are wanted when somebody says so."""
+    reading.followed["python"] = name
+    for key, kind in (("groups", table.get("dependency-groups", {})), ("extras", _extras(table))):
+        for one in kind:
+            if (key, one) != ("groups", "dev"):
+                reading.leave(name, one, f"to have it, add it to `{key}` of `[python]`")
+
+
+def _extras(table: dict[str, Any]) -> Iterable[str]:
+    extras = table["project"].get("optional-dependencies", {})
+    return extras if isinstance(extras, dict) else ()
 
 
 def _add_all(requirements: Iterable[Any], where: str, reading: Reading) -> None:
@@ -164,8 +174,13 @@ def _one_from_poetry(part: str) -> str:
     return f">={part[1:]},<{above}"
 
 
+_ONE_PYTHON = (
+    "the suite has one Python, and `cape show python` tells which; another one is `python = { uv = ... }`"
+)
+
+
 def add_python(constraint: str, where: str, reading: Reading) -> None:
     """Add the interpreter. A suite has one Python, so what the file wants of it is told, not demanded."""
     reading.wishes.append(Wish(source="debian", package="python", where=where))
     if constraint not in ("", "*"):
-        reading.leave(where, f"python {constraint}", "a suite has one Python; `cape show python` tells which")
+        reading.leave(where, f"python {constraint}", _ONE_PYTHON)

@@ -61,7 +61,7 @@ def init(arguments: argparse.Namespace) -> int:
     for warning in started.warnings:
         say(f"warning: {warning}")
     following = "`cape install ripgrep`, then `cape run -- rg --version`"
-    if started.adopted.wishes:
+    if started.adopted.wishes or started.adopted.followed:
         following = "look it over, then `cape sync`"
     say(f"next: {following}", quiet=arguments.quiet)
     return 0
@@ -69,6 +69,8 @@ def init(arguments: argparse.Namespace) -> int:
 
 def _show_adopted(adopted: Adopted, *, quiet: bool) -> None:
     """What other tools' files gave, a line each, and what they say that a manifest cannot."""
+    for section, file in adopted.followed:
+        say(f"  [{section}] project = {file}  what it asks for, as it says it", quiet=quiet)
     for wish in adopted.wishes:
         say(f"  {wish.source}:{wish.package} {wish.constraint}  from {wish.where}", quiet=quiet)
     for one in adopted.unmapped:
@@ -82,6 +84,7 @@ def _started_fields(started: Started) -> dict[str, object]:
         "manifest": str(started.manifest_path),
         "name": started.name,
         "files": list(started.adopted.files),
+        "followed": dict(started.adopted.followed),
         "packages": [
             {"source": one.source, "name": one.package, "constraint": one.constraint, "where": one.where}
             for one in started.adopted.wishes

@@ -19,6 +19,7 @@ class Adopted:
 
     text: str
     wishes: tuple[Wish, ...] = ()
+    followed: tuple[tuple[str, str], ...] = ()
     unmapped: tuple[Unmapped, ...] = ()
     files: tuple[str, ...] = ()
     unconfirmed: str | None = None
@@ -38,6 +39,8 @@ def write_into(text: str, adoption: Adoption, sources: Mapping[str, Source], pat
             taken.append(wish)
         except CapeError as error:
             unmapped.append(Unmapped(where=wish.where, text=wish.package, reason=error.fact))
+    for section, file in adoption.followed:
+        text = _with_value(text, (section, "project"), file, unmapped, path)
     for key, value in adoption.variables:
         text = _with_value(text, ("vars", key), value, unmapped, path)
     if adoption.hooks:
@@ -45,6 +48,7 @@ def write_into(text: str, adoption: Adoption, sources: Mapping[str, Source], pat
     return Adopted(
         text=text,
         wishes=tuple(taken),
+        followed=adoption.followed,
         unmapped=(*adoption.unmapped, *unmapped),
         files=adoption.files,
         unconfirmed=unconfirmed,
