@@ -166,7 +166,8 @@ def test_init_reports_what_it_took_over(world: World) -> None:
     found = read(project, "init", "--dry-run")
     assert next(iter(found)) == "schema_version"
     assert set(found) == {
-        "schema_version", "manifest", "name", "files", "followed", "packages", "unmapped", "warnings", "dry_run",
+        "schema_version", "manifest", "name", "files", "followed", "packages", "unmapped", "warnings",
+        "dry_run",
     }  # fmt: skip
     assert found["packages"] == [
         {"source": "pypi", "name": "greeting", "constraint": ">=1", "where": "requirements.txt:1"}
