@@ -140,6 +140,8 @@ CASES = (
     works("index", "verify"),
     works("ask", "When do boats depart?"),
     works("usage"),
+    lacks("evaluate", says=("names no questions",), code=INPUT),
+    works("evaluate", "generate"),
     lacks("evaluate", "questions", says=("questions",), code=INPUT),
     lacks("evaluate", "answers", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),
     lacks("evaluate", "claims", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),

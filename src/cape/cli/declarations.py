@@ -1172,6 +1172,57 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape usage", "cape usage --daily --json"),
     ),
     Command(
+        name="evaluate",
+        summary="ask a knowledge base its test set, and fail where it got worse",
+        description=(
+            "Asks every question of the test set that `[knowledge.NAME]` names as `questions`, and prints "
+            "retrieval, exact facts, page-true citation, support, abstention, leaks, cost and time. Equal "
+            "documents, lock and questions give an equal file. With `--compare` a metric that fell, beyond "
+            "what the choice of questions explains (a paired bootstrap), is named with the questions that "
+            "lost, and the exit code is 1; so is anything shown that the asker may not see."
+        ),
+        handler="gating:evaluate",
+        arguments=(
+            BASE,
+            Argument(flags=("--write",), value="FILE", complete="file", help="keep the evaluation in FILE"),
+            Argument(
+                flags=("--compare",),
+                value="FILE",
+                complete="file",
+                help="an evaluation that was kept; exit 1 on a regression",
+            ),
+            Argument(
+                flags=("--page",), value="FILE", complete="file", help="write a page of HTML with plots"
+            ),
+            Argument(flags=("--half",), value="HALF", help="ask `calibrate` or `test` only"),
+            JSON,
+        ),
+        examples=(
+            "cape evaluate --write evaluation.jsonl",
+            "cape evaluate --compare evaluation.jsonl --page evaluation.html",
+        ),
+    ),
+    Command(
+        name="evaluate generate",
+        summary="propose questions for a person to accept",
+        description=(
+            "Prints questions that cells and sentences of the documents answer, as blocks for the test set, "
+            "each below what the document says; about one in six wants `not found`. Nothing is accepted by "
+            "itself: append what you agree with, better in other words than the documents'."
+        ),
+        handler="gating:generate",
+        arguments=(
+            BASE,
+            Argument(flags=("--count",), value="N", help="how many at most; 20 otherwise"),
+            Argument(
+                flags=("--as",),
+                value="USER",
+                help="read what USER may see; what everyone may, otherwise",
+            ),
+        ),
+        examples=("cape evaluate generate handbook --count 40",),
+    ),
+    Command(
         name="evaluate questions",
         summary="ask a knowledge base its own questions and score the answers",
         description=(

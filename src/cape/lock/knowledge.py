@@ -24,7 +24,8 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 class LockedKnowledge:
     """What an index was made by, and what it came to.
 
-    `parts` are the recipe's, by name. Where the base is private, `index` and `access` are keyed digests,
+    `parts` are the recipe's, by name. `questions` is the digest of the base's test set; None: it has none.
+    Where the base is private, `index` and `access` are keyed digests,
     which only machines that have the project's key can compare.
     """
 
@@ -34,6 +35,7 @@ class LockedKnowledge:
     access: Digest
     documents: int
     chunks: int
+    questions: Digest | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +64,7 @@ def knowledge_line(locked: LockedKnowledge) -> str:
             "documents": locked.documents,
             "chunks": locked.chunks,
             "index": locked.index.hex,
+            **({"questions": locked.questions.hex} if locked.questions else {}),
         }
     )
 
@@ -82,7 +85,8 @@ def document_line(document: LockedDocument) -> str:
 def knowledge_of(row: Row) -> LockedKnowledge:
     """The value of a knowledge base's row. Raises `BadKnowledgeRow`."""
     kinds = {"row": str, "name": str, "recipe": dict, "access": str, "index": str}
-    _check(row, kinds | {"documents": int, "chunks": int})
+    asked: dict[str, type] = {"questions": str} if "questions" in row else {}
+    _check(row, kinds | {"documents": int, "chunks": int} | asked)
     if not all(type(part) is str for part in row["recipe"].values()):
         raise BadKnowledgeRow("`recipe` is no table of texts")
     return LockedKnowledge(
@@ -92,6 +96,7 @@ def knowledge_of(row: Row) -> LockedKnowledge:
         access=_digest(row, "access"),
         documents=row["documents"],
         chunks=row["chunks"],
+        questions=_digest(row, "questions") if asked else None,
     )
 
 

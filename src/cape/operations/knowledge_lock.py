@@ -81,6 +81,7 @@ class _Rows:
     def __init__(self, project: Project, base: KnowledgeBase) -> None:
         self._base = base
         self._key = project_key(project) if base.private else None
+        self._questions = project.directory / base.questions if base.questions else None
 
     def knowledge(self, generation: IndexGeneration) -> LockedKnowledge:
         return LockedKnowledge(
@@ -90,7 +91,13 @@ class _Rows:
             access=self._told(generation.access.digest),
             documents=generation.documents,
             chunks=generation.chunks,
+            questions=self._test_set(),
         )
+
+    def _test_set(self) -> Digest | None:
+        if self._questions is None or not self._questions.is_file():
+            return None
+        return self._told(Digest.of_file(self._questions))
 
     def document(self, content: Content) -> LockedDocument:
         return LockedDocument(
@@ -121,6 +128,11 @@ def project_key(project: Project) -> bytes:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(file, key, mode=0o600)
     return key
+
+
+def is_locked_test_set(project: Project, base: KnowledgeBase, locked: LockedKnowledge) -> bool:
+    """Whether the base's test set is the one of the lock, or the lock knows of none."""
+    return locked.questions in (None, _Rows(project, base)._test_set())
 
 
 def locked_generation(project: Project, base: KnowledgeBase, generation: IndexGeneration) -> Digest:
