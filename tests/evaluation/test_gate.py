@@ -19,10 +19,11 @@ from cape.evaluation.gate import (
     read_evaluation,
 )
 from cape.evaluation.report import page
+from cape.knowledge.access import parse_access
 from cape.knowledge.documents import Place
 from tests.evaluation.test_questions import HOTEL, found
 
-SEEN = Seen(documents=("travel.docx", "other.md"), verbatim=(True,), forbidden=0, tokens=0)
+SEEN = Seen(documents=("travel.docx", "other.md"), lost=frozenset(), verbatim=(True,), forbidden=0, tokens=0)
 PAGE = ("travel.docx", Place(page=3))
 
 
@@ -57,6 +58,7 @@ def test_a_right_answer_at_its_page_has_all_metrics() -> None:
         ("165 EUR [1]", PAGE, replace(SEEN, documents=("other.md",) * 12), {"retrieval", "rank"}),
         ("165 EUR [1]", PAGE, replace(SEEN, verbatim=(True, False)), {"support"}),
         ("165 EUR [1]", PAGE, replace(SEEN, forbidden=1), {"sealed"}),
+        ("165 EUR [1]", PAGE, replace(SEEN, lost=frozenset({"travel.docx"})), {"sources"}),
     ],
 )
 def test_each_fault_lowers_its_own_metric(
@@ -88,7 +90,7 @@ def test_a_file_gives_back_its_evaluation(values: list[float]) -> None:
         ("", "no evaluation of this version"),
         ('{"evaluation": 99}\n', "no evaluation of this version"),
         ('{"evaluation": 1, "base": "x"}\n', "lacks `'parts'`"),
-        ('{"evaluation": 1, "base": "x", "parts": {}}\n{"id": "x"}\n', "lacks `'kind'`"),
+        ('{"evaluation": 1, "base": "x", "parts": {}, "policy": {}}\n{"id": "x"}\n', "lacks `'kind'`"),
         ('{"evaluation": 1, "base": "x", "parts": {}}\nnot json\n', "f:2"),
     ],
 )
@@ -125,6 +127,24 @@ def test_one_leak_is_always_a_regression() -> None:
         return Evaluation(base="manual", parts={}, rows=tuple(rows))
 
     assert [one.metric for one in compare(with_leaks(0), with_leaks(1)).regressions] == ["sealed"]
+
+
+def test_a_policy_that_lets_somebody_see_more_is_worse_and_one_that_lets_see_less_is_not() -> None:
+    def ruled(groups: str) -> Evaluation:
+        policy = parse_access(
+            f'default = "everyone"\n[users]\nann = ["hr"]\nbo = []\n'
+            f'[[rules]]\ndocuments = ["pay/**"]\ngroups = ["{groups}"]\n'
+        )
+        return replace(evaluation([1.0]), policy=policy.to_json())
+
+    documents = ("pay/2024.md", "open.md")
+    wider = compare(ruled("hr"), ruled("everyone"), documents)
+    assert wider.is_worse
+    assert [(one.user, one.documents) for one in wider.widened] == [
+        (None, ("pay/2024.md",)),
+        ("bo", ("pay/2024.md",)),
+    ]
+    assert not compare(ruled("everyone"), ruled("hr"), documents).is_worse
 
 
 def test_questions_that_only_one_has_or_that_were_reworded_do_not_count() -> None:

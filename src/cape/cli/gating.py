@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cape.operations.gating import Gate
 
 _PROPOSED = 20
+_SHOWN = 3
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         show_json(_fields(gate))
     else:
         _show(gate, quiet=arguments.quiet)
-    return 1 if gate.comparison is not None and gate.comparison.regressions else 0
+    return 1 if gate.comparison is not None and gate.comparison.is_worse else 0
 
 
 def _show(gate: Gate, *, quiet: bool) -> None:
@@ -92,7 +93,12 @@ def _show_comparison(comparison: Comparison) -> None:
             say(f"{told}: {count(len(ids), 'question')}, which count for nothing here")
     for one in comparison.regressions:
         say(f"`{one.metric}` fell: " + ", ".join(f"`{name}`" for name in one.fallen))
-    if not comparison.regressions:
+    for seen in comparison.widened:
+        whom = f"`{seen.user}`" if seen.user else "everyone"
+        shown = ", ".join(f"`{path}`" for path in seen.documents[:_SHOWN])
+        more = f" and {len(seen.documents) - _SHOWN} more" if len(seen.documents) > _SHOWN else ""
+        say(f"{whom} may see more than before: {shown}{more}")
+    if not comparison.is_worse:
         say("nothing fell")
 
 
@@ -133,6 +139,7 @@ def _compared(comparison: Comparison) -> dict[str, object]:
         "parts": list(comparison.parts),
         "only_before": list(comparison.only_before),
         "only_now": list(comparison.only_now),
+        "widened": [{"user": one.user, "documents": list(one.documents)} for one in comparison.widened],
     }
 
 

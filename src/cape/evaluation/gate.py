@@ -8,16 +8,18 @@ questions that both have. Nothing here asks anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from cape.answers.answer import Answer
 from cape.errors import InputError
 from cape.evaluation.questions import Outcome, TestQuestion, folded, judge
+from cape.knowledge.access import AccessPolicy, sees
 from cape.names import Digest
 
 METRICS: Mapping[str, str] = {
+    "sources": "share of the needed documents that the index has",
     "retrieval": "share of the needed documents among the first ten passages",
     "rank": "one over the rank of the first needed document",
     "facts": "every text that the answer must have stands in it",
@@ -28,6 +30,9 @@ METRICS: Mapping[str, str] = {
     "right": "all of it together",
 }
 """Every metric of a question, in [0, 1], more is better; and what it says."""
+
+HARD = frozenset({"sources", "sealed"})
+"""Metrics that may not fall at all: a document that is lost, and a leak, need no statistics."""
 
 _FORM = 1
 _RESAMPLES = 10_000
@@ -48,10 +53,12 @@ class Seen:
     """What one question was shown: documents of the passages in order, and which citations are verbatim.
 
     `forbidden` counts passages and citations of documents that the asker may not see, by the access policy as
-    it is written now. `tokens` went to a model that writes.
+    it is written now. `lost` are needed documents that the index has not. `tokens` went to a model that
+    writes.
     """
 
     documents: tuple[str, ...]
+    lost: frozenset[str]
     verbatim: tuple[bool, ...]
     forbidden: int
     tokens: int
@@ -89,6 +96,8 @@ class Evaluation:
     base: str
     parts: Mapping[str, str]
     rows: tuple[Measured, ...]
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    """Who may see what, as `AccessPolicy.to_json` says it."""
 
     def mean(self, metric: str) -> float | None:
         """The mean of a metric over the questions that have it; None where none has."""
@@ -98,7 +107,8 @@ class Evaluation:
     @property
     def text(self) -> str:
         """The file's text: a line about the whole, then a line for each question, in the test set's order."""
-        head = {"evaluation": _FORM, "base": self.base, "parts": dict(sorted(self.parts.items()))}
+        parts = dict(sorted(self.parts.items()))
+        head = {"evaluation": _FORM, "base": self.base, "parts": parts, "policy": self.policy}
         lines: list[Mapping[str, object]] = [head, *(row.fields for row in self.rows)]
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
@@ -108,6 +118,7 @@ def measure(question: TestQuestion, answer: Answer, seen: Seen) -> Measured:
     judgement = judge(question, answer)
     values: dict[str, float] = {}
     if question.sources and not question.wants_refusal:
+        values["sources"] = 1 - len(seen.lost.intersection(question.sources)) / len(set(question.sources))
         values |= _retrieved(question.sources, seen.documents)
     if not question.wants_refusal:
         text = folded(answer.text)
@@ -159,6 +170,7 @@ def read_evaluation(text: str, *, where: str) -> Evaluation:
         return Evaluation(
             base=head["base"],
             parts=head["parts"],
+            policy=head["policy"],
             rows=tuple(_measured(row) for row in rows[1:]),
         )
     except (KeyError, TypeError) as error:
@@ -200,28 +212,49 @@ class Change:
 
     @property
     def is_regression(self) -> bool:
-        """Whether it fell, beyond what the choice of questions explains. What leaks is always one."""
-        if self.metric == "sealed":
+        """Whether it fell, beyond what the choice of questions explains; a hard metric, whether at all."""
+        if self.metric in HARD:
             return self.difference < 0
         return self.difference < 0 and self.doubt <= REGRESSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Widened:
+    """Documents that somebody may see now, and might not before. `user` is None for everyone."""
+
+    user: str | None
+    documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Two evaluations side by side: what moved, which parts differ, which questions only one has."""
+    """Two evaluations side by side: what moved, which parts differ, which questions only one has.
+
+    `widened` is empty unless the access policy lets somebody see more than before.
+    """
 
     changes: tuple[Change, ...]
     parts: tuple[str, ...]
     only_before: tuple[str, ...]
     only_now: tuple[str, ...]
+    widened: tuple[Widened, ...] = ()
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether a metric fell, or somebody may see more."""
+        return bool(self.regressions or self.widened)
 
     @property
     def regressions(self) -> tuple[Change, ...]:
         return tuple(one for one in self.changes if one.is_regression)
 
 
-def compare(before: Evaluation, now: Evaluation) -> Comparison:
-    """Compare by the questions that both asked in the same words. Equal input gives equal output."""
+def compare(before: Evaluation, now: Evaluation, documents: Sequence[str] = ()) -> Comparison:
+    """Compare by the questions that both asked in the same words. Equal input gives equal output.
+
+    `documents` are those of the index: who may see which of them is compared too, for the users that both
+    policies have and for everyone.
+    """
     old = {(row.id, row.question): row for row in before.rows}
     pairs = [(old[key], row) for row in now.rows if (key := (row.id, row.question)) in old]
     shared = {row.id for _, row in pairs}
@@ -232,7 +265,25 @@ def compare(before: Evaluation, now: Evaluation) -> Comparison:
         parts=tuple(name for name in names if before.parts.get(name) != now.parts.get(name)),
         only_before=_ids(before.rows, shared),
         only_now=_ids(now.rows, shared),
+        widened=tuple(_widened(before.policy, now.policy, documents)),
     )
+
+
+def _widened(
+    before: Mapping[str, Any], now: Mapping[str, Any], documents: Sequence[str]
+) -> Iterator[Widened]:
+    if not before or not now or before == now:
+        return
+    old, new = AccessPolicy.from_json(before), AccessPolicy.from_json(now)
+    for user in (None, *sorted(old.users.keys() & new.users.keys())):
+        had, has = old.groups_of_user(user), new.groups_of_user(user)
+        found = [
+            path
+            for path in sorted(documents)
+            if sees(has, new.groups_of_document(path)) and not sees(had, old.groups_of_document(path))
+        ]
+        if found:
+            yield Widened(user=user, documents=tuple(found))
 
 
 def _ids(rows: Iterable[Measured], shared: set[str]) -> tuple[str, ...]:

@@ -89,7 +89,11 @@ def _verdict(comparison: Comparison) -> str:
     drifted = (
         f" Differs: {escape(', '.join(comparison.parts))}." if comparison.parts else " Made with the same."
     )
-    return f"<p><strong>{told}</strong>{drifted}</p>"
+    wider = "".join(
+        f"<br>{escape(one.user or 'everyone')} may see {len(one.documents)} more documents than before."
+        for one in comparison.widened
+    )
+    return f"<p><strong>{told}</strong>{drifted}{wider}</p>"
 
 
 def _changes(comparison: Comparison) -> str:

@@ -82,10 +82,13 @@ def evaluate_base(
             workshop.progress.advance(1)
         workshop.progress.finish()
         parts, drifted = _parts(project, askable, file)
-        evaluation = Evaluation(base=askable.base.name, parts=parts, rows=tuple(rows))
+        evaluation = Evaluation(
+            base=askable.base.name, parts=parts, rows=tuple(rows), policy=policy.to_json()
+        )
+        documents = tuple(askable.index.contents())
     return Gate(
         evaluation=evaluation,
-        comparison=compare(before, evaluation) if before else None,
+        comparison=compare(before, evaluation, documents) if before else None,
         milliseconds=tuple(times),
         notes=(*notes, *drifted),
     )
@@ -120,6 +123,7 @@ def _seen(askable: AskableBase, policy: AccessPolicy, question: TestQuestion, re
     forbidden = sum(not sees(groups, policy.groups_of_document(path)) for path in (*passages, *cited))
     return Seen(
         documents=tuple(passages),
+        lost=frozenset(question.sources) - askable.index.contents().keys(),
         verbatim=tuple(_stands(askable, groups, one) for one in result.answer.citations),
         forbidden=forbidden,
         tokens=result.tokens_to_writer,
