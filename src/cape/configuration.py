@@ -89,6 +89,16 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="base URL of an npm registry; otherwise npm's setting",
     ),
     Setting(
+        key="hub",
+        variable="CAPE_HUB",
+        meaning="base URL of a model hub of Hugging Face's shape; otherwise `$HF_ENDPOINT`",
+    ),
+    Setting(
+        key="ollama",
+        variable="CAPE_OLLAMA",
+        meaning="base URL of a registry of Ollama's shape",
+    ),
+    Setting(
         key="certificates",
         variable="CAPE_CERTIFICATES",
         many=True,

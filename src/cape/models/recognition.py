@@ -67,12 +67,20 @@ def _looks_like_safetensors(first: bytes) -> bool:
     return len(first) > 9 and 2 <= length <= _MOST_SAFETENSORS_HEADER and first[8:9] == b"{"
 
 
+def kind_without_suffix(path: Path) -> Kind:
+    """What a file is that has a name as of pickles, and holds none. Raises `OSError`."""
+    with open(path, "rb") as stream:
+        kind = kind_of_bytes(stream.read(_FIRST_BYTES), "")
+    return Kind.OTHER if kind is Kind.PICKLE else kind
+
+
 def read_header(path: Path, name: str | None = None) -> Header:
     """The header of a GGUF, safetensors or ONNX file; the file's size must be what its header tells.
 
     Raises `BadModelFile`, `HeaderEndsEarly`, `OSError`.
     """
     kind = kind_of(path, name)
+    kind = kind_without_suffix(path) if kind is Kind.PICKLE else kind
     with open(path, "rb") as stream:
         return _read(kind, stream, path.stat().st_size)
 

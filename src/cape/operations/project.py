@@ -207,7 +207,13 @@ class _Sources(Mapping[str, Source]):
 
         pypi = self["pypi"]
         assert isinstance(pypi, PypiSource)
-        return ModelSource(pypi=pypi, artifacts=artifacts)
+        return ModelSource(
+            pypi=pypi,
+            artifacts=artifacts,
+            configuration=configuration,
+            cache=cache,
+            directory=_project_directory(),
+        )
 
 
 def _project_directory() -> Path | None:

@@ -36,6 +36,12 @@ class FileNotServed(RegistryUnreachable):
     slug = "file-not-served"
 
 
+class RegistryRefuses(RegistryUnreachable):
+    """A registry answers, and wants other credentials than it was given."""
+
+    slug = "registry-refuses"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """How long a server may take, and how often it is asked again.
@@ -141,8 +147,11 @@ def _check_status(answer: BaseHTTPResponse, url: str) -> None:
         raise FileNotServed(f"the registry has no such file (HTTP {status})", where=shown_url(url))
     if status in _PASSING:
         raise Passing(f"HTTP {status}", wait_s=_retry_after(answer))
-    hint = "the registry wants other credentials than it was given" if status in (401, 403, 407) else None
-    raise RegistryUnreachable(f"the registry answered with HTTP {status}", where=shown_url(url), hint=hint)
+    fact = f"the registry answered with HTTP {status}"
+    if status in (401, 403, 407):
+        hint = "the registry wants other credentials than it was given"
+        raise RegistryRefuses(fact, where=shown_url(url), hint=hint)
+    raise RegistryUnreachable(fact, where=shown_url(url))
 
 
 def _retry_after(answer: BaseHTTPResponse) -> float:

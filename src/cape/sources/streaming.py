@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
+from urllib.parse import urljoin
 
 from cape.names import Digest
 from cape.sources.connections import (
@@ -167,3 +169,42 @@ def _tried(
 def local_url(path: Path) -> str:
     """The URL of a file of this machine."""
     return path.resolve().as_uri()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One answer of several: its body, and where the next is."""
+
+    body: bytes
+    next: str | None
+
+
+def page_of(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    limit_bytes: int = 64 << 20,
+    patience: Patience | None = None,
+) -> Page:
+    """An answer with its link to the next page.
+
+    Raises `FileNotServed`, `RegistryRefuses`, `RegistryUnreachable`, `RegistryGarbage`, `Offline`.
+    """
+    return _tried(
+        url, patience or usual_patience(), lambda patience: _page(url, headers or {}, limit_bytes, patience)
+    )
+
+
+_NEXT = re.compile(r"<([^>]+)>\s*;[^,]*\brel=\"?next\"?")
+
+
+def _page(url: str, headers: Mapping[str, str], limit_bytes: int, patience: Patience) -> Page:
+    pieces, had = [], 0
+    with answer_of(url, headers, patience) as answer:
+        for chunk in chunks_of(answer):
+            pieces.append(chunk)
+            had += len(chunk)
+            if had > limit_bytes:
+                raise RegistryGarbage(f"the answer is larger than {limit_bytes} bytes", where=shown_url(url))
+        found = _NEXT.search(answer.headers.get("Link", ""))
+    return Page(body=b"".join(pieces), next=urljoin(url, found[1]) if found else None)

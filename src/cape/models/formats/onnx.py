@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import BinaryIO
 
-from cape.models.errors import BadModelFile
+from cape.models.errors import WeightsOutside
 from cape.models.formats.cursor import Cursor
 from cape.models.header import Header, Tensor, Value
 
@@ -198,7 +198,7 @@ def _stays(location: str, name: str) -> None:
     escapes = location.startswith("/") or "\\" in location or ".." in location.split("/")
     if escapes or not location.isprintable():
         shown = repr(location[:200])
-        raise BadModelFile(f"the weights of `{name}` lie at {shown}, outside of the model's directory")
+        raise WeightsOutside(f"the weights of `{name}` lie at {shown}, outside of the model's directory")
 
 
 def _packed(cursor: Cursor, one: _Field) -> list[int]:
