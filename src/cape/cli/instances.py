@@ -29,11 +29,13 @@ def _place(arguments: argparse.Namespace) -> str:
 def instances(arguments: argparse.Namespace) -> int:
     """`cape instances`."""
     from cape.operations.instances import instances_of
+    from cape.operations.sharing import open_ledger
 
-    place = _place(arguments)
-    found = instances_of(place, Workshop.open(), consent=ask)
+    place, workshop = _place(arguments), Workshop.open()
+    found = instances_of(place, workshop, consent=ask)
     if arguments.json:
-        show_json({"place": place, "instances": [_fields(one) for one in found]})
+        shown = open_ledger(place, workshop).place.shown
+        show_json({"place": shown, "instances": [_fields(one) for one in found]})
         return 0
     rows = [row for one in found for row in _rows(one)]
     print(table(rows, right=(1,)) if rows else "no instances: `cape promote GENERATION NAME` makes one")

@@ -142,9 +142,10 @@ def log(arguments: argparse.Namespace) -> int:
         if known is None:
             raise NoPlace("this project knows no place yet", hint="name one: `cape log DIRECTORY`")
         place = known.place
-    entries = open_ledger(place, Workshop.open(), consent=ask).log(limit=_number(arguments.limit))
+    ledger = open_ledger(place, Workshop.open(), consent=ask)
+    entries = ledger.log(limit=_number(arguments.limit))
     if arguments.json:
-        show_json({"place": place, "generations": [_record_fields(entry) for entry in entries]})
+        show_json({"place": ledger.place.shown, "generations": [_record_fields(entry) for entry in entries]})
         return 0
     ahead = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 300))
     rows = [_row(entry, ahead) for entry in entries]

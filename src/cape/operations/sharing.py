@@ -29,7 +29,7 @@ from cape.operations.vendoring import bring_all
 from cape.sharing import Entry, KeyUnknown, Ledger, PlaceDamaged, PublicKey, Record
 from cape.sharing.keys import KeyRing, Trust
 from cape.sharing.ledger import Consent, nobody
-from cape.sharing.places import open_place
+from cape.sharing.places import open_place, without_login
 from cape.sources.protocol import LockedPackage
 
 STATE = "place.json"
@@ -141,7 +141,7 @@ def push(
             name=project.directory.name,
             pushed_by=who(),
             pushed_at=now(),
-            command=shlex.join(["cape", *argv]),
+            command=_command_line(argv),
             message=message,
             key=signer.public.fingerprint,
             forced_over=head.digest if head and force and not _is_based_on(project, ledger, head) else None,
@@ -170,6 +170,7 @@ def pull(
     The project's files are put back if the sync fails. With `force`, changed files are kept beside, as
     `NAME.mine`. Raises `LocalChanges`, `NothingThere`, and what places and syncs raise.
     """
+    shown = [without_login(word) for word in argv]
     known = known_place(project)
     if text is None and known is None:
         raise NothingThere("this project knows no place", hint="name one: `cape pull PLACE`")
@@ -186,7 +187,7 @@ def pull(
         with held_back_while(project, foreign=foreign), _replaced(project, files):
             lock = _lock(files[LOCKFILE].decode())
             from_place = _bring(ledger, entry, lock, workshop)
-            synced = sync_project(project, workshop, argv=argv, must_be_locked=True)
+            synced = sync_project(project, workshop, argv=shown, must_be_locked=True)
         _remember(project, ledger, entry)
     lines = compare_locks(_lock(before) if before else None, lock).lines()
     return Pulled(
@@ -236,6 +237,11 @@ def known_place(project: Project) -> Known | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _command_line(argv: Sequence[str]) -> str:
+    """The command for a record, without what an address of a place tells of its user's login."""
+    return without_login(shlex.join(["cape", *argv]))
 
 
 def _remember(project: Project, ledger: Ledger, entry: Entry) -> None:

@@ -6,6 +6,6 @@ the ledger's.
 
 from __future__ import annotations
 
-from cape.sharing.places.protocol import Place, open_place
+from cape.sharing.places.protocol import Place, open_place, without_login
 
-__all__ = ["Place", "open_place"]
+__all__ = ["Place", "open_place", "without_login"]

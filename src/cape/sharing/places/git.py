@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from cape.sharing.errors import PlaceMissing, PlaceNotWritable, PlaceUnreachable
+from cape.sharing.places.protocol import without_login
 from cape.sources import reach
 from cape.store.leases import leased
 
@@ -33,7 +34,7 @@ class GitPlace:
     def __init__(self, url: str, branch: str, *, cache: Path) -> None:
         self._url = url
         self._branch = branch
-        self.shown = f"git+{_without_credentials(url)}#{branch}"
+        self.shown = f"git+{without_login(url)}#{branch}"
         self._bare = cache / f"{hashlib.sha256(url.encode()).hexdigest()[:24]}.git"
         self._waiting: dict[str, bytes | Path] = {}
         self._tip: str | None = None
@@ -210,8 +211,4 @@ def _last_line(said: str) -> str:
     """The line of git's that says most, without what a url may hold."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     told = next((line for line in lines if line.startswith(("fatal:", "error:", "remote:"))), "")
-    return _without_credentials(told or (lines[-1] if lines else "no word"))
-
-
-def _without_credentials(text: str) -> str:
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+    return without_login(told or (lines[-1] if lines else "no word"))

@@ -85,6 +85,15 @@ def open_place(text: str, *, cache: Path) -> Place:
     )
 
 
+def without_login(text: str) -> str:
+    """A text without the user and password that addresses in it have.
+
+    >>> without_login("cape push git+https://anna:x@127.0.0.1/places.git#b")
+    'cape push git+https://127.0.0.1/places.git#b'
+    """
+    return re.sub(r"(\w+://)[^/@\s]+@", r"\1", text)
+
+
 def _directory(text: str) -> Place:
     from cape.sharing.places.directory import DirectoryPlace
 
