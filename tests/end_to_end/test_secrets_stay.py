@@ -123,7 +123,7 @@ def test_a_place_holds_no_secret(planted: Project, tmp_path: Path) -> None:
 
 
 def git_objects(bare: Path) -> Iterator[bytes]:
-    listed = ["git", "-C", bare, "cat-file", "--batch-all-objects", "--batch"]
+    listed = ["git", "-C", str(bare), "cat-file", "--batch-all-objects", "--batch"]
     yield subprocess.run(listed, check=True, capture_output=True).stdout
 
 
@@ -140,8 +140,8 @@ def test_a_login_in_the_address_of_a_place_stays_out_of_it(planted: Project, tmp
         wrong = login.replace(OF_PLACE, f"{OF_PLACE}x")
         refused = planted.cape("push", f"git+{wrong}/p.git").failed(4)
     check_said(done, told, pulled, history, instances, refused)
-    assert '"command": "cape push git+http://127.0.0.1' in told.stdout
+    assert '"command": "cape push \'git+http://127.0.0.1' in told.stdout
     for objects in git_objects(tmp_path / "p.git"):
-        assert b"cape push git+http://127.0.0.1" in objects
+        assert b"cape push 'git+http://127.0.0.1" in objects
         check_absent("the git place", objects)
     check_absent("place.json", (planted.directory / ".cape/place.json").read_bytes())
