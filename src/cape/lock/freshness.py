@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cape.lock.licences import forbidden
 from cape.lock.model import Lock, LockedInclude
 from cape.lock.variants import (
     LockedVariants,
@@ -118,6 +119,8 @@ def _plain_differences(manifest: Manifest, lock: Lock) -> Iterator[str]:
         yield f"the manifest's suite is {_suite(manifest.debian)}, and the lock's is {_suite(lock.suite)}"
     if not same_expose(manifest.expose, lock.expose):
         yield "the programs that `environment.expose` adds or hides differ"
+    for name, licence in forbidden(manifest, lock.packages):
+        yield f"`{name}` has the licence `{licence}`, which `options.allow-licences` does not list"
 
 
 def same_requirement(one: Requirement, other: Requirement) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from cape.errors import CapeError
 from cape.lock.errors import SourceMissing
 from cape.lock.keeping import check_upgrade, is_unchanged, kept_rows
+from cape.lock.licences import check_licences
 from cape.lock.model import IMPLICIT_OPTION, Lock
 from cape.lock.platforms import platforms_of
 from cape.lock.providing import provided_by
@@ -65,8 +66,8 @@ def lock_manifest(
     `2026-01-16T00:00:00Z`, the sources that are asked answer as they would have then.
 
     Raises `UnknownPackage` (with the other sources that have the name), `UnknownVersion`,
-    `RequirementsConflict`, `NoSourceOnSystem`, `NoSuite`, `SourceMissing`, `UnknownUpgrade`, and the
-    `SourceError`s of the sources that are asked.
+    `RequirementsConflict`, `LicenceForbidden`, `NoSourceOnSystem`, `NoSuite`, `SourceMissing`,
+    `UnknownUpgrade`, and the `SourceError`s of the sources that are asked.
     """
     wanted = wanted_requirements(manifest)
     check_possible(manifest, wanted)
@@ -83,7 +84,9 @@ def lock_manifest(
     names = sorted(
         {requirement.source for requirement in wanted}, key=lambda name: (name not in _FIRST, name)
     )
-    return _with_knowledge(_assemble(manifest, wanted, _parts(work, names)), manifest, previous)
+    lock = _assemble(manifest, wanted, _parts(work, names))
+    check_licences(manifest, lock)
+    return _with_knowledge(lock, manifest, previous)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

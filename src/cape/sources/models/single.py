@@ -7,6 +7,7 @@ of Python packages are; a path is relative to the manifest.
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +28,9 @@ from cape.sources.protocol import (
 from cape.sources.streaming import beginning_of, measured
 
 URL, PATH = "url", "path"
+
+_HEADER_BYTES = 8 << 20
+"""A header with a vocabulary of a quarter of a million words is smaller."""
 
 
 class NoSuchModelPath(InputError):
@@ -50,7 +54,9 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
         raise ArtifactGone(
             f"there is nothing at the URL of `{requirement.name}`", where=error.where
         ) from error
-    judgement = _judged(requirement, artifacts, digest, name)
+    licence = _judged(requirement, artifacts, digest, name).licence or _licence_at(
+        url, name, artifacts, digest
+    )
     return file_row(
         requirement,
         name=name,
@@ -58,7 +64,7 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
         artifact=Artifact(digest=digest, size_bytes=size_bytes, registry=URL, location=name),
         path=name,
         systems=requirement.systems or context.systems,
-        attributes={"url": url, "licence": judgement.licence},
+        attributes={"url": url, "licence": licence},
     )
 
 
@@ -109,6 +115,20 @@ def _judged(requirement: Requirement, artifacts: ArtifactLookup, digest: Digest,
         allowed=requirement.options.get(ALLOW_PICKLE, ""),
         where=requirement.where,
     )
+
+
+def _licence_at(url: str, name: str, artifacts: ArtifactLookup, digest: Digest) -> str | None:
+    """The licence in the header of a file that is not here; None where its beginning does not tell it."""
+    if artifacts.has(digest) or not name.endswith((".gguf", ".safetensors")):
+        return None
+    from cape.models.errors import BadModelFile
+    from cape.models.formats import gguf, safetensors
+
+    beginning = BytesIO(beginning_of(url, _HEADER_BYTES).data)
+    try:
+        return (gguf if name.endswith(".gguf") else safetensors).read(beginning).licence
+    except BadModelFile:
+        return None
 
 
 def path_row(requirement: Requirement, context: ResolveContext) -> LockedPackage:
