@@ -108,6 +108,7 @@ def download_all(
         return
     progress.start("downloading", sum(item.size_bytes for item in wanted.values()), unit="B")
     try:
+        _check_room(list(wanted.values()), artifacts)
         crew = _Crew(artifacts, progress, patience or usual_patience(), arrived)
         crew.bring(list(wanted.values()), connections)
     except reach.Offline as error:
@@ -115,6 +116,34 @@ def download_all(
         raise reach.offline(_not_here(lacking), where=error.where) from None
     finally:
         progress.finish()
+
+
+def _check_room(wanted: Sequence[Download], artifacts: ArtifactLookup) -> None:
+    """Raise `DiskFull` before the first byte where what is to come does not fit."""
+    places = {item: artifacts.partial(item.digest) for item in wanted}
+    home = next(iter(places.values())).parent
+    while not home.exists():
+        home = home.parent
+    had = sum(min(item.size_bytes, _size_of(place)) for item, place in places.items())
+    needed_bytes = sum(item.size_bytes for item in wanted) - had
+    free_bytes = shutil.disk_usage(home).free
+    if needed_bytes > free_bytes:
+        raise DiskFull(
+            f"there is no room for {_megabytes(needed_bytes)} to download: {_megabytes(free_bytes)} are free",
+            where=str(home),
+            hint="`cape gc` removes what is not used; `cape config store DIR` names another place",
+        )
+
+
+def _size_of(place: Path) -> int:
+    try:
+        return place.stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def fetch_bytes(

@@ -54,9 +54,8 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
         raise ArtifactGone(
             f"there is nothing at the URL of `{requirement.name}`", where=error.where
         ) from error
-    licence = _judged(requirement, artifacts, digest, name).licence or _licence_at(
-        url, name, artifacts, digest
-    )
+    licence = _judged(requirement, artifacts, digest, name).licence
+    licence = licence or _licence_at(url, name, artifacts, digest)
     return file_row(
         requirement,
         name=name,
@@ -126,7 +125,9 @@ def _licence_at(url: str, name: str, artifacts: ArtifactLookup, digest: Digest) 
 
     beginning = BytesIO(beginning_of(url, _HEADER_BYTES).data)
     try:
-        return (gguf if name.endswith(".gguf") else safetensors).read(beginning).licence
+        if name.endswith(".gguf"):
+            return gguf.read(beginning).licence
+        return safetensors.read(beginning).licence
     except BadModelFile:
         return None
 
