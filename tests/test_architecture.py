@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": FOUNDATION,
     "editors": FOUNDATION,
     "knowledge": FOUNDATION,
-    "engines": FOUNDATION | {"knowledge"},
+    "engines": FOUNDATION | {"knowledge", "answers"},
     "answers": FOUNDATION | {"knowledge"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
     "building": FOUNDATION,
