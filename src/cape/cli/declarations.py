@@ -289,6 +289,10 @@ COMMANDS: tuple[Command, ...] = (
         arguments=(
             PLACE,
             Argument(flags=("--with-artifacts",), help="also put the artifacts of all systems there"),
+            Argument(
+                flags=("--with-knowledge",),
+                help="also put the indices of all knowledge bases there, with the texts of their documents",
+            ),
             MESSAGE,
             KEY,
             Argument(flags=("--force",), help="push over what others pushed meanwhile"),
@@ -1299,6 +1303,30 @@ COMMANDS: tuple[Command, ...] = (
             JSON,
         ),
         examples=("cape evaluate claims answers.jsonl --predictions checked.jsonl",),
+    ),
+    Command(
+        name="evaluate routing",
+        summary="measure which questions a router sends to a strong writer",
+        description=(
+            "Orders questions by difficulty and prints the average share of the gap between a weak and a "
+            "strong writer that this closes. DIR holds `*.jsonl` with lines "
+            '`{"subject", "prompt", "weak", "strong"}`, the last two true where that writer was right. '
+            "Each subject's questions are ordered by a fit to all others; with `--shipped`, and where no outcome is "
+            "known, by the router that comes with cape."
+        ),
+        handler="judging:routing",
+        arguments=(
+            Argument(flags=("directory",), complete="directory", help="the directory of the test"),
+            Argument(
+                flags=("--predictions",),
+                value="FILE",
+                complete="file",
+                help='write lines `{"id", "subject", "difficulty"}` to FILE',
+            ),
+            Argument(flags=("--shipped",), help="by the router that comes with cape"),
+            JSON,
+        ),
+        examples=("cape evaluate routing tables/mmlu",),
     ),
     Command(
         name="evaluate retrieval",

@@ -34,6 +34,7 @@ def push(arguments: argparse.Namespace) -> int:
         place,
         argv=sys.argv[1:],
         with_artifacts=arguments.with_artifacts,
+        with_knowledge=arguments.with_knowledge,
         force=arguments.force,
         message=arguments.message or "",
         key=arguments.key,
@@ -47,7 +48,9 @@ def push(arguments: argparse.Namespace) -> int:
         say(f"{pushed.place} has this already, as generation {record.number}", quiet=arguments.quiet)
         return 0
     carried = f", with {count(pushed.artifacts, 'artifact')} ({size(pushed.artifact_bytes)} sent)"
-    text = f"generation {record.number} is now at {pushed.place}{carried if pushed.artifacts else ''}"
+    indices = f", and the indices of {', '.join(f'`{one}`' for one in pushed.knowledge)}"
+    more = (carried if pushed.artifacts else "") + (indices if pushed.knowledge else "")
+    text = f"generation {record.number} is now at {pushed.place}{more}"
     say(text, quiet=arguments.quiet)
     return 0
 
@@ -113,6 +116,7 @@ def _show_pulled(pulled: Pulled, arguments: argparse.Namespace) -> int:
             "place": pulled.place,
             "changes": list(pulled.lines),
             "from_place": pulled.from_place,
+            "knowledge": list(pulled.knowledge),
             "generation_here": pulled.synced.generation,
             "identity": str(pulled.synced.identity),
             "content": str(pulled.synced.content),
@@ -122,6 +126,8 @@ def _show_pulled(pulled: Pulled, arguments: argparse.Namespace) -> int:
         return 0
     for line in pulled.lines:
         say(f"  {line}", quiet=arguments.quiet)
+    for name in pulled.knowledge:
+        say(f"the index of `{name}` came along", quiet=arguments.quiet)
     for path in pulled.kept_aside:
         say(f"what you had is kept in `{path.name}`")
     say(
@@ -183,6 +189,7 @@ def _record_fields(entry: Entry) -> dict[str, object]:
         "key": {"name": entry.key.name, "fingerprint": entry.key.fingerprint},
         "files": {path: str(digest) for path, digest in record.files.items()},
         "artifacts": len(record.carried),
+        "knowledge": sorted(record.knowledge),
         "forced_over": record.forced_over and str(record.forced_over),
     }
 

@@ -12,8 +12,9 @@ import json
 import os
 import platform
 import shlex
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,9 +23,20 @@ from cape.lock import Lock, all_packages, compare_locks, parse_lock, read_lock
 from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
 from cape.operations.agreeing import held_back_while
+from cape.operations.including import project_manifest
+from cape.operations.knowledge import bases_of
 from cape.operations.locking import reasons_to_lock
 from cape.operations.project import LOCKFILE, MANIFEST, Project, Workshop, held
 from cape.operations.syncing import LockOutOfDate, SyncResult, sync_project
+from cape.operations.travelling import (
+    CannotTravel,
+    beside_knowledge,
+    built_packages,
+    is_there,
+    keep_built,
+    packed_indices,
+    take_index,
+)
 from cape.operations.vendoring import bring_all
 from cape.sharing import Entry, KeyUnknown, Ledger, PlaceDamaged, PublicKey, Record
 from cape.sharing.keys import KeyRing, Trust
@@ -45,12 +57,6 @@ class LocalChanges(StateError):
     """The project's files were changed since they were pulled or pushed."""
 
     slug = "local-changes"
-
-
-class CannotTravel(InputError):
-    """Something that a project needs is not in its directory, so it cannot be pushed."""
-
-    slug = "cannot-travel"
 
 
 class NothingThere(StateError):
@@ -83,6 +89,7 @@ class Pushed:
     entry: Entry
     artifacts: int = 0
     artifact_bytes: int = 0
+    knowledge: tuple[str, ...] = ()
     unchanged: bool = False
 
 
@@ -95,6 +102,7 @@ class Pulled:
     lines: tuple[str, ...]
     from_place: int
     synced: SyncResult
+    knowledge: tuple[str, ...] = ()
     kept_aside: tuple[Path, ...] = ()
 
 
@@ -111,6 +119,7 @@ def push(
     *,
     argv: Sequence[str],
     with_artifacts: bool = False,
+    with_knowledge: bool = False,
     force: bool = False,
     message: str = "",
     key: str | None = None,
@@ -122,22 +131,25 @@ def push(
     """
     signer = KeyRing().get(key)
     ledger = open_ledger(text, workshop, consent=consent)
-    with held(project):
-        files, lock = _travelling(project)
+    with held(project), contextlib.ExitStack() as stack:
+        files, lock, manifest = _travelling(project, with_knowledge=with_knowledge)
         head = ledger.head()
         digests = {path: Digest.of(data) for path, data in files.items()}
-        wanted = _artifacts(lock, workshop) if with_artifacts else {}
-        if head and head.record.files == digests and wanted.items() <= head.record.carried.items():
+        wanted = _artifacts(lock, workshop) if with_artifacts else built_packages(lock, workshop)
+        bases = bases_of(manifest) if with_knowledge else {}
+        if head and head.record.files == digests and _has(head.record, wanted, bases):
             _remember(project, ledger, head)
             return Pushed(place=ledger.place.shown, entry=head, unchanged=True)
         if head and not force:
             _check_based_on(project, ledger, head, lock)
+        indices = stack.enter_context(packed_indices(project, manifest, lock)) if with_knowledge else {}
         sent_bytes = _send(ledger, files, wanted, workshop)
         record = Record(
             number=head.record.number + 1 if head else 1,
             parent=head.digest if head else None,
             files=digests,
             carried=wanted,
+            knowledge={name: _kept_file(ledger, file) for name, file in indices.items()},
             name=project.directory.name,
             pushed_by=who(),
             pushed_at=now(),
@@ -152,7 +164,24 @@ def push(
             assert newer is not None
             raise _diverged(ledger, newer, lock)
         _remember(project, ledger, entry)
-    return Pushed(place=ledger.place.shown, entry=entry, artifacts=len(wanted), artifact_bytes=sent_bytes)
+    return Pushed(
+        place=ledger.place.shown,
+        entry=entry,
+        artifacts=len(wanted),
+        artifact_bytes=sent_bytes,
+        knowledge=tuple(indices),
+    )
+
+
+def _has(record: Record, wanted: Mapping[Digest, int], bases: Collection[str]) -> bool:
+    """Whether a record of the same files carries all that; the lock among them names each index's digest."""
+    return wanted.items() <= record.carried.items() and set(bases) <= record.knowledge.keys()
+
+
+def _kept_file(ledger: Ledger, file: Path) -> Digest:
+    digest = Digest.of_file(file)
+    ledger.keep_file(digest, file)
+    return digest
 
 
 def pull(
@@ -187,7 +216,10 @@ def pull(
         with held_back_while(project, foreign=foreign), _replaced(project, files):
             lock = _lock(files[LOCKFILE].decode())
             from_place = _bring(ledger, entry, lock, workshop)
+            manifest = project_manifest(project)
+            keep_built(project, manifest, lock)
             synced = sync_project(project, workshop, argv=shown, must_be_locked=True)
+            knowledge = _take_knowledge(project, manifest, ledger, entry, lock)
         _remember(project, ledger, entry)
     lines = compare_locks(_lock(before) if before else None, lock).lines()
     return Pulled(
@@ -196,8 +228,29 @@ def pull(
         lines=lines,
         from_place=from_place,
         synced=synced,
+        knowledge=knowledge,
         kept_aside=aside,
     )
+
+
+def _take_knowledge(
+    project: Project, manifest: Manifest, ledger: Ledger, entry: Entry, lock: Lock
+) -> tuple[str, ...]:
+    """Take the indices that the place has and this project lacks; names of those that were taken."""
+    taken = []
+    for name, digest in entry.record.knowledge.items():
+        base = bases_of(manifest).get(name)
+        if base is None or is_there(project, base, lock):
+            continue
+        with tempfile.TemporaryDirectory(prefix=".pulling-", dir=project.state) as place:
+            archive = Path(place, "index")
+            if not ledger.fetch(digest, archive) or Digest.of_file(archive) != digest:
+                raise PlaceDamaged(
+                    f"the index of `{name}` is missing or was altered", where=ledger.place.shown
+                )
+            take_index(project, base, lock, archive)
+        taken.append(name)
+    return tuple(taken)
 
 
 def fork(
@@ -254,14 +307,15 @@ def _remember(project: Project, ledger: Ledger, entry: Entry) -> None:
     write_atomically(project.state / STATE, json.dumps(fields, indent=1).encode(), mode=0o600)
 
 
-def _travelling(project: Project) -> tuple[dict[str, bytes], Lock]:
-    """The files of a project that travel, by their path in it, and the lock among them."""
-    from cape.operations.including import project_manifest
+def _travelling(project: Project, *, with_knowledge: bool) -> tuple[dict[str, bytes], Lock, Manifest]:
+    """The files of a project that travel, by their path in it, and the lock and manifest among them."""
     from cape.operations.requiring import own_files
 
     manifest = project_manifest(project)
     lock = _fresh_lock(project, manifest)
-    own = [name for name in own_files(manifest).files if (project.directory / name).is_file()]
+    beside = beside_knowledge(manifest) if with_knowledge else []
+    names = (*own_files(manifest).files, *beside)
+    own = [name for name in names if (project.directory / name).is_file()]
     files = {name: (project.directory / name).read_bytes() for name in (MANIFEST, LOCKFILE, *own)}
     root = Path(os.path.realpath(project.directory))
     for included in manifest.included:
@@ -275,7 +329,7 @@ def _travelling(project: Project) -> tuple[dict[str, bytes], Lock]:
                 hint="move it below the project, or include it by its git url",
             )
         files[path.relative_to(root).as_posix()] = path.read_bytes()
-    return files, lock
+    return files, lock, manifest
 
 
 def _fresh_lock(project: Project, manifest: Manifest) -> Lock:
