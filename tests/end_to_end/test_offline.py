@@ -145,6 +145,7 @@ CASES = (
     lacks("evaluate", "questions", says=("questions",), code=INPUT),
     lacks("evaluate", "answers", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),
     lacks("evaluate", "claims", "nothing.jsonl", says=("nothing.jsonl",), code=INPUT),
+    lacks("evaluate", "routing", "nothing", says=("nothing",), code=INPUT),
     lacks("evaluate", "retrieval", "nothing", says=("nothing",), code=INPUT),
     changes("gc"),
     works("doctor"),

@@ -1309,14 +1309,14 @@ COMMANDS: tuple[Command, ...] = (
         summary="measure which questions a router sends to a strong writer",
         description=(
             "Orders questions by difficulty and prints the average share of the gap between a weak and a "
-            "strong writer that this closes. DIR holds `*.jsonl` with lines "
+            "strong writer that this closes. TABLES holds `*.jsonl` with lines "
             '`{"subject", "prompt", "weak", "strong"}`, the last two true where that writer was right. '
-            "Each subject's questions are ordered by a fit to all others; with `--shipped`, and where no outcome is "
-            "known, by the router that comes with cape."
+            "Each subject's questions are ordered by a fit to all others; with `--shipped`, and where no "
+            "outcome is known, by the router that comes with cape."
         ),
         handler="judging:routing",
         arguments=(
-            Argument(flags=("directory",), complete="directory", help="the directory of the test"),
+            Argument(flags=("tables",), complete="directory", help="the directory of the test"),
             Argument(
                 flags=("--predictions",),
                 value="FILE",

@@ -16,6 +16,7 @@ from cape.operations.project import NoProject, Project, Workshop, find_project
 if TYPE_CHECKING:
     from cape.evaluation.claims import ClaimsScore
     from cape.operations.checking_claims import ClaimsReport
+    from cape.operations.routing import RoutingReport
 
 
 def claims(arguments: argparse.Namespace) -> int:
@@ -106,3 +107,59 @@ def _show_claims(report: ClaimsReport, *, quiet: bool) -> None:
     print(table(rows, right=(1,)))
     p50, p95 = percentile_ms(report.times_s, 0.5), percentile_ms(report.times_s, 0.95)
     say(f"p50 {p50:.0f} ms, p95 {p95:.0f} ms an answer", quiet=quiet)
+
+
+def routing(arguments: argparse.Namespace) -> int:
+    """`cape evaluate routing DIR`."""
+    from cape.operations.checking_claims import write_lines
+    from cape.operations.routing import evaluate_routing, routing_predictions
+
+    report = evaluate_routing(Path(arguments.tables), shipped=arguments.shipped)
+    if arguments.predictions:
+        write_lines(routing_predictions(report), Path(arguments.predictions))
+    if arguments.json:
+        show_json(_routing_fields(report))
+    else:
+        _show_routing(report, quiet=arguments.quiet)
+    return 0
+
+
+def _routing_fields(report: RoutingReport) -> dict[str, object]:
+    score = report.score
+    return {
+        "questions": len(report.rows),
+        "subjects": len({row.subject for row in report.rows}),
+        "router": report.router,
+        "score": None
+        if score is None
+        else {
+            "rows": score.rows,
+            "weak": round(score.weak, 6),
+            "strong": round(score.strong, 6),
+            "apgr": round(score.apgr, 6),
+            "calls_for_half": score.half,
+            "calls_for_80_per_cent": score.most,
+        },
+    }
+
+
+def _show_routing(report: RoutingReport, *, quiet: bool) -> None:
+    subjects = len({row.subject for row in report.rows})
+    questions = count(len(report.rows), "question")
+    say(f"{questions} of {count(subjects, 'subject')}, by {report.router}", quiet=quiet)
+    score = report.score
+    if score is None:
+        say("nothing to score: no outcomes, or no gap between the writers", quiet=quiet)
+        return
+    rows = [
+        ("right, weak writer", f"{score.weak:.1%}"),
+        ("right, strong writer", f"{score.strong:.1%}"),
+        ("average gap recovered (chance: .5)", f"{score.apgr:.3f}"),
+        ("strong calls that close half of the gap", _share(score.half)),
+        ("strong calls that close 80 % of it", _share(score.most)),
+    ]
+    print(table(rows, right=(1,)))
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

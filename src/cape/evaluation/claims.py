@@ -60,7 +60,7 @@ class ClaimsScore:
 def read_claims(path: Path) -> list[ClaimsRow]:
     """The rows of a file. Raises `BadClaimsTest`, with the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadClaimsTest("the file cannot be read as text", where=str(path)) from error
     rows = [_row(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
