@@ -28,10 +28,14 @@ _GENERIC = {"uv": "cpython", "build": ""}
 """Sources without a type of their own; what their package is called elsewhere, where that is known."""
 
 
+_MODEL_FILES = frozenset(("url", "path", "ollama"))
+"""Registries of models that no type of package url stands for."""
+
+
 def package_url(package: LockedPackage, suite: str | None) -> str:
     """A row's package url: `pkg:deb/debian/jq@1.7?arch=amd64&distro=trixie`, `pkg:npm/%40types/node@22`.
 
-    Source: the package-url specification and its types `deb`, `generic`, `npm`, `pypi`.
+    Source: the package-url specification and its types `deb`, `generic`, `huggingface`, `npm`, `pypi`.
     """
     version = quote(package.version, safe="~.+-")
     if package.source == "debian":
@@ -41,6 +45,11 @@ def package_url(package: LockedPackage, suite: str | None) -> str:
         return f"pkg:deb/debian/{quote(package.name, safe='+.-')}@{version}?{qualifiers}"
     if package.source == "npm":
         return f"pkg:npm/{quote(package.name, safe='/')}@{version}"
+    if package.source == "model" and package.artifact.registry == "hub":
+        owner, name, file = package.name.split("/", 2)
+        return f"pkg:huggingface/{quote(owner)}/{quote(name)}@{version.lower()}#{quote(file, safe='/')}"
+    if package.source == "model" and package.artifact.registry in _MODEL_FILES:
+        return f"pkg:generic/{quote(package.name, safe='')}@{version}"
     if package.source in _GENERIC:
         return f"pkg:generic/{_GENERIC[package.source] or quote(package.name)}@{version}"
     return f"pkg:pypi/{package.name.lower().replace('_', '-')}@{version}"

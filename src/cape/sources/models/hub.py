@@ -149,7 +149,7 @@ class Hub:
         taken.add(view)
         return file_row(
             requirement,
-            name=f"{repository}:{file.path}",
+            name=f"{repository}/{file.path}",
             version=commit,
             artifact=Artifact(
                 digest=digests[file.path],
@@ -303,7 +303,7 @@ class Hub:
             Download(
                 digest=digests[file.path],
                 size_bytes=file.size_bytes,
-                name=f"{requirement.package}:{file.path}",
+                name=f"{requirement.package}/{file.path}",
                 urls=(f"{base}/{quote(file.path, safe='/')}",),
             )
             for file in pickles
@@ -449,7 +449,7 @@ def link_view(row: LockedPackage, into: Path) -> None:
     """Beside the file, the links by which the hub's own clients find it in their cache's layout."""
     if row.attributes.get("view") != "own" or part_of(row) not in row.attributes:
         return
-    repository, _, _ = row.name.partition(":")
+    repository = "/".join(row.name.split("/")[:2])
     home = into / HUB_CACHE / ("models--" + repository.replace("/", "--"))
     revision = row.attributes.get("revision", "main")
     blob = row.attributes.get("blob", row.artifact.digest.hex)

@@ -19,6 +19,7 @@ from cape.sources.download import Download, download_all
 from cape.sources.models.errors import HubGarbage, HubRefuses
 from cape.sources.models.judging import judged
 from cape.sources.models.rows import ALLOW_PICKLE, file_row
+from cape.sources.models.single import licence_at
 from cape.sources.protocol import (
     Artifact,
     ArtifactLookup,
@@ -94,12 +95,12 @@ class Ollama:
         manifest, version = self._manifest(requirement, name, tag)
         layers = _layers(manifest, self.endpoint(requirement.where))
         self._bring_texts(name, layers, context)
-        licence = self._licence(layers)
+        licence = self._licence(layers) or self._licence_of_model(name, layers["model.gguf"])
         self._judge(requirement, layers)
         return [
             file_row(
                 requirement,
-                name=f"{requirement.package}:{path}",
+                name=f"{requirement.package.replace(':', '/')}/{path}",
                 version=version,
                 artifact=_artifact(name, layer),
                 path=path,
@@ -121,7 +122,7 @@ class Ollama:
                 where=requirement.where,
             ) from error
         try:
-            return json.loads(body), Digest.of(body).hex
+            return json.loads(body), Digest.of(body).short
         except ValueError:
             raise HubGarbage("the registry's manifest is no JSON", where=shown_url(url)) from None
 
@@ -154,6 +155,10 @@ class Ollama:
             if path.startswith("LICENSE") and self._artifacts.has(digest):
                 found.append(licence_of_text(self._artifacts.path(digest).read_text("utf-8", "replace")))
         return " AND ".join(sorted({one for one in found if one})) or None
+
+    def _licence_of_model(self, name: str, layer: tuple[Digest, int]) -> str | None:
+        url = f"{self.endpoint()}/v2/{_artifact(name, layer).location}"
+        return licence_at(url, "model.gguf", self._artifacts, layer[0])
 
 
 def licence_of_text(text: str) -> str | None:

@@ -55,7 +55,7 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
             f"there is nothing at the URL of `{requirement.name}`", where=error.where
         ) from error
     licence = _judged(requirement, artifacts, digest, name).licence
-    licence = licence or _licence_at(url, name, artifacts, digest)
+    licence = licence or licence_at(url, name, artifacts, digest)
     return file_row(
         requirement,
         name=name,
@@ -116,7 +116,7 @@ def _judged(requirement: Requirement, artifacts: ArtifactLookup, digest: Digest,
     )
 
 
-def _licence_at(url: str, name: str, artifacts: ArtifactLookup, digest: Digest) -> str | None:
+def licence_at(url: str, name: str, artifacts: ArtifactLookup, digest: Digest) -> str | None:
     """The licence in the header of a file that is not here; None where its beginning does not tell it."""
     if artifacts.has(digest) or not name.endswith((".gguf", ".safetensors")):
         return None
