@@ -1400,6 +1400,11 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(name="CAPE_PROJECT", set_inside=True, meaning="the directory of the manifest"),
     Variable(
+        name="CAPE_MODEL_NAME",
+        set_inside=True,
+        meaning="for each model, with its name in capitals: its file, or the directory of several",
+    ),
+    Variable(
         name="CAPE_SERVICE",
         set_inside=True,
         meaning="in a service: its mark, by which what a killed supervisor left is found",

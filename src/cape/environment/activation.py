@@ -150,6 +150,7 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         *_own(environment, project),
         *_python(environment, project),
         *_rows(environment),
+        *_models(environment, project),
         *(_variable(one, manifest) for one in variables_of(manifest, project)),
     ]
     return Activation(
@@ -220,6 +221,13 @@ def _rows(environment: Path) -> list[Operation]:
         if os.path.lexists(environment / "bin" / program) and place.is_dir():
             rows.append(_row(variable, place, program, ()))
     return rows
+
+
+def _models(environment: Path, project: Path) -> Iterator[Set]:
+    from cape.environment.models import model_variables
+
+    for name, value, origin in model_variables(environment, project):
+        yield Set(name=name, value=(value,), origin=origin)
 
 
 def _certificates(root: Path) -> Iterator[Set]:

@@ -94,7 +94,7 @@ def fields_of_model(requirement: Requirement) -> dict[str, Any]:
 
 
 def variable_of(model: str) -> str:
-    """The variable that leads to a model's files: `$CAPE_MODEL_LARGE`.
+    """The variable that leads to a model's files: `$CAPE_MODEL_NAME`.
 
     >>> variable_of("qwen-3.8b")
     'CAPE_MODEL_QWEN_3_8B'

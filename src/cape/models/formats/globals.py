@@ -69,8 +69,9 @@ zmq
 _DANGEROUS = frozenset(_DANGEROUS_TEXT.split())
 """Modules (with all that is below them) and single names of other libraries."""
 
-_STANDARD = frozenset(sys.stdlib_module_names) | IMPORT_MAPPING.keys() | {"distutils", "imp", "nt", "popen2"}
-"""With the names that modules had before Python 3, which unpicklers still know."""
+_OTHERS = frozenset(("_pyrepl", "annotationlib", "compression", "distutils", "imp", "nt", "popen2", "test"))
+_STANDARD = frozenset(sys.stdlib_module_names) | IMPORT_MAPPING.keys() | _OTHERS
+"""With the names that modules had before Python 3, which unpicklers still know, and newer Python's."""
 
 
 def is_harmless(name: str) -> bool:

@@ -1,0 +1,138 @@
+"""`cape ask` with a writer: a service on loopback that says what each test lets it say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.harness import INPUT, SOURCE, Project
+from tests.end_to_end.test_asking import indexed
+from tests.mirrors.loopback import unused_url
+from tests.writers.service import Answer, service
+
+QUESTION = "Who inspects every anchor?"
+KEY = "sk-not-to-be-told"
+WRITERS = """
+[writers.big]
+api = "chat"
+model = "large-2"
+key = "WRITER_KEY"
+
+[secrets]
+SHOPS_KEY = { command = "printf %s sk-of-the-shop" }
+"""
+
+
+def says(*rows: tuple[str, list[int]], **more: Any) -> Answer:
+    told = json.dumps({"sentences": [{"text": text, "passages": cited} for text, cited in rows]})
+    choice = {"message": {"role": "assistant", "content": told}, "finish_reason": "stop", **more}
+    return Answer(body={"choices": [choice], "usage": {"prompt_tokens": 50, "completion_tokens": 9}})
+
+
+GOOD = says(("Olav Brekke inspects every anchor in the first week of May.", [1]))
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = indexed(tmp_path_factory.mktemp("phrasing"))
+    with open(project.manifest, "a") as stream:
+        stream.write(WRITERS)
+    return project
+
+
+@pytest.fixture
+def manual(settled: Project, tmp_path: Path) -> Project:
+    shutil.copytree(settled.directory, tmp_path / "copy", symlinks=True)
+    return Project(directory=tmp_path / "copy", environment={**settled.environment, "WRITER_KEY": KEY})
+
+
+def asked(project: Project, url: str, *words: str) -> dict[str, Any]:
+    done = project.cape("ask", QUESTION, "--writer", "big", "--json", *words, CAPE_WRITERS=f"big={url}/v1")
+    found = json.loads(done.succeeded().stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_the_passages_support_is_printed_with_its_mark_and_its_cost(manual: Project) -> None:
+    with service(GOOD) as running:
+        found = asked(manual, running.url)
+    assert found["text"] == "Olav Brekke inspects every anchor in the first week of May. [1]"
+    assert [one["document"] for one in found["citations"]] == ["docs/anchor.md"]
+    assert found["citations"][0]["where"] == "line 5"
+    assert found["tokens_to_writer"] == 59
+    assert found["writer"] == {"api": "chat", "model": "large-2"}
+    ((_, headers, body),) = running.asked
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert "inspected by Olav Brekke" in body["messages"][1]["content"]
+    assert "52,000" not in json.dumps(body), "a passage that the asker may not see was sent"
+    told = json.loads(manual.cape("usage", "--json").succeeded().stdout)
+    assert told["totals"][0]["tokens_to_writer"] == 59
+
+
+def test_what_the_passages_do_not_support_is_dropped_and_said(manual: Project) -> None:
+    bad = ("Sigrid Aune inspects every anchor on 3 October 2019.", [1])
+    with service(says(("Every anchor is inspected by Olav Brekke.", [1]), bad)) as running:
+        found = asked(manual, running.url)
+    assert "Sigrid" not in found["text"] and "Olav Brekke" in found["text"]
+    assert [one["text"] for one in found["dropped"]] == [bad[0]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        (says(("Sigrid Aune does it on 3 October 2019.", [1])), "support nothing of what the writer said"),
+        (says(), "the writer found no answer"),
+        (Answer(body={"choices": [{"message": {"content": "No idea."}}]}), "not of the form"),
+        (Answer(status=500), "answered 500"),
+        (Answer(status=401, body={"error": {"message": "bad key"}}), "answered 401: bad key"),
+        (Answer(body="<html>"), "no JSON object"),
+    ],
+)
+def test_the_quotes_stand_where_the_writer_is_of_no_use(manual: Project, answer: Answer, note: str) -> None:
+    quoted = json.loads(manual.cape("ask", QUESTION, "--quote", "--json").succeeded().stdout)
+    with service(answer) as running:
+        found = asked(manual, running.url)
+    assert (found["text"], found["citations"]) == (quoted["text"], quoted["citations"])
+    assert any("quoted, because" in one and note in one for one in found["notes"]), found["notes"]
+
+
+def test_a_writer_that_is_down_costs_an_answer_nothing_but_a_note(manual: Project) -> None:
+    found = asked(manual, unused_url())
+    assert "Olav Brekke" in found["text"]
+    assert any("did not answer" in one for one in found["notes"])
+
+
+def test_a_question_without_an_answer_is_sent_to_nobody(manual: Project) -> None:
+    with service(GOOD) as running:
+        done = manual.cape(
+            *("ask", "How many cats live in the lighthouse tower?", "--writer", "big"),
+            CAPE_WRITERS=f"big={running.url}/v1",
+        )
+    assert done.succeeded().stdout.startswith("Not found")
+    assert running.asked == []
+
+
+def test_the_manifest_names_the_writer_and_a_secret_holds_its_key(manual: Project) -> None:
+    with service(GOOD) as running:
+        text = manual.manifest.read_text().replace("answer-from = 40", 'answer-from = 40\nwriter = "big"')
+        text = text.replace('key = "WRITER_KEY"', f'key = "SHOPS_KEY"\nendpoint = "{running.url}/v1"')
+        manual.manifest.write_text(text)
+        done = manual.cape("ask", QUESTION).succeeded()
+        assert done.stdout.startswith("Olav Brekke inspects")
+        assert running.asked[0][1]["authorization"] == "Bearer sk-of-the-shop"
+        manual.cape("ask", QUESTION, "--quote").succeeded()
+        assert len(running.asked) == 1
+    assert "sk-of-the-shop" not in (manual.directory / ".cape/knowledge/answers.jsonl").read_text()
+
+
+def test_a_writer_that_cannot_be_opened_is_said_before_anything_is_sent(manual: Project) -> None:
+    manual.cape("ask", QUESTION, "--writer", "other").failed(INPUT, "no writer `other`", "`big`")
+    manual.cape("ask", QUESTION, "--writer", "big").failed(INPUT, "has no address", "cape config writers")
+    without = manual.with_variables(WRITER_KEY="")
+    without.cape("ask", QUESTION, "--writer", "big", CAPE_WRITERS="big=http://127.0.0.1:9").failed(
+        SOURCE, "`$WRITER_KEY` is not set"
+    )
