@@ -84,6 +84,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="Python indices that packages of a manifest may name (`index`), as `NAME=URL`",
     ),
     Setting(
+        key="writers",
+        variable="CAPE_WRITERS",
+        many=True,
+        meaning="addresses of services whose models write, for `[writers]` that name none, as `NAME=URL`",
+    ),
+    Setting(
         key="npm.registry",
         variable="CAPE_NPM_REGISTRY",
         meaning="base URL of an npm registry; otherwise npm's setting",

@@ -37,6 +37,12 @@ def ask(arguments: argparse.Namespace) -> int:
     workshop = Workshop.open()
     with open_named(project, name, workshop) as askable:
         result = ask_base(askable, question, user=getattr(arguments, "as"), k=k)
+        writer = None if arguments.quote else arguments.writer or askable.base.writer
+    if writer is not None:
+        from cape.operations.phrasing import open_named_writer, phrased
+
+        with open_named_writer(project, writer, workshop) as opened:
+            result = phrased(result, opened)
     record(project, result, workshop.configuration)
     if arguments.json:
         show_json(fields_of(result, explain=arguments.explain))
@@ -44,6 +50,8 @@ def ask(arguments: argparse.Namespace) -> int:
     for note in result.notes:
         say(f"note: {note}", quiet=arguments.quiet)
     print(text_of(result))
+    for sentence in result.dropped:
+        say(f"dropped: {sentence.text} ({sentence.why})", quiet=arguments.quiet)
     if arguments.explain:
         print("\n" + explained(result))
     return 0
@@ -137,6 +145,8 @@ def fields_of(result: AskResult, *, explain: bool = False) -> dict[str, object]:
         "confidence": round(answer.confidence, 6),
         "bar": round(answer.explanation.bar, 6),
         "by_vectors": answer.has_vectors,
+        "writer": dict(result.writer) if result.writer is not None else None,
+        "dropped": [{"text": one.text, "why": one.why} for one in result.dropped],
         "tokens_to_writer": result.tokens_to_writer,
         "tokens_whole_documents": result.tokens_whole_documents,
         "ms": {name: round(value, 3) for name, value in result.took_ms.items()},

@@ -1137,8 +1137,10 @@ COMMANDS: tuple[Command, ...] = (
             "answer it, each with its document and page, lines or cell. Where nothing that the asker may "
             "see answers, it says so; the exit code is 0 all the same, and JSON has the `verdict`. "
             "Without `--as` it answers from what everyone may see. On a project's own files `--as` is a "
-            "preview, not a protection. No model writes anything: what is printed stands in the "
-            "documents."
+            "preview, not a protection. Without a writer what is printed stands in the documents. With one "
+            "(`writer` of `[knowledge.NAME]`, or `--writer`) a model phrases it, from the passages alone; "
+            "each of its sentences is checked against what it cites, and dropped where that does not "
+            "support it. Where nothing is left, or the writer fails, the quotes stand."
         ),
         handler="asking:ask",
         arguments=(
@@ -1150,6 +1152,12 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--as",), value="USER", help="answer from what USER of the access policy may see"
             ),
+            Argument(
+                flags=("--writer",),
+                value="NAME",
+                help="a service of `[writers]`, or a GGUF file of `[models]`",
+            ),
+            Argument(flags=("--quote",), help="quote, though the base names a writer"),
             Argument(flags=("--explain",), help="also print the ranking, the candidates and the evidence"),
             Argument(
                 flags=("-k", "--passages"), value="N", default="20", help="passages to retrieve, at most 200"

@@ -379,6 +379,34 @@ KEYS: tuple[Key, ...] = (
         "whether the lock holds digests of the documents that only this project's key can tell; otherwise no",
         "private = true",
     ),
+    Key(
+        "knowledge.NAME.writer",
+        Kind.STRING,
+        "who phrases answers: a service of `[writers]`, or a model of `[models]` that is a GGUF file; "
+        "otherwise they are quoted",
+        'writer = "big"',
+    ),
+    Key("writers", Kind.TABLE, "services whose models write, by name", "[writers.big]"),
+    Key("writers.NAME", Kind.TABLE, "a service and the model that is asked for there", "[writers.big]"),
+    Key(
+        "writers.NAME.api",
+        Kind.STRING,
+        "what it speaks: `chat` (chat completions), `anthropic` or `google`; required",
+        'api = "chat"',
+    ),
+    Key("writers.NAME.model", Kind.STRING, "the model's name there; required", 'model = "large-2"'),
+    Key(
+        "writers.NAME.endpoint",
+        Kind.STRING,
+        "its address; otherwise this machine's setting `writers`",
+        'endpoint = "https://models.internal/v1"',
+    ),
+    Key(
+        "writers.NAME.key",
+        Kind.STRING,
+        "the variable that holds the key for it; a secret of `[secrets]` is one",
+        'key = "MODELS_KEY"',
+    ),
     Key("python", Kind.TABLE, "what holds for Python packages", "[python]"),
     Key(
         "python.project",

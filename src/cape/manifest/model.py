@@ -23,7 +23,10 @@ DEFAULT_SOURCE = "debian"
 DEFAULT_ENVIRONMENT = "default"
 """The name of the environment that the manifest's own tables say."""
 
-ORIGINATING = ("packages", "models", "vars", "secrets", "services", "knowledge", "promote", "hook", "profile")
+ORIGINATING = (
+    *("packages", "models", "vars", "secrets", "services", "knowledge", "writers", "promote"),
+    *("hook", "profile"),
+)
 """Tables whose keys a manifest above may replace, add to or remove."""
 
 
@@ -110,7 +113,7 @@ class Manifest:
     `vars` is ordered so that a variable stands after those of `[vars]` that it refers to, and otherwise
     as in the text. `secrets` maps a variable to how its value is looked up (`command` or `keyring`), and
     `env_files` are paths from the manifest's directory of files with variables. `profile` maps `common` or a
-    shell's name to shell text. `services`, `knowledge`,
+    shell's name to shell text. `services`, `knowledge`, `writers`,
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
     `debian` is the suite, None where the manifest names none. `gpu` is `auto` where packages that cape knows
@@ -139,6 +142,7 @@ class Manifest:
     profile: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, object] = field(default_factory=dict)
     knowledge: Mapping[str, object] = field(default_factory=dict)
+    writers: Mapping[str, object] = field(default_factory=dict)
     include: Mapping[str, object] = field(default_factory=dict)
     build: Mapping[str, object] = field(default_factory=dict)
     promote: Mapping[str, object] = field(default_factory=dict)

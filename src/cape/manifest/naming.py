@@ -17,6 +17,9 @@ PACKAGE_SOURCES = ("debian", "pypi", "npm", "build", "uv")
 DIRECT_KEYS = ("git", "ref", "url", "path")
 """Keys of a Python package that say where it comes from, if not from an index."""
 
+WRITER_APIS = ("chat", "anthropic", "google")
+"""What services whose models write may speak."""
+
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _PATTERNS = {

@@ -42,6 +42,7 @@ from cape.manifest.naming import (
     DIRECT_KEYS,
     PACKAGE_SOURCES,
     VARIABLE_NAME,
+    WRITER_APIS,
     alike,
     constraint_rule,
     file_name_rule,
@@ -296,6 +297,7 @@ class _Reading:
         self._names_are_single(table)
         self._services(table)
         self._knowledge(table)
+        self._writers(table.get("writers", {}))
         self._builds(table)
         self._include(table.get("include", {}))
         return Manifest(
@@ -315,6 +317,7 @@ class _Reading:
             profile=_frozen(table.get("profile", {})),
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
+            writers=_frozen(table.get("writers", {})),
             include=_frozen(table.get("include", {})),
             build=_frozen(table.get("build", {})),
             promote=_frozen(table.get("promote", {})),
@@ -771,9 +774,32 @@ class _Reading:
             if "embedder" in base:
                 fact = f"knowledge base `{name}` wants the embedder"
                 self._known_name(fact, base["embedder"], table, "models", (*path, "embedder"))
+            if "writer" in base and base["writer"] not in table.get("writers", {}):
+                fact = f"knowledge base `{name}` wants the writer"
+                self._known_name(fact, base["writer"], table, "models", (*path, "writer"))
             if not 0 <= base.get("answer-from", 0) <= 100:
                 fact = f"`answer-from` of knowledge base `{name}` is no share in per cent"
                 self.bad_value(fact, (*path, "answer-from"), "a number from 0 to 100")
+
+    def _writers(self, writers: Mapping[str, Table]) -> None:
+        for name, writer in writers.items():
+            path: KeyPath = ("writers", name)
+            if rule := file_name_rule(name):
+                self.bad_name(f"`{name}` is no name for a writer", path, rule)
+            for key in ("api", "model"):
+                if not writer.get(key):
+                    hint = 'for example `api = "chat"`, `model = "large-2"`'
+                    self.bad_value(f"the writer `{name}` has no `{key}`", path, hint)
+            if writer.get("api", "chat") not in WRITER_APIS:
+                listed = ", ".join(f"`{one}`" for one in WRITER_APIS)
+                self.bad_value(
+                    f"the writer `{name}` speaks `{writer['api']}`", (*path, "api"), f"one of {listed}"
+                )
+            if not writer.get("endpoint", "https://").startswith(("http://", "https://")):
+                self.bad_value(f"`endpoint` of the writer `{name}` is no address", (*path, "endpoint"))
+            if not VARIABLE_NAME.match(writer.get("key", "KEY")):
+                rule = "it is the name of a variable; the key itself belongs into no file"
+                self.bad_value(f"`key` of the writer `{name}` is no name", (*path, "key"), rule)
 
     def _include(self, include: Table) -> None:
         from cape.manifest.include import faults_of

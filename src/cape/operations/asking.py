@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cape.answers.answer import Answer
     from cape.answers.retrieval import Retrieval
     from cape.answers.selection import Passage, Similarities
+    from cape.answers.writing import Sentence
     from cape.knowledge.protocol import ChunkIndex, Embedder
 
 PASSAGES = 20
@@ -42,10 +43,11 @@ class QuestionTooLong(InputError):
 class AskResult:
     """An answer, the ranking that it was read from, and what it took.
 
-    `tokens_to_writer` is 0: no model wrote anything. `tokens_whole_documents` is what a writer would have
+    `tokens_to_writer` is 0 where no model wrote. `tokens_whole_documents` is what a writer would have
     read had it been sent, whole, just the documents that the answer cites (of an answer that was not found,
     the first passage's); so it is the least that sending documents would have cost. `took_ms` has `search`
-    and `answer`. `user` is None for everyone.
+    and `answer`, and `writer` where one phrased it: `writer` is then what identifies that one, and `dropped`
+    are its sentences that the passages do not support. `user` is None for everyone.
     """
 
     base: str
@@ -56,6 +58,8 @@ class AskResult:
     tokens_whole_documents: int
     took_ms: Mapping[str, float]
     notes: tuple[str, ...]
+    writer: Mapping[str, str] | None = None
+    dropped: tuple[Sentence, ...] = ()
 
     @property
     def question_digest(self) -> Digest:

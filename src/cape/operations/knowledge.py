@@ -51,6 +51,7 @@ class KnowledgeBase:
     embedder: str | None = None
     access: str | None = None
     questions: str | None = None
+    writer: str | None = None
     private: bool = False
     answer_from: int | None = None
 
@@ -67,6 +68,7 @@ def _base(name: str, table: Any) -> KnowledgeBase:
         embedder=table.get("embedder"),
         access=table.get("access"),
         questions=table.get("questions"),
+        writer=table.get("writer"),
         private=bool(table.get("private", False)),
         answer_from=table.get("answer-from"),
     )
@@ -203,6 +205,17 @@ def _model_rows(lock: Lock | None, model: str) -> list[LockedPackage]:
     return [row for row in lock.packages_of("model") if row.placement == model and system in row.systems]
 
 
+def locked_model_file(project: Project, model: str, lock: Lock | None, workshop: Workshop) -> Path:
+    """The one file of a locked model, brought here if need be. Raises `ModelUnavailable`."""
+    rows = [row for row in _model_rows(lock, model) if "file" in row.attributes]
+    if len(rows) != 1:
+        raise ModelUnavailable(
+            f"the lock has {len(rows) or 'no'} files of the model `{model}`",
+            hint="run `cape lock`" if not rows else "name one with `file`",
+        )
+    return LockedEmbedder(project, model, {"file": rows[0]}, workshop, fetch=True)._file("file")
+
+
 class LockedEmbedder:
     """An embedder that the lock names. Its files are looked for, checked and opened at the first text.
 
@@ -252,6 +265,11 @@ class LockedEmbedder:
             return [vector[None, :] for vector in opened.embed(texts)]
         made: Sequence[NDArray[np.float32]] = pieces(texts)
         return made
+
+    def piece_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each row of `embed_pieces` stands in a text; (0, 0) for a row that is of none of its words."""
+        spans = getattr(self._open(), "piece_spans", None)
+        return list(spans(text)) if spans is not None else [(0, 0)]
 
     def _open(self) -> Embedder:
         if self._opened is None:
