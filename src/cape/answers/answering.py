@@ -6,7 +6,7 @@ Owns the order of these steps. It neither searches nor embeds: both come in as v
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from cape.answers.answer import (
@@ -35,6 +35,7 @@ from cape.answers.weights import (
 )
 from cape.answers.words import best_likeness, plain_words, words_of
 from cape.knowledge.documents import Place
+from cape.knowledge.instructions import instructions_in
 from cape.names import Digest
 
 _CLAUSES = re.compile(
@@ -265,7 +266,15 @@ def _with_pieces(answer: Answer, clauses: Sequence[_Clause]) -> Answer:
             parts.append(f"{piece.quote} [{seen[folded]}]")
         if parts:
             lines.append(_begun(clause, ("\n" if "\n" in "".join(parts) else " ").join(parts)))
-    return replace(answer, text="\n".join(lines), citations=tuple(citations))
+    notes = (*answer.notes, *_planted(citations))
+    return replace(answer, text="\n".join(lines), citations=tuple(citations), notes=notes)
+
+
+def _planted(citations: Sequence[Citation]) -> Iterator[str]:
+    """A sentence for each quote that is put like an instruction to a machine; nothing follows it."""
+    for citation in citations:
+        if instructions_in(citation.quote):
+            yield f"[{citation.number}] quotes what looks like an instruction to a machine"
 
 
 def _begun(clause: _Clause, text: str) -> str:

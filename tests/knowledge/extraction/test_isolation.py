@@ -186,9 +186,9 @@ def test_a_module_in_the_directory_at_hand_is_not_imported(
 
 
 def test_the_extractor_names_its_packages_with_versions() -> None:
-    assert extractor_for("a/b.PDF") == f"cape-pdf 1 (pypdfium2 {version_of('pypdfium2')})"
-    assert extractor_for("a.txt") == "cape-text 1"
-    assert extractor_for("a.xyz") == "none 1"
+    assert extractor_for("a/b.PDF") == f"cape-pdf 2 (pypdfium2 {version_of('pypdfium2')})"
+    assert extractor_for("a.txt") == "cape-text 2"
+    assert extractor_for("a.xyz") == "none 2"
 
 
 def test_a_missing_package_says_what_to_install() -> None:

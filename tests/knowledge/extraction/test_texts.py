@@ -51,7 +51,7 @@ Setext
         ("heading 2", "line 22", "Setext"),
     ]
     assert found.blocks[5].table == "table 1"
-    assert found.extractor.startswith("cape-markdown 1 (markdown-it-py ")
+    assert found.extractor.startswith("cape-markdown 2 (markdown-it-py ")
 
 
 def test_front_matter_gives_the_title_and_fields(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from cape.knowledge.documents import Block, BlockKind, Cell, ExtractedDocument, Place
 from cape.knowledge.extraction.decoding import hygienic, one_line
+from cape.knowledge.instructions import instruction_notes
 from cape.names import Digest
 
 _LONGEST_TITLE = 200
@@ -131,7 +132,7 @@ class Assembly:
             title=(self._own_title() or self._first_heading() or readable_stem(path))[:_LONGEST_TITLE],
             blocks=tuple(self.blocks),
             extractor=extractor,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *instruction_notes(self.blocks)),
         )
 
     def _own_title(self) -> str:

@@ -23,7 +23,7 @@ from cape.knowledge.extraction.spreadsheet import extract_spreadsheet
 from cape.knowledge.extraction.webpage import extract_webpage
 from cape.knowledge.extraction.word import extract_word
 
-RULES = 1
+RULES = 2
 """Counts up when the same bytes and the same packages would become other blocks."""
 
 Read = Callable[[bytes, Assembly, Limits], None]

@@ -131,6 +131,32 @@ def _decode_page(data: bytes) -> tuple[str, tuple[str, ...]]:
     return decode(data)
 
 
+_INVISIBLE_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0(?:\.0+)?\s*(?:;|$)|"
+    r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)|text-indent\s*:\s*-\d{3,}|"
+    r"(?:left|top|right)\s*:\s*-\d{3,}|clip\s*:\s*rect\(0|color\s*:\s*transparent",
+    re.IGNORECASE,
+)
+_COLOUR = re.compile(r"(?:^|;)\s*(color|background(?:-color)?)\s*:\s*([^;!]+)", re.IGNORECASE)
+_WHITE = frozenset(("white", "#fff", "#ffffff", "rgb(255,255,255)", "snow", "#fefefe", "ivory"))
+
+
+def _is_invisible(attributes: dict[str, str | None]) -> bool:
+    """Whether an element's own attributes keep it from being seen: no size, no place, no colour of its "
+    "own."""
+    style = attributes.get("style") or ""
+    if _INVISIBLE_STYLE.search(style):
+        return True
+    colours = {name.lower(): "".join(value.split()).lower() for name, value in _COLOUR.findall(style)}
+    written = colours.get("color") or (attributes.get("color") or "").lower()
+    behind = (
+        colours.get("background-color")
+        or colours.get("background")
+        or (attributes.get("bgcolor") or "").lower()
+    )
+    return bool(written) and (written == behind or (written in _WHITE and (not behind or behind in _WHITE)))
+
+
 class _Table:
     """A table that is open: its heading cells, and the row at hand."""
 
@@ -186,7 +212,8 @@ class _Page(HTMLParser):
             return True
         if (attributes.get("role") or "").lower() in _ROLES:
             return True
-        if re.search(r"display\s*:\s*none|visibility\s*:\s*hidden", attributes.get("style") or ""):
+        if _is_invisible(attributes):
+            self._assembly.note("its hidden text was not read")
             return True
         return tag in _SURROUNDING and not {"article", "main"} & set(self._open[:-1])
 
