@@ -16,8 +16,15 @@ ALLOWED: dict[str, set[str]] = {
     "sources.protocol": FOUNDATION,
     "sources.reach": FOUNDATION | {"configuration", "sources.protocol"},
     "sources.connections": FOUNDATION | {"sources.reach", "configuration", "sources.protocol"},
+    "sources.side_by_side": FOUNDATION | {"sources.connections"},
     "sources.download": FOUNDATION
-    | {"sources.reach", "configuration", "sources.protocol", "sources.connections"},
+    | {
+        "sources.reach",
+        "configuration",
+        "sources.protocol",
+        "sources.connections",
+        "sources.side_by_side",
+    },
     "sources.streaming": FOUNDATION
     | {"sources.reach", "sources.protocol", "sources.connections", "sources.download"},
     "sources.contract": FOUNDATION | {"sources.protocol"},

@@ -127,12 +127,15 @@ def _handler_of(owner: Loopback) -> type[http.server.BaseHTTPRequestHandler]:
                 body = bytes(byte ^ 0xFF for byte in body)
             if fault.longer:
                 body += b"more"
-            start = 0 if fault.ignore_range else _start(self.headers.get("Range"))
+            asked = None if fault.ignore_range else self.headers.get("Range")
+            start, end = _span(asked, len(body))
             if start >= len(body) and start:
                 self._refuse(416, fault)
                 return
-            self._head(kind, body, start, fault)
-            self._body(body[start:], fault)
+            self._head(
+                kind, body, (start, end), fault, is_part=asked is not None and (start, end) != (0, len(body))
+            )
+            self._body(body[start:end], fault)
 
         def _refuse(self, status: int, fault: Fault) -> None:
             self.send_response(status)
@@ -141,15 +144,18 @@ def _handler_of(owner: Loopback) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def _head(self, kind: str, body: bytes, start: int, fault: Fault) -> None:
-            self.send_response(206 if start else 200)
+        def _head(
+            self, kind: str, body: bytes, span: tuple[int, int], fault: Fault, *, is_part: bool
+        ) -> None:
+            start, end = span
+            self.send_response(206 if is_part else 200)
             self.send_header("Content-Type", kind)
             for name, value in owner.extra.get(self.path.split("?")[0], {}).items():
                 self.send_header(name, value)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            if is_part:
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
             if fault.truncate_after is None:
-                self.send_header("Content-Length", str(len(body) - start))
+                self.send_header("Content-Length", str(end - start))
             else:
                 self.send_header("Connection", "close")
                 self.close_connection = True
@@ -179,6 +185,9 @@ def _handler_of(owner: Loopback) -> type[http.server.BaseHTTPRequestHandler]:
     return Handler
 
 
-def _start(range_header: str | None) -> int:
-    found = re.match(r"bytes=(\d+)-", range_header or "")
-    return int(found[1]) if found else 0
+def _span(range_header: str | None, size: int) -> tuple[int, int]:
+    """The first byte that is asked for, and the one after the last."""
+    found = re.match(r"bytes=(\d+)-(\d*)", range_header or "")
+    if found is None:
+        return 0, size
+    return int(found[1]), min(int(found[2]) + 1, size) if found[2] else size

@@ -8,6 +8,7 @@ decided here.
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -46,6 +47,7 @@ from cape.sources.protocol import (
     RegistryGarbage,
     RegistryUnreachable,
 )
+from cape.sources.side_by_side import LARGE_BYTES, NoRanges, blocks_of
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -68,6 +70,7 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_MEASURED_BYTES = 2 << 30
 _TOLD = 8
+_MOST_SIDE_BY_SIDE = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,12 +264,15 @@ class _Crew:
         self.artifacts = artifacts
         self.progress = progress
         self.patience = patience
+        self.side_by_side = 1
+        """The connections that one large file may have."""
         self.stop = threading.Event()
         self.answers: set[BaseHTTPResponse] = set()
 
     def bring(self, wanted: list[Download], connections: int) -> None:
         """Bring artifacts, the largest first."""
         ordered = sorted(wanted, key=lambda item: (-item.size_bytes, item.digest))
+        self.side_by_side = max(1, min(_MOST_SIDE_BY_SIDE, connections // len(ordered)))
         self.run([_Transfer(item, self).run for item in ordered], connections)
 
     def run(self, tasks: Sequence[Callable[[], None]], connections: int) -> None:
@@ -426,6 +432,12 @@ class _Transfer:
         """One request, from byte `start` on where the server can."""
         if start > self.item.size_bytes:
             start = _emptied(stream)
+        if self._is_large(start):
+            try:
+                self._side_by_side(stream, url, start)
+                return
+            except NoRanges:
+                start = _size(stream)
         headers = {"Range": f"bytes={start}-"} if start else {}
         with answer_of(url, headers, self.crew.patience) as answer:
             if answer.status == 416 or not _continues(answer, start):
@@ -438,6 +450,29 @@ class _Transfer:
                 self._pour(answer, stream, url)
             finally:
                 self.crew.answers.discard(answer)
+
+    def _is_large(self, start: int) -> bool:
+        return self.crew.side_by_side > 1 and self.item.size_bytes - start >= LARGE_BYTES
+
+    def _side_by_side(self, stream: BinaryIO, url: str, start: int) -> None:
+        """The rest of a large file over several connections. Raises `NoRanges` where there are no parts."""
+        stream.seek(start)
+        blocks = blocks_of(
+            url,
+            start,
+            self.item.size_bytes,
+            connections=self.crew.side_by_side,
+            patience=self.crew.patience,
+            stop=self.crew.stop,
+            answers=self.crew.answers,
+        )
+        with contextlib.closing(blocks):
+            for block in blocks:
+                if self.crew.stop.is_set():
+                    raise _Stopped
+                with disk_errors(self.partial):
+                    _write_all(stream, block)
+                self._report(stream.tell())
 
     def _pour(self, answer: BaseHTTPResponse, stream: BinaryIO, url: str) -> None:
         for chunk in chunks_of(answer):
