@@ -181,15 +181,12 @@ def access_faults() -> Iterator[Fault]:
 
 
 def everything_allowed() -> contextlib.AbstractContextManager[Any]:
-    from cape.knowledge.access import AccessPolicy
+    from cape.knowledge.index.reader import IndexReader
 
-    every = frozenset({"everyone", "hr", "board", "managers", "finance", "sales", "engineering", "it"})
-    real = AccessPolicy.groups_of_user
-
-    def groups(self: AccessPolicy, user: str | None) -> frozenset[str]:
-        return real(self, user) if self.path else every
-
-    return mock.patch.object(AccessPolicy, "groups_of_user", groups)
+    real = IndexReader._allowed
+    return mock.patch.object(
+        IndexReader, "_allowed", lambda self, groups: [np.ones_like(one) for one in real(self, groups)]
+    )
 
 
 def asked_as_hr() -> contextlib.AbstractContextManager[Any]:
@@ -241,6 +238,12 @@ def vectors(
         return (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
     return lambda: mock.patch.object(MiniLM, "embed", embed)
+
+
+def turned(found: list[Any]) -> list[Any]:
+    from dataclasses import replace
+
+    return sorted((replace(one, score=-one.score) for one in found), key=lambda one: (-one.score, one.chunk))
 
 
 def noisy(scale: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -314,9 +317,7 @@ def code_faults() -> Iterator[Fault]:
         yield Fault(kind="answers", name=f"questions: {name}", code=questions(change))
     for method in ("search_words", "search_vector"):
         yield Fault(kind="retrieval", name=f"{method} finds nothing", code=hits(lambda found: [], method))
-        yield Fault(
-            kind="retrieval", name=f"{method} upside down", code=hits(lambda found: found[::-1], method)
-        )
+        yield Fault(kind="retrieval", name=f"{method} upside down", code=hits(turned, method))
     for scale in (1.0, 2.0, 4.0):
         yield Fault(kind="embedder", name=f"noise {scale:g}", code=vectors(noisy(scale)))
     yield Fault(kind="embedder", name="all alike", code=vectors(np.ones_like))

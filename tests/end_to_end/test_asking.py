@@ -146,7 +146,7 @@ def test_a_hidden_document_changes_no_byte_of_an_answer(tmp_path: Path) -> None:
                 "Who pays?",
             )
         ]
-        return [json.dumps({**answer, "ms": None}) for answer in answers]
+        return [json.dumps({**answer, "ms": None, "id": None}) for answer in answers]
 
     before = told()
     secret = "# Anchor\n\nEvery anchor is inspected by Solveig in June, and the North buoy weighs 7 kg.\n"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cape.answers.answer import Citation, Explanation
     from cape.knowledge.documents import Place
     from cape.operations.asking import AskResult
+    from cape.operations.replaying import Replay
     from cape.operations.usage import Usage, UsageTotal
 
 MOST_PASSAGES = 200
@@ -29,6 +30,7 @@ def ask(arguments: argparse.Namespace) -> int:
     """`cape ask [NAME] QUESTION`. Exit code 0 whether or not the documents answer."""
     from cape.operations.asking import ask as ask_base
     from cape.operations.asking import open_named
+    from cape.operations.replaying import made_with, replay
     from cape.operations.usage import record
 
     name, question = _words(arguments.words)
@@ -38,14 +40,17 @@ def ask(arguments: argparse.Namespace) -> int:
     with open_named(project, name, workshop) as askable:
         result = ask_base(askable, question, user=getattr(arguments, "as"), k=k)
         writer = None if arguments.quote else arguments.writer or askable.base.writer
+        parts = made_with(project, askable)
     if writer is not None:
         from cape.operations.phrasing import open_named_writer, phrased
 
         with open_named_writer(project, writer, workshop) as opened:
             result = phrased(result, opened)
-    record(project, result, workshop.configuration)
+    if arguments.replay:
+        return _replayed(replay(project, arguments.replay, result, parts), result, arguments)
+    id = record(project, result, workshop.configuration, parts)
     if arguments.json:
-        show_json(fields_of(result, explain=arguments.explain))
+        show_json({**fields_of(result, explain=arguments.explain), "id": id})
         return 0
     for note in result.notes:
         say(f"note: {note}", quiet=arguments.quiet)
@@ -55,6 +60,18 @@ def ask(arguments: argparse.Namespace) -> int:
     if arguments.explain:
         print("\n" + explained(result))
     return 0
+
+
+def _replayed(found: Replay, result: AskResult, arguments: argparse.Namespace) -> int:
+    """Whether the answer is the recorded one; exit code 1 where it is another."""
+    if arguments.json:
+        told = {"id": found.id, "same": found.same, "drifted": list(found.drifted)}
+        show_json({**fields_of(result, explain=arguments.explain), "replay": told})
+        return 0 if found.same else 1
+    print(text_of(result))
+    drifted = ", ".join(f"`{one}`" for one in found.drifted) or "nothing that cape knows of"
+    say(f"{'the same answer' if found.same else 'another answer'} as `{found.id}`; changed since: {drifted}")
+    return 0 if found.same else 1
 
 
 def _words(words: list[str]) -> tuple[str | None, str]:

@@ -1158,6 +1158,11 @@ COMMANDS: tuple[Command, ...] = (
                 help="a service of `[writers]`, or a GGUF file of `[models]`",
             ),
             Argument(flags=("--quote",), help="quote, though the base names a writer"),
+            Argument(
+                flags=("--replay",),
+                value="ID",
+                help="compare with the recorded answer of that `id`; exit 1 where it is another",
+            ),
             Argument(flags=("--explain",), help="also print the ranking, the candidates and the evidence"),
             Argument(
                 flags=("-k", "--passages"), value="N", default="20", help="passages to retrieve, at most 200"

@@ -147,30 +147,15 @@ def _stands(askable: AskableBase, groups: frozenset[str], citation: Citation) ->
 def _parts(project: Project, askable: AskableBase, file: Path) -> tuple[dict[str, str], list[str]]:
     """What the answers were made with, and in what the test set is not the lock's."""
     from cape.lock import read_lock
-    from cape.operations.knowledge_lock import is_locked_test_set, locked_generation
+    from cape.operations.knowledge_lock import is_locked_test_set
+    from cape.operations.replaying import made_with
 
-    generation = askable.index.generation
-    bar = askable.base.answer_from
-    parts = {
-        **generation.recipe.parts,
-        "access": generation.access.digest.hex,
-        "index": locked_generation(project, askable.base, generation).hex,
-        "questions": Digest.of_file(file).hex,
-        "answer-from": "calibrated" if bar is None else str(bar),
-        "answers": _answers_version(),
-    }
+    parts = {**made_with(project, askable), "questions": Digest.of_file(file).hex}
     lock = read_lock(project.lock_path)
     rows = [one for one in lock.knowledge if one.name == askable.base.name] if lock else []
     if rows and not is_locked_test_set(project, askable.base, rows[0]):
         return parts, ["the test set is not the one of the lock: `cape index` takes it over"]
     return parts, []
-
-
-def _answers_version() -> str:
-    """What decides answers without being in the index: the weights of choosing and of refusing."""
-    from cape.answers.weights import BY_VECTORS, BY_WORDS
-
-    return Digest.of_lines([repr(BY_WORDS), repr(BY_VECTORS)]).hex
 
 
 def write_evaluation(file: Path, evaluation: Evaluation) -> None:

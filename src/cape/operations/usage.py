@@ -6,15 +6,17 @@ before it goes. No question's text is kept unless the user's settings ask for it
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cape.operations.project import Project
 
@@ -80,8 +82,13 @@ def _previous(file: Path) -> Path:
     return file.with_name("answers.previous.jsonl")
 
 
-def record(project: Project, result: AskResult, configuration: Configuration) -> bool:
-    """Append an answer's record. False, and a line in the log, where the file cannot be written."""
+def record(
+    project: Project, result: AskResult, configuration: Configuration, parts: Mapping[str, str] | None = None
+) -> str | None:
+    """Append an answer's record, and give its id; `parts` are what the answer was made with.
+
+    None, and a line in the log, where the file cannot be written.
+    """
     fields: dict[str, object] = {
         "time_s": int(time.time()),
         "base": result.base,
@@ -91,15 +98,34 @@ def record(project: Project, result: AskResult, configuration: Configuration) ->
         "tokens_whole_documents": result.tokens_whole_documents,
         "ms": round(sum(result.took_ms.values()), 1),
     }
+    if parts is not None:
+        from cape.operations.replaying import record_fields
+
+        fields |= record_fields(result, parts)
     if configuration.one("usage.questions") == "text":
         fields["text"] = result.answer.question
+    id = secrets.token_hex(6)
+    fields["id"] = id
     line = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
     try:
         _append(usage_file(project), line.encode("utf-8", "replace"))
     except OSError as error:
         _log.info("the answer is not recorded: %s", error)
-        return False
-    return True
+        return None
+    return id
+
+
+def find_record(project: Project, id: str) -> dict[str, Any] | None:
+    """The fields of the record of that id; None where there is none any more."""
+    file = usage_file(project)
+    for place in (file, _previous(file)):
+        with contextlib.suppress(OSError):
+            for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
+                if f'"id":"{id}"' in line:
+                    with contextlib.suppress(ValueError):
+                        found = json.loads(line)
+                        return found if isinstance(found, dict) else None
+    return None
 
 
 def _append(file: Path, line: bytes) -> None:
