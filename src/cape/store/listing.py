@@ -7,6 +7,7 @@ plays no part. It knows nothing of keys, leases or environments.
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import os
 import re
@@ -65,11 +66,29 @@ class ContentHasher:
         with open(path, "rb", buffering=0) as stream:
             if os.fstat(stream.fileno()).st_size < _SMALL_BYTES:
                 return self._digests_of(stream.read())
+            exact, names_store = self._read_through(stream)
+            if not names_store:
+                return (exact, exact)
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                exact = hashlib.sha256(data).hexdigest()
-                if data.find(self._store) < 0:
-                    return (exact, exact)
                 return (exact, hashlib.sha256(self.normalised(data[:])).hexdigest())
+
+    def _read_through(self, stream: io.FileIO) -> tuple[str, bool]:
+        """The SHA-256 of a large file, and whether the store's place is in it: one pass, in pieces.
+
+        The end of each piece goes before the next, so that a place on the border is found.
+        """
+        total, found = hashlib.sha256(), False
+        most = len(self._store) - 1
+        piece = bytearray(most + _PIECE_BYTES)
+        view = memoryview(piece)
+        kept = 0
+        while count := stream.readinto(view[kept : kept + _PIECE_BYTES]):
+            end = kept + count
+            total.update(view[kept:end])
+            found = found or piece.find(self._store, 0, end) >= 0
+            kept = min(most, end)
+            piece[:kept] = piece[end - kept : end]
+        return total.hexdigest(), found
 
     def _digests_of(self, data: bytes) -> tuple[str, str]:
         exact = hashlib.sha256(data).hexdigest()
@@ -92,6 +111,7 @@ def _placeholder(found: re.Match[bytes]) -> bytes:
     return STORE_PLACEHOLDER + (b"/objects/@" if found[1] else b"")
 
 
+_PIECE_BYTES = 1 << 20
 _SMALL_BYTES = 1 << 20
 """Below this, reading a file costs less than mapping it."""
 
