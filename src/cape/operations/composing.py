@@ -16,10 +16,7 @@ from cape.lock import ALL, Lock, UnknownUpgrade, locked_include, seed_for
 from cape.manifest import Manifest, UnknownEnvironment, environment_of
 from cape.manifest.model import DEFAULT_ENVIRONMENT
 from cape.names import nearest
-from cape.operations.variants import lock_combinations
-
-LockOne = Callable[[Manifest, Lock | None, "frozenset[str] | None"], Lock]
-"""Locks one environment: its manifest, what to start from, and the names that may move."""
+from cape.operations.variants import LockOne, lock_combinations
 
 
 def lock_all(
@@ -41,10 +38,10 @@ def lock_all(
     if upgrade is not None and not upgrade & ALL:
         free = frozenset(upgrade - {one.name for one in manifest.included})
     own, others = _shared_out(free, manifest, previous)
-    lock_one = partial(lock_combinations, lock_one=lock_one, indices=indices)
-    default = lock_one(manifest, previous, own)
+    lock_environment = partial(lock_combinations, lock_one=lock_one, indices=indices)
+    default = lock_environment(manifest, previous, own)
     locks = {
-        name: _lock_environment(name, manifest, default, previous, others.get(name), lock_one)
+        name: _lock_environment(name, manifest, default, previous, others.get(name), lock_environment)
         for name in manifest.environments
     }
     notes = [note for lock in locks.values() for note in lock.notes]
@@ -85,7 +82,7 @@ def _lock_environment(
     default: Lock,
     previous: Lock | None,
     upgrade: frozenset[str] | None,
-    lock_one: LockOne,
+    lock_one: Callable[[Manifest, Lock | None, frozenset[str] | None], Lock],
 ) -> Lock:
     before = previous.environments.get(name) if previous else None
     inherits = manifest.environments[name].inherit is not False

@@ -73,8 +73,12 @@ def compute_lock(
         if upgrade is not None and as_of is None and manifest.debian is not None:
             _ask_anew(sources["debian"])
 
-        def lock_one(one: Manifest, start: Lock | None, free: frozenset[str] | None) -> Lock:
-            return _lock_one(one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=dry_run)
+        def lock_one(
+            one: Manifest, start: Lock | None, free: frozenset[str] | None, *, aside: bool = False
+        ) -> Lock:
+            # What another machine would take is not brought here to be looked into.
+            looks = dry_run or aside
+            return _lock_one(one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=looks)
 
         indices = named_indices(workshop.configuration)
         lock = lock_all(manifest, previous, upgrade, lock_one, indices=frozenset(indices))

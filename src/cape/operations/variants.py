@@ -7,8 +7,9 @@ is said of it. Conditions are `accelerators`', rows are `lock`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from cape.accelerators import Accelerator, Condition
 from cape.accelerators.decision import CUDA
@@ -28,7 +29,22 @@ from cape.manifest.variants import key_of, varied_requirements
 from cape.names import System
 from cape.sources.protocol import LockedPackage, RegistryUnknown
 
-LockOne = Callable[[Manifest, Lock | None, "frozenset[str] | None"], Lock]
+
+class LockOne(Protocol):
+    """Locks one manifest without variants: what to start from, and the names that may move.
+
+    One that is `aside` is for other machines: no artifact is brought to be looked into.
+    """
+
+    def __call__(
+        self,
+        manifest: Manifest,
+        start: Lock | None,
+        upgrade: frozenset[str] | None,
+        /,
+        *,
+        aside: bool = False,
+    ) -> Lock: ...
 
 
 class NoVariant(StateError):
@@ -73,6 +89,7 @@ def lock_combinations(
     _check_served(variants, manifest)
     _check_upgrade(upgrade, manifest, previous)
     before = previous.combinations if previous else {}
+    ours = _label_here(variants, manifest) or combinations[0].label
     locks: dict[str, Lock] = {}
     for combination in combinations:
         own = manifest_of(manifest, combination)
@@ -80,12 +97,21 @@ def lock_combinations(
         if locks:
             seed = seed_for(next(iter(locks.values())), before.get(combination.label), inherits=True)
         try:
-            found = lock_one(own, seed, _known_of(upgrade, own, seed))
+            aside = combination.label != ours
+            found = lock_one(own, seed, _known_of(upgrade, own, seed), aside=aside)
         except InputError as error:
             error.fact = f"for `{combination.label}`: {error.fact}"
             raise
         locks[combination.label] = found
     return _whole(manifest, variants, locks, unserved)
+
+
+def _label_here(variants: tuple[LockedVariants, ...], manifest: Manifest) -> str | None:
+    """What this machine takes; None where the manifest is not for its system."""
+    system = System.current()
+    if system not in manifest.systems:
+        return None
+    return label_for(variants, accelerator_for(None, system), system)
 
 
 def _unmarked(previous: Lock | None) -> Lock | None:
