@@ -293,3 +293,24 @@ def check_schema(objects: list[dict[str, object]]) -> None:
     validator = pytest.importorskip("kubernetes_validate")
     for one in objects:
         validator.validate(one, "1.30", strict=True)
+
+
+def test_a_pack_for_another_architecture_is_made_here_and_refuses_to_start(
+    synced: Project, home: Path
+) -> None:
+    other = next(one for one in System if one is not HERE)
+    if not (STUB.parents[1] / str(other) / "cape-enter").exists():
+        pytest.skip(f"no extractor was built for {other}")
+    told = synced.cape("pack", "--system", str(other), "-o", "it", "--json", "--", "hello").succeeded()
+    assert json.loads(told.stdout)["system"] == str(other)
+    start(synced.directory / "it", home=home).failed(1, f"this pack is for {other}, this machine is")
+    synced.cape("pack", "--static", "--system", str(other), "-o", "static", "--", "hello").succeeded()
+    with pytest.raises(OSError, match="Exec format error"):
+        start(synced.directory / "static", home=home)
+    assert not unpacked(home)
+
+
+def test_a_pack_for_a_system_that_is_not_locked_is_refused(native: Project) -> None:
+    other = next(one for one in System if one is not HERE)
+    native.cape("pack", "--system", str(other)).failed(STATE, f"`{other}`", f"`{HERE}`")
+    native.cape("pack", "--system", "riscv64-linux").failed(1, "riscv64-linux")

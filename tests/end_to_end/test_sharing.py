@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from tests.end_to_end.harness import INTEGRITY, STATE, Project, World
+from tests.end_to_end.harness import INTEGRITY, SOURCE, STATE, Project, World, collect
 from tests.end_to_end.test_npm_projects import own_project, stocked_npm
 from tests.end_to_end.test_vendoring import cut_off, delete_from_mirror, digests
 
@@ -243,3 +244,64 @@ def test_a_projects_own_list_of_packages_travels_too(stocked_npm: World) -> None
     cut_off(ben).cape("fork", place).succeeded()
     assert (ben.directory / "package.json").read_bytes() == (anna.directory / "package.json").read_bytes()
     assert digests(ben) == digests(anna)
+
+
+def test_an_artifact_that_the_place_lost_comes_from_its_registry_or_is_named(
+    stocked: World, anna: Project
+) -> None:
+    place = str(stocked.place / "place")
+    anna.cape("push", place, "--with-artifacts").succeeded()
+    row = next(json.loads(line) for line in anna.lock.read_text().splitlines() if '"hello"' in line)
+    (hex_,) = {text.removeprefix("sha256:") for text in _texts(row) if len(text) >= 64}
+    (Path(place) / "blobs" / hex_[:2] / hex_).unlink()
+    ben = bens(stocked, anna)
+    cut_off(ben).cape("fork", place).failed(SOURCE, "hello")
+    assert not ben.manifest.exists()
+    ben.cape("fork", place).succeeded()
+    assert digests(ben) == digests(anna)
+    anna.cape("push", place, "--with-artifacts", "--force").succeeded()
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+
+
+def test_of_two_pushes_at_once_one_is_refused(stocked: World, anna: Project, place: str) -> None:
+    anna.cape("push", place).succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    anna.cape("key", "trust", with_key(ben, "ben")).succeeded()
+    anna.cape("install", "tool").succeeded()
+    ben.cape("install", "other").succeeded()
+    both = [collect(process) for process in [one.start("push", place) for one in (anna, ben)]]
+    assert sorted(done.code for done in both) == [0, STATE], [done.stderr for done in both]
+    (refused,) = (done for done in both if done.code)
+    refused.failed(STATE, "generation 2 of", "--force")
+    told = json.loads(anna.cape("log", place, "--json").succeeded().stdout)["generations"]
+    assert [one["number"] for one in told] == [2, 1]
+
+
+def test_a_clock_that_is_off_changes_no_order_and_is_told(stocked: World, anna: Project, place: str) -> None:
+    from cape.sharing import Ledger, open_place
+    from cape.sharing.keys import KeyRing, Trust
+
+    anna.cape("push", place).succeeded()
+    settings = {"XDG_CONFIG_HOME": anna.environment["XDG_CONFIG_HOME"]}
+    ledger = Ledger(open_place(place, cache=stocked.place / "cache"), Trust(settings))
+    head = ledger.head()
+    assert head is not None
+    ahead = replace(
+        head.record, number=2, parent=head.digest, pushed_at="2099-01-01T00:00:00Z", message="from the future"
+    )
+    assert ledger.add(ahead, KeyRing(settings).get("anna")) is not None
+    anna.cape("pull", place).succeeded()
+    anna.cape("install", "tool").succeeded()
+    anna.cape("push", place).succeeded()
+    shown = anna.cape("log", place).succeeded().stdout.splitlines()
+    assert [line.split()[0] for line in shown] == ["3", "2", "1"], "by number, whatever clocks said"
+    assert "clock that is ahead of this machine's" in shown[1]
+    assert "a clock that" not in shown[0] + shown[2]
