@@ -283,8 +283,10 @@ class LockedEmbedder:
 
     def _file(self, part: str) -> Path:
         """A file of the model with exactly the locked bytes."""
+        from cape.sources.models.rows import placed_path
+
         wanted = self._digest(part)
-        name = self._parts[part].attributes[part].rpartition("/")[2]
+        name = placed_path(self._parts[part], part)
         for home in (self._environment(), self._kept(wanted)):
             if home is not None and _is(home / name, wanted):
                 return home / name

@@ -21,6 +21,9 @@ MODELS = "models"
 HUB_CACHE = "hub"
 """Below the environment, the directory in a model hub's own layout."""
 
+FILE_REGISTRIES = frozenset(("hub", "ollama", "url", "path"))
+"""Registries whose artifacts are the model's files themselves."""
+
 ALLOW_PICKLE = "allow-pickle"
 PARTS = ("file", "tokenizer")
 """What a row may give: the attribute of that name holds the file's path in the artifact."""
@@ -79,6 +82,12 @@ def paths_of(row: LockedPackage) -> tuple[str, ...]:
     """Where a row's file lies below the model's directory."""
     also = row.attributes.get(_ALSO, "")
     return (row.attributes[part_of(row)], *(also.split("\n") if also else ()))
+
+
+def placed_path(row: LockedPackage, part: str) -> str:
+    """Where a part of a model lies below the model's directory: a file out of a wheel by its name alone."""
+    path = row.attributes[part]
+    return path if row.artifact.registry in FILE_REGISTRIES else path.rpartition("/")[2]
 
 
 def put_file(row: LockedPackage, artifact: Path, into: Path) -> None:

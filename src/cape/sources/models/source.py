@@ -16,8 +16,8 @@ from cape.sources.models.hub import REGISTRY as HUB
 from cape.sources.models.hub import Hub, link_view
 from cape.sources.models.ollama import REGISTRY as OLLAMA
 from cape.sources.models.ollama import Ollama
-from cape.sources.models.rows import put_file
-from cape.sources.models.single import PATH, URL, path_row, place_of, url_row
+from cape.sources.models.rows import FILE_REGISTRIES, put_file
+from cape.sources.models.single import URL, path_row, place_of, url_row
 from cape.sources.models.wheels import Wheels
 from cape.sources.protocol import (
     ArtifactLookup,
@@ -29,9 +29,6 @@ from cape.sources.protocol import (
     Snapshot,
 )
 from cape.sources.pypi import PypiSource
-
-_FILES = frozenset((HUB, OLLAMA, URL, PATH))
-"""The registries whose artifacts are the model's files themselves."""
 
 
 class ModelSource:
@@ -101,10 +98,10 @@ class ModelSource:
         self, packages: Sequence[LockedPackage], *, snapshots: Sequence[Snapshot] = ()
     ) -> Mapping[Digest, Sequence[str]]:
         """See `Source.locate`."""
-        wheels = [row for row in packages if row.artifact.registry not in _FILES]
+        wheels = [row for row in packages if row.artifact.registry not in FILE_REGISTRIES]
         found: dict[Digest, Sequence[str]] = dict(self._wheels.locate(wheels)) if wheels else {}
         for row in packages:
-            if row.artifact.registry in _FILES:
+            if row.artifact.registry in FILE_REGISTRIES:
                 found[row.artifact.digest] = (self._url(row),)
         return found
 
@@ -123,7 +120,7 @@ class ModelSource:
 
         Raises `PickleRefused`, `DangerousPickle`, `WeightsOutside`.
         """
-        if package.artifact.registry not in _FILES:
+        if package.artifact.registry not in FILE_REGISTRIES:
             self._wheels.unpack(package, artifact, into)
             return
         put_file(package, artifact, into)
