@@ -118,6 +118,11 @@ def _listed(nodes: Sequence[Any]) -> str:
     return ", ".join(f"`{node.name}`" for node in nodes)
 
 
+def _readable(text: str) -> str:
+    """What of a text is read; a lone surrogate, which is no character, becomes `?`."""
+    return text.strip()[:CHARACTERS].encode("utf-8", "replace").decode()
+
+
 class MiniLM:
     """An opened embedder; `open_embedder` makes one. May be used from several threads at a time."""
 
@@ -157,6 +162,15 @@ class MiniLM:
         """
         return self._side_by_side(self._pieces, texts)
 
+    def piece_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each row of `embed_pieces` stands in a text; (0, 0) for the marks of its ends.
+
+        Blanks before the text and surrogates in it shift nothing.
+        """
+        skipped = len(text) - len(text.lstrip())
+        encoded = self._tokenizer.encode(_readable(text))
+        return [(a + skipped, b + skipped) if b > a else (0, 0) for a, b in encoded.offsets]
+
     def _side_by_side(
         self, make: Callable[[str], NDArray[np.float32]], texts: Sequence[str]
     ) -> list[NDArray[np.float32]]:
@@ -183,8 +197,7 @@ class MiniLM:
         """The graph's rows for one text, (pieces, dimensions) float32; none where there is no token."""
         import numpy as np
 
-        readable = text.strip()[:CHARACTERS].encode("utf-8", "replace").decode()
-        tokens = self._tokenizer.encode(readable).ids
+        tokens = self._tokenizer.encode(_readable(text)).ids
         return self._rows(tokens) if tokens else np.zeros((0, self.dimensions), dtype=np.float32)
 
     def _rows(self, tokens: Sequence[int]) -> NDArray[np.float32]:
