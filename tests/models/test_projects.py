@@ -188,3 +188,21 @@ def test_a_model_that_does_not_fit_is_said_before_it_is_brought(hub: ModelHub, t
     with small_disk(project.store, "512k"):
         project.cape("sync").failed(STATE, "there is no room for", "are free")
     assert hub.files.requests == []
+
+
+def test_models_of_every_kind_are_shared_with_their_artifacts(hub: ModelHub, tmp_path: Path) -> None:
+    project = every_kind(tmp_path, hub)
+    project.cape("sync").succeeded()
+    key = project.cape("key", "new", "me").succeeded().stdout.strip()
+    project.cape("push", str(tmp_path / "place"), "--with-artifacts").succeeded()
+    (tmp_path / "elsewhere").mkdir()
+    away = {
+        "CAPE_STORE": str(tmp_path / "other"),
+        "CAPE_OFFLINE": "1",
+        "XDG_CONFIG_HOME": str(tmp_path / "c"),
+    }
+    other = Project(directory=tmp_path / "elsewhere", environment={**project.environment, **away})
+    other.cape("key", "trust", key).succeeded()
+    other.cape("fork", str(tmp_path / "place")).succeeded()
+    wanted = 'cat "$CAPE_MODEL_OWN" "$CAPE_MODEL_LARGE" | wc -c'
+    assert int(other.cape("run", "--", "sh", "-c", wanted).succeeded().stdout) == 2 * len(LARGE) + 3
