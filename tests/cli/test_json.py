@@ -34,6 +34,7 @@ SYNC = {
     "downloaded_bytes": int,
     "to_download": int,
     "to_download_bytes": int,
+    "rows": list,
     "notes": list,
 }
 SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -45,7 +46,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "install": (("install", "tool", "--dry-run"), LOCK),
     "uninstall": (("uninstall", "hello", "--dry-run"), LOCK),
     "upgrade": (("upgrade", "--dry-run"), LOCK),
-    "list": (("list",), {"lock": str, "identity": str, "content": str, "packages": list}),
+    "list": (("list",), {"lock": str, "identity": str, "content": str, "packages": list, "variants": list}),
     "show locked": (("show", "hello"), {"locked": list, "available": list}),
     "show available": (("show", "tool"), {"locked": list, "available": list}),
     "search": (("search", "debian:greet"), {"packages": list, "failures": list}),

@@ -64,6 +64,12 @@ AS_OF = Argument(
     help="answer as the registries were at the end of DATE, or at a time such as `2026-01-15T12:00:00Z`",
 )
 SYSTEM = Argument(flags=("--system",), value="SYSTEM", help="a system of the lock; otherwise this machine's")
+GPU = Argument(
+    flags=("--gpu",),
+    value="GPU",
+    complete=("cuda", "cuda12", "cuda13", "rocm", "rocm6", "metal", "cpu", "none"),
+    help="choose variants for such an accelerator; otherwise for this machine's",
+)
 MODE = Argument(
     flags=("--mode",),
     value="MODE",
@@ -242,6 +248,7 @@ COMMANDS: tuple[Command, ...] = (
             "system, and switches the project to it. With `--system`, makes the environment of a system of "
             "the lock in the store, prints its path, and leaves the project as it is. What only programs of "
             "another kind of machine can make is left out of it, with notes; `cape gc` removes it."
+            " With `--gpu` it is that for another accelerator; with `--dry-run` its packages are listed."
         ),
         handler="locking:sync",
         arguments=(
@@ -259,6 +266,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="make the environment of SYSTEM beside the project, and print its path",
             ),
             ENVIRONMENT,
+            GPU,
             AS_OF,
             DRY_RUN,
             JSON,
@@ -449,6 +457,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             SYSTEM,
             ENVIRONMENT,
+            GPU,
             JSON,
             Argument(flags=("command",), nargs="...", help="the command that the file runs, after `--`"),
         ),
@@ -472,6 +481,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             SYSTEM,
             ENVIRONMENT,
+            GPU,
             JSON,
             Argument(flags=("command",), nargs="...", help="the command that the image runs, after `--`"),
         ),
@@ -687,6 +697,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             MODE,
             ENVIRONMENT,
+            GPU,
             REMOTE,
             ALLOW_HOOKS,
             Argument(
@@ -735,6 +746,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             Argument(flags=("--no-services",), help="do not start services that say `auto-start`"),
             ENVIRONMENT,
+            GPU,
         ),
         examples=(
             "cape activate",
@@ -872,6 +884,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="list the included manifests instead, and what of them others go over",
             ),
             ENVIRONMENT,
+            GPU,
             GLOBALLY,
             JSON,
         ),

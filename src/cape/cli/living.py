@@ -52,6 +52,14 @@ def environment_name(arguments: argparse.Namespace) -> str | None:
     return None if name == DEFAULT_ENVIRONMENT else name
 
 
+def obey_gpu(arguments: argparse.Namespace) -> None:
+    """Let what `--gpu` says hold as `CAPE_GPU` for the rest of this command, and for what it starts."""
+    import os
+
+    if arguments.gpu:
+        os.environ["CAPE_GPU"] = arguments.gpu
+
+
 def is_global(arguments: argparse.Namespace) -> bool:
     """Whether the user's own environment is meant."""
     return bool(vars(arguments).get("global"))
@@ -81,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not command:
         raise NoCommand("`cape run` wants a command", hint="for example `cape run -- python3 app.py`")
     name = environment_name(arguments)
+    obey_gpu(arguments)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     if vars(arguments)["with"]:
         living.become(_once(arguments, workshop, command, name))
@@ -145,6 +154,7 @@ def activate(arguments: argparse.Namespace) -> int:
         text=arguments.command,
         prints=bool(arguments.shell) or not sys.stdout.isatty(),
     )
+    obey_gpu(arguments)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     project = _borrowed(arguments, workshop) or find_project(Path.cwd())
     name = environment_name(arguments)

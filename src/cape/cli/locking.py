@@ -128,8 +128,8 @@ def sync(arguments: argparse.Namespace) -> int:
             refuse_together(as_of, flag)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     only_from = Path(vars(arguments)["from"]).absolute() if vars(arguments)["from"] else None
-    if arguments.system:
-        refuse_together(as_of, "--system")
+    if arguments.system or arguments.gpu:
+        refuse_together(as_of, "--system" if arguments.system else "--gpu")
         return _sync_elsewhere(arguments, project, workshop, only_from)
     with held(project):
         result = sync_project(
@@ -159,11 +159,16 @@ def _sync_elsewhere(
     """`cape sync --system`: the environment of another system, beside the project."""
     from cape.operations.syncing import foresee_elsewhere, sync_elsewhere
 
-    system, name = System.parse(arguments.system), environment_name(arguments)
+    system = System.parse(arguments.system) if arguments.system else System.current()
+    name, gpu = environment_name(arguments), arguments.gpu
     if arguments.dry_run:
-        _show_synced(foresee_elsewhere(project, workshop, system=system, environment=name), arguments)
+        foreseen = foresee_elsewhere(project, workshop, system=system, environment=name, gpu=gpu)
+        if not arguments.json:
+            for row in foreseen.rows:
+                print(f"{row.source}:{row.name} {row.version}")
+        _show_synced(foreseen, arguments)
         return 0
-    made = sync_elsewhere(project, workshop, system=system, only_from=only_from, environment=name)
+    made = sync_elsewhere(project, workshop, system=system, only_from=only_from, environment=name, gpu=gpu)
     if arguments.json:
         show_json(_elsewhere_fields(made))
     else:
@@ -211,6 +216,15 @@ def sync_fields(result: SyncResult) -> dict[str, object]:
         "downloaded_bytes": result.fetched.downloaded_bytes,
         "to_download": result.to_download,
         "to_download_bytes": result.to_download_bytes,
+        "rows": [
+            {
+                "source": row.source,
+                "name": row.name,
+                "version": row.version,
+                "size_bytes": row.artifact.size_bytes,
+            }
+            for row in result.rows
+        ],
         "notes": list(result.notes),
     }
 

@@ -125,12 +125,16 @@ def list_packages(arguments: argparse.Namespace) -> int:
     from cape.names import System
     from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import list_locked
+    from cape.operations.variants import decisions_of, fitting
 
     if arguments.includes:
         return _list_includes(arguments)
-    lock = chosen_lock(_open_lock(arguments), environment_name(arguments))
+    whole = chosen_lock(_open_lock(arguments), environment_name(arguments))
+    lock = fitting(whole, gpu=arguments.gpu)
+    taken = decisions_of(whole, arguments.gpu)
     listed = list_locked(lock, system=System.current(), everything=arguments.all)
     if arguments.json:
+        from cape.cli.gpu import decision_fields
         from cape.operations.syncing import current_digests
 
         digests = current_digests(lock, Workshop.open().store, chosen_project(arguments).directory)
@@ -142,11 +146,14 @@ def list_packages(arguments: argparse.Namespace) -> int:
                 "packages": [
                     {**_package_fields(row.package), "requested_as": row.requested_as} for row in listed
                 ],
+                "variants": [decision_fields(one) for one in taken],
             }
         )
         return 0
     if listed:
         print(table([_listed_columns(row) for row in listed], right=(3,)))
+    for one in taken:
+        say(f"note: {one.text}", quiet=arguments.quiet)
     others = len(list_locked(lock, system=System.current(), everything=True)) - len(listed)
     if others:
         say(f"and {count(others, 'package')} that these need (`cape list --all`)", quiet=arguments.quiet)
@@ -305,6 +312,7 @@ def why(arguments: argparse.Namespace) -> int:
     from cape.operations.composing import chosen_lock
     from cape.operations.inspecting import NotInLock, asking, environment_with, files_of, locked
     from cape.operations.inspecting import why as chains_to
+    from cape.operations.variants import decisions_of, with_package
 
     project = find_project(Path.cwd())
     if is_meant(project, arguments):
@@ -312,6 +320,8 @@ def why(arguments: argparse.Namespace) -> int:
     whole = locked(project)
     name = environment_name(arguments) or environment_with(whole, arguments.package)
     lock = chosen_lock(whole, name)
+    taken = decisions_of(lock, None)
+    lock = with_package(lock, arguments.package)
     files: tuple[OwnedFile, ...] = ()
     try:
         chains = chains_to(lock, arguments.package)
@@ -338,6 +348,11 @@ def why(arguments: argparse.Namespace) -> int:
         print(f"in environment {name}:")
     for chain, one in zip(chains, asking(project, lock, chains, environment=name), strict=True):
         print(" -> ".join(chain) + _asked(one, project))
+    for decision in taken:
+        if decision.name in {chain[0] for chain in chains}:
+            say(f"note: {decision.text}", quiet=arguments.quiet)
+            for when, reason in decision.passed_over:
+                say(f"  not `{when}`: {reason}", quiet=arguments.quiet)
     return 0
 
 

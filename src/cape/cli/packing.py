@@ -33,6 +33,7 @@ def pack(arguments: argparse.Namespace) -> int:
         command=_words(arguments),
         system=_system(arguments),
         environment=arguments.environment,
+        gpu=arguments.gpu,
         shell=not arguments.static,
     )
     if arguments.json:
@@ -74,6 +75,7 @@ def image(arguments: argparse.Namespace) -> int:
         command=_words(arguments),
         system=_system(arguments),
         environment=arguments.environment,
+        gpu=arguments.gpu,
     )
     if arguments.json:
         layers = [

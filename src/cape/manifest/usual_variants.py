@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from cape.manifest.model import Variant
+from cape.names import System
 from cape.sources.protocol import Requirement
 
 
@@ -22,13 +23,14 @@ class Usual:
     package: str
     index: str | None = None
     extras: str | None = None
+    systems: tuple[System, ...] = ()
 
 
 _TORCH = (
     # PyTorch's installation page: the default index has Linux wheels for CUDA and macOS wheels with Metal;
     # wheels for ROCm and for processors alone are on indices of its own.
-    Usual("cuda>=12", "pypi", "torch"),
-    Usual("rocm>=6", "pypi", "torch", index="pytorch-rocm"),
+    Usual("cuda>=12", "pypi", "torch", systems=(System.X86_64_LINUX,)),
+    Usual("rocm>=6", "pypi", "torch", index="pytorch-rocm", systems=(System.X86_64_LINUX,)),
     Usual("metal", "pypi", "torch"),
     Usual("cpu", "pypi", "torch", index="pytorch-cpu"),
     # Debian's own build, which uses no GPU.
@@ -45,7 +47,7 @@ USUAL: dict[str, tuple[Usual, ...]] = {
     ),
     # ONNX Runtime's installation page: the GPU build is a package of its own, for CUDA 12 and x86-64 alone.
     "onnxruntime": (
-        Usual("cuda>=12", "pypi", "onnxruntime-gpu"),
+        Usual("cuda>=12", "pypi", "onnxruntime-gpu", systems=(System.X86_64_LINUX,)),
         Usual("cpu", "pypi", "onnxruntime"),
     ),
     # xllamacpp's README: the default index has wheels for processors and Metal, its own ones the others.
@@ -87,4 +89,10 @@ def _as(row: Usual, requirement: Requirement) -> Requirement:
         package=row.package,
         constraint=requirement.constraint if row.source == requirement.source else "*",
         options=MappingProxyType(options),
+        systems=_both(row.systems, requirement.systems),
     )
+
+
+def _both(one: tuple[System, ...], other: tuple[System, ...]) -> tuple[System, ...]:
+    """The systems of both; empty means all."""
+    return tuple(sorted(set(one) & set(other))) if one and other else one or other

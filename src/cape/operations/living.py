@@ -36,7 +36,7 @@ def ready_generation(
     with held(project):
         heal(project.directory)
         current = current_generation(project.directory)
-        if current is not None and is_up_to_date(project.directory, current):
+        if current is not None and is_up_to_date(project.directory, current) and _is_asked_for(current):
             if environment is not None:
                 _attach(project, workshop, current, environment)
             seal(project.directory, current)
@@ -47,6 +47,21 @@ def ready_generation(
         made = current_generation(project.directory)
     assert made is not None
     return made
+
+
+def _is_asked_for(current: Generation) -> bool:
+    """Whether the environment has the variants that `CAPE_GPU` names; without the variable, it has."""
+    if not os.environ.get("CAPE_GPU") or '"row":"variants"' not in current.lock_text:
+        return True
+    from cape.lock import parse_lock
+    from cape.names import System
+    from cape.operations.syncing import plan_for
+    from cape.operations.variants import fitting
+
+    lock = fitting(parse_lock(current.lock_text, path=current.directory / "cape.lock"))
+    return str(plan_for(lock, System.current(), current.project).identity.hex).startswith(
+        current.environment.name
+    )
 
 
 def _attach(project: Project, workshop: Workshop, current: Generation, environment: str) -> None:

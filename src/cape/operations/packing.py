@@ -52,6 +52,7 @@ def choose(
     argv: Sequence[str],
     system: System | None = None,
     environment: str | None = None,
+    gpu: str | None = None,
 ) -> Chosen:
     """The environment that answers manifest and lock, made where it is not there yet.
 
@@ -61,14 +62,14 @@ def choose(
     manifest = project_manifest(project)
     if environment is not None:
         manifest = environment_of(manifest, environment)
-    if wanted is System.current():
+    if wanted is System.current() and gpu is None:
         place = _place_of(
             ready_generation(project, workshop, argv=argv, environment=environment), environment
         )
     else:
         from cape.operations.syncing import sync_elsewhere
 
-        made = sync_elsewhere(project, workshop, system=wanted, environment=environment)
+        made = sync_elsewhere(project, workshop, system=wanted, environment=environment, gpu=gpu)
         place = made.environment.path
     _check_whole(place, project)
     return Chosen(
@@ -112,13 +113,14 @@ def pack(
     command: Sequence[str] = (),
     system: System | None = None,
     environment: str | None = None,
+    gpu: str | None = None,
     shell: bool = True,
 ) -> Packed:
     """Write the environment as one self-extracting file that runs `command`.
 
     Raises what `choose` and `write_pack` raise.
     """
-    chosen = choose(project, workshop, argv=argv, system=system, environment=environment)
+    chosen = choose(project, workshop, argv=argv, system=system, environment=environment, gpu=gpu)
     name = chosen.activation.name
     packed = write_pack(
         Carried(chosen.environment, workshop.store),
@@ -141,12 +143,13 @@ def image(
     command: Sequence[str] = (),
     system: System | None = None,
     environment: str | None = None,
+    gpu: str | None = None,
 ) -> Image:
     """Write the environment as an OCI image layout, or as a tar file of one where `target` ends so.
 
     Raises what `choose` and `write_image` raise.
     """
-    chosen = choose(project, workshop, argv=argv, system=system, environment=environment)
+    chosen = choose(project, workshop, argv=argv, system=system, environment=environment, gpu=gpu)
     name = chosen.activation.name
     ports = (port for one in _services(chosen).values() for port in one.ports.values() if port)
     settings = ImageSettings(

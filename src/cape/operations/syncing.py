@@ -90,6 +90,8 @@ class SyncResult:
     fetched: Fetched = field(default_factory=Fetched)
     to_download: int = 0
     to_download_bytes: int = 0
+    rows: tuple[LockedPackage, ...] = ()
+    """Of a dry run, the packages of the environment."""
     notes: tuple[str, ...] = ()
     dry_run: bool = False
 
@@ -492,6 +494,7 @@ def _foresee(locked: LockResult, workshop: Workshop, plan: EnvironmentPlan) -> S
         locked=locked,
         identity=plan.identity,
         packages=len(plan.packages),
+        rows=plan.packages,
         to_download=len(lacking),
         to_download_bytes=sum(package.artifact.size_bytes for package in lacking),
         dry_run=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from cape.accelerators import Accelerator, Condition
@@ -276,6 +277,42 @@ def fitting(lock: Lock, *, gpu: str | None = None, system: System | None = None)
 def decisions(lock: Lock, accelerator: Accelerator, system: System) -> tuple[Decision, ...]:
     """What a machine takes of each package with variants, by name."""
     return tuple(_decision(one, accelerator, system) for one in lock.variants)
+
+
+def decisions_of(lock: Lock, gpu: str | None) -> tuple[Decision, ...]:
+    """What this machine, or one with another accelerator, takes of a lock; costs nothing without variants."""
+    if not lock.variants:
+        return ()
+    system = System.current()
+    return decisions(lock, accelerator_for(gpu, system), system)
+
+
+def with_package(lock: Lock, name: str) -> Lock:
+    """The combination to look for a package in: this machine's, else the first that has it."""
+    from cape.operations.inspecting import NotInLock, rows_of
+
+    if not lock.variants:
+        return lock
+    here = _chosen(lock, accelerator_for(None, System.current()), System.current())
+    for one in (*([here] if here else []), *lock.combinations.values()):
+        try:
+            rows_of(one, name)
+        except NotInLock:
+            continue
+        return one
+    return here or lock
+
+
+def decisions_here(start: Path, accelerator: Accelerator) -> tuple[Decision, ...]:
+    """What this machine takes in the project around a directory; empty without a lock."""
+    from cape.lock import read_lock
+    from cape.operations.project import NoProject, find_project
+
+    try:
+        lock = read_lock(find_project(start).lock_path)
+    except NoProject:
+        return ()
+    return decisions(lock, accelerator, System.current()) if lock else ()
 
 
 def _decision(variants: LockedVariants, accelerator: Accelerator, system: System) -> Decision:
