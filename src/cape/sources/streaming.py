@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
 
@@ -164,11 +163,6 @@ def _tried(
                 raise unreachable(url, str(error), failures) from None
             _log.debug("asking %s again: %s", shown_url(url), error)
             time.sleep(max(patience.pause(failures), error.wait_s))
-
-
-def local_url(path: Path) -> str:
-    """The URL of a file of this machine."""
-    return path.resolve().as_uri()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cape.errors import InputError
 from cape.models.errors import BadModelFile, WeightsOutside
-from cape.models.formats.pickles import UNREADABLE, Scan, scan
+from cape.models.formats.pickles import UNREADABLE, scan
 from cape.models.recognition import Kind, kind_of, kind_of_bytes, kind_without_suffix, read_header
 from cape.sources.models.errors import DangerousPickle, PickleRefused
 
@@ -97,8 +97,3 @@ def _dangerous(model: str, name: str, names: list[str], where: str | None) -> In
         where=where,
         hint=f"take it from somebody else; if you trust it all the same: `allow-pickle = [{listed}]`",
     )
-
-
-def told_of(found: Scan) -> str:
-    """What a scan found, in a few words."""
-    return f"{found.pickles} pickles, {len(found.globals)} names, {len(found.unknown)} unknown"

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cape.names import Digest, System
+from cape.names import System
 from cape.sources.download import disk_errors
 from cape.sources.models.errors import HubGarbage, NoSuchModelFile
 from cape.sources.models.judging import judged
@@ -111,14 +111,6 @@ def _place(artifact: Path, target: Path) -> None:
         except OSError:
             pass  # another file system, or one without hard links
     shutil.copyfile(artifact, target)
-
-
-def digest_of(text: str) -> Digest | None:
-    """The digest in hexadecimal, or None for anything else."""
-    try:
-        return Digest(text)
-    except ValueError:
-        return None
 
 
 def listed(files: Sequence[str], limit: int = 12) -> str:
