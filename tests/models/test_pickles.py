@@ -53,7 +53,7 @@ FORMS = {
     "xz": lzma.compress(dangerous_pickle()),
     "an array of objects": array_of_objects(),
     "names through the memo": b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x9400h\x00h\x01\x93\x8c\x01a\x85R.",
-    "names of a second pickle's memo": b"\x80\x04\x8c\x05posix\x94.\x80\x04\x8c\x02os\x94\x8c\x06system\x9400h\x00h\x01\x93.",
+    "a second memo": b"\x80\x04\x8c\x01a\x94.\x80\x04\x8c\x02os\x94\x8c\x06system\x9400h\x00h\x01\x93.",
     "names that are copied": b"\x80\x04\x8c\x05posix\x8c\x06system2\x30\x8c\x06system\x93\x8c\x01a\x85R.",
     "text in another encoding before it": b"S'\xe9'\n0cos\nsystem\n(S'a'\ntR.",
     "an old instance": b"(S'a'\nios\nsystem\n.",

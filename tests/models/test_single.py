@@ -132,6 +132,21 @@ def test_a_file_of_the_project_is_a_model(source: ModelSource, tmp_path: Path) -
     assert isinstance(failure(source, want("path", "weights/none.gguf")), NoSuchModelPath)
 
 
+def test_what_is_locked_stays_whatever_became_of_the_file(
+    server: Loopback, source: ModelSource, tmp_path: Path
+) -> None:
+    (tmp_path / "own.gguf").write_bytes(WEIGHTS)
+    for wanted in (want("url", f"{server.url}/files/tiny.gguf"), want("path", "own.gguf")):
+        first = source.resolve([wanted], resolve(source, wanted))
+        server.files["/files/tiny.gguf"] = b"another"
+        (tmp_path / "own.gguf").write_bytes(b"another")
+        server.requests.clear()
+        kept = ResolveContext(systems=(System.X86_64_LINUX,), directory=tmp_path, kept=first.packages)
+        assert source.resolve([wanted], kept) == first and server.requests == []
+        server.files["/files/tiny.gguf"] = WEIGHTS
+        (tmp_path / "own.gguf").write_bytes(WEIGHTS)
+
+
 def publish(server: Loopback, layers: dict[str, bytes], name: str = "library/tiny") -> None:
     told = []
     for kind, data in layers.items():

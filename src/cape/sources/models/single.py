@@ -7,6 +7,7 @@ of Python packages are; a path is relative to the manifest.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,6 +45,8 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
 
     Raises `DigestDiffers`, `PickleRefused`, `DangerousPickle`, `ArtifactGone`, `RegistryUnreachable`.
     """
+    if kept := _kept(requirement, context, URL):
+        return kept
     url = requirement.package
     name = unquote(urlsplit(url).path.rpartition("/")[2])
     allowed = requirement.options.get(ALLOW_PICKLE, "")
@@ -67,6 +70,17 @@ def url_row(requirement: Requirement, context: ResolveContext, artifacts: Artifa
     )
 
 
+def _kept(requirement: Requirement, context: ResolveContext, registry: str) -> LockedPackage | None:
+    """The row of the present lock, where it answers the requirement: what is there now is not asked."""
+    options = requirement.options
+    for row in context.kept:
+        same = row.placement == requirement.name and row.attributes.get(registry) == requirement.package
+        fits = options.get("sha256", row.artifact.digest.hex) == row.artifact.digest.hex
+        if same and fits and row.attributes.get(ALLOW_PICKLE) == options.get(ALLOW_PICKLE):
+            return replace(row, systems=tuple(sorted(requirement.systems or context.systems)))
+    return None
+
+
 def _known(
     requirement: Requirement, url: str, name: str, artifacts: ArtifactLookup, context: ResolveContext
 ) -> tuple[Digest, int]:
@@ -78,17 +92,9 @@ def _known(
         size = beginning_of(url, 1).size_bytes
         if size is not None:
             return digest, size
-    digest, size_bytes = _measured(url, name, artifacts, context)
+    digest, size_bytes = measured(name, url, artifacts, progress=context.progress)
     _check_digest(requirement, digest)
     return digest, size_bytes
-
-
-def _measured(url: str, name: str, artifacts: ArtifactLookup, context: ResolveContext) -> tuple[Digest, int]:
-    """The digest and the size of what is at a URL; of a kept row, where its bytes are here."""
-    for row in context.kept:
-        if row.attributes.get("url") == url and artifacts.has(row.artifact.digest):
-            return row.artifact.digest, row.artifact.size_bytes
-    return measured(name, url, artifacts, progress=context.progress)
 
 
 def _check_digest(requirement: Requirement, digest: Digest) -> None:
@@ -137,6 +143,8 @@ def path_row(requirement: Requirement, context: ResolveContext) -> LockedPackage
 
     Raises `NoSuchModelPath`, `DigestDiffers`, `PickleRefused`, `DangerousPickle`, `WeightsOutside`.
     """
+    if kept := _kept(requirement, context, PATH):
+        return kept
     file = place_of(requirement.package, context.directory)
     if not file.is_file():
         raise NoSuchModelPath(
