@@ -30,11 +30,22 @@ def seed_for(default: Lock, previous: Lock | None, *, inherits: bool) -> Lock:
     return replace(
         previous,
         packages=(*kept, *shared),
-        roots={**previous.roots, **default.roots},
+        roots={**previous.roots, **_roots(default, previous)},
         snapshots=(*(one for one in previous.snapshots if one.source not in moved),
                    *(one for one in default.snapshots if one.source in moved)),
         unsettled=previous.unsettled | moved,
     )  # fmt: skip
+
+
+def _roots(default: Lock, previous: Lock) -> dict[str, tuple[str, ...]]:
+    """The answers that the default environment has, but for what is asked of another source here."""
+    ours = {one.name: one.source for one in previous.requirements}
+    theirs = {one.name: one.source for one in default.requirements}
+    return {
+        name: roots
+        for name, roots in default.roots.items()
+        if ours.get(name, theirs.get(name)) == theirs.get(name)
+    }
 
 
 def _key(package: LockedPackage) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def _lines_of_combinations(lock: Lock) -> list[str]:
     if not lock.variants:
         return _own_lines(lock)
     holders: dict[str, list[str]] = {}
-    for label, one in lock.combinations.items():
+    for label, one in _widened(lock.combinations).items():
         for line in _own_lines(one):
             holders.setdefault(line, []).append(label)
     everywhere = len(lock.combinations)
@@ -81,6 +81,41 @@ def _lines_of_combinations(lock: Lock) -> list[str]:
     ]
     lines += [rows.variants_line(variants) for variants in lock.variants]
     return lines + _knowledge_lines(lock)
+
+
+def _widened(locks: Mapping[str, Lock]) -> Mapping[str, Lock]:
+    """The combinations, a package of several with the systems of all of these: so it stands once.
+
+    Reading takes away what is no system of a combination. Where that would not give back what was there, the
+    package stays as it is.
+    """
+    found: dict[str, list[tuple[Lock, LockedPackage]]] = defaultdict(list)
+    for one in locks.values():
+        for package in one.packages:
+            found[rows.package_line(package, with_systems=False)].append((one, package))
+    wide: dict[str, tuple[System, ...]] = {}
+    for line, group in found.items():
+        systems = {system for _, package in group for system in package.systems}
+        if all(set(package.systems) == systems & set(one.systems) for one, package in group):
+            wide[line] = tuple(sorted(systems))
+
+    def widened(package: LockedPackage) -> LockedPackage:
+        systems = wide.get(rows.package_line(package, with_systems=False), package.systems)
+        return package if systems == package.systems else replace(package, systems=systems)
+
+    return {
+        label: replace(one, packages=tuple(widened(package) for package in one.packages))
+        for label, one in locks.items()
+    }
+
+
+def _narrowed(lock: Lock) -> Lock:
+    """A combination without what rows say of systems that it is not for."""
+    own = set(lock.systems)
+    if all(own.issuperset(package.systems) for package in lock.packages):
+        return lock
+    packages = (replace(one, systems=tuple(s for s in one.systems if s in own)) for one in lock.packages)
+    return replace(lock, packages=tuple(one for one in packages if one.systems))
 
 
 def _knowledge_lines(lock: Lock) -> list[str]:
@@ -266,7 +301,7 @@ class _Environment:
         for labels, row in self.marked:
             if label in labels:
                 gathered.take(row)
-        return gathered.lock()
+        return _narrowed(gathered.lock())
 
 
 _OF_THE_WHOLE = ("knowledge", "document", "include")

@@ -71,7 +71,11 @@ def usual_variants(requirement: Requirement) -> list[Variant]:
     rows = USUAL.get(requirement.package.lower().replace("_", "-"), ())
     if requirement.source != "pypi" or requirement.options.keys() & {"index", "url", "git", "path"}:
         return []
-    return [Variant(when=row.when, requirement=_as(row, requirement)) for row in rows]
+    return [
+        Variant(when=row.when, requirement=_as(row, requirement))
+        for row in rows
+        if not (row.systems and requirement.systems) or set(row.systems) & set(requirement.systems)
+    ]
 
 
 def _as(row: Usual, requirement: Requirement) -> Requirement:

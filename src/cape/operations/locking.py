@@ -76,9 +76,9 @@ def compute_lock(
         def lock_one(
             one: Manifest, start: Lock | None, free: frozenset[str] | None, *, aside: bool = False
         ) -> Lock:
-            # What another machine would take is not brought here to be looked into.
-            looks = dry_run or aside
-            return _lock_one(one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=looks)
+            return _lock_one(
+                one, start, workshop, sources, upgrade=free, as_of=as_of, dry_run=dry_run, aside=aside
+            )
 
         indices = named_indices(workshop.configuration)
         lock = lock_all(manifest, previous, upgrade, lock_one, indices=frozenset(indices))
@@ -95,15 +95,19 @@ def _lock_one(
     upgrade: frozenset[str] | None,
     as_of: str | None,
     dry_run: bool,
+    aside: bool,
 ) -> Lock:
-    """The lock of one environment, with notes about what will not work of its packages."""
+    """The lock of one environment, with notes about what will not work of its packages.
+
+    What is `aside` is another machine's: it is not brought here to be looked into.
+    """
     from cape.lock import lock_manifest
     from cape.operations.commands import check_locked_commands, module_notes
     from cape.operations.explaining import Overhearing, explain_refusal
     from cape.operations.judging import EarlyLook
     from cape.operations.missing import check_missing
 
-    look = EarlyLook(manifest, previous, workshop, dry_run=dry_run)
+    look = EarlyLook(manifest, previous, workshop, dry_run=dry_run or aside)
     overheard = Overhearing(sources)
     try:
         lock = lock_manifest(
@@ -119,7 +123,7 @@ def _lock_one(
     judgement = look.judgement()
     judgement.check()
     check_locked_commands(manifest, lock, workshop)
-    lacking = check_missing(manifest, lock, workshop, sources, dry_run=dry_run)
+    lacking = () if aside else check_missing(manifest, lock, workshop, sources, dry_run=dry_run)
     return replace(lock, notes=(*lock.notes, *module_notes(lock), *judgement.sentences(), *lacking))
 
 
