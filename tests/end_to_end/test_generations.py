@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.harness import CAPE, STATE, USAGE, Project, World, add_program
 
 
@@ -169,6 +171,53 @@ def test_what_a_running_process_uses_stays(stocked: World) -> None:
         sleeper.wait()
     gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
     assert gone["generations"] == [1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_what_a_shell_was_led_into_in_place_stays(stocked: World, shell: str) -> None:
+    """The variables that the kernel shows of such a shell are those from before."""
+    project = made(stocked, 1)
+    text = f'eval "$({CAPE} activate --shell {shell})"; echo in; read go; hello'
+    inside = subprocess.Popen(
+        [shell, "-c", text], cwd=project.directory, env=dict(project.environment), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert inside.stdout is not None and inside.stdout.readline() == "in\n"
+    project.cape("install", "tool").succeeded()
+    project.cape("install", "other").succeeded()
+    gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+    assert gone["generations"] == [2]
+    assert inside.communicate("go\n", timeout=20)[0] == "hello 1.0-1\n"
+    gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+    assert gone["generations"] == [1]
+
+
+def test_what_a_running_service_was_started_from_stays(stocked: World) -> None:
+    """It is between two starts, so no process shows where it belongs."""
+    service = '\n[services.a]\ncommand = "exit 3"\nrestart-limit = 100\n'
+    project = stocked.project(text=service, hello="*")
+    project.cape("services", "up", "--no-wait").succeeded()
+    try:
+        project.cape("install", "tool").succeeded()
+        gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+        assert gone["generations"] == []
+    finally:
+        project.cape("services", "down").succeeded()
+    gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+    assert gone["generations"] == [1]
+
+
+def test_nothing_is_forgotten_while_somebody_is_inside_who_does_not_say_where(stocked: World) -> None:
+    """As the shells of an older cape, whose notes do not name the environment."""
+    project = made(stocked, 3)
+    start = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[19]
+    note = project.directory / ".cape" / "attached" / str(os.getpid())
+    note.write_text(f"{start}\n0123456789abcdef - bash\n")
+    gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+    assert gone["generations"] == []
+    note.unlink()
+    gone = json.loads(project.cape("gc", "--keep", "1", "--json").succeeded().stdout)
+    assert gone["generations"] == [1, 2]
 
 
 def wait_until_inside(pid: int) -> None:

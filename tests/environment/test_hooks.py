@@ -6,18 +6,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cape.environment.activation import Operation, Prepend, Reference, Set, Unset
 from cape.environment.attachments import alive
-from cape.environment.recording import changes
+from cape.environment.recording import read_recorded, recorder
 from cape.environment.shells.hooks import commands_of
+from cape.environment.shells.quoting import quoted
 from tests.environment.starts import Entered, finished, until
 
 COUNT = "[hook]\non-activate = 'echo run >>$CAPE_STATE/hook'\n"
@@ -198,13 +201,10 @@ def test_later_one_gets_no_variable_of_the_first(enter: Enter) -> None:
     assert "of the first" not in "".join(file.read_text() for file in one.home.iterdir())
 
 
-def test_hook_that_exports_nothing_starts_no_python(enter: Enter) -> None:
-    one = enter(COUNT)
-    text = (one.home / "on-activate.sh").read_text()
-    assert "recording" in text
-    (one.home / "on-activate.sh").write_text(text.replace("-I -S -c", "--no-such-flag"))
-    done = one.run("true")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_hook_that_exports_starts_no_python(enter: Enter) -> None:
+    one = enter("[hook]\non-activate = 'export A=1'\n")
+    assert sys.executable not in "".join(file.read_text() for file in one.home.iterdir())
+    assert one.run("echo $A").stdout == "1\n"
 
 
 def test_ctrl_c_ends_a_hook_that_hangs_and_bash_goes_on(enter: Enter) -> None:
@@ -314,16 +314,45 @@ def test_commands_of_a_hook_are_found_by_their_lines(text: str, lines: list[int]
 
 
 names = st.sampled_from(["A", "B", "PATH", "MANPATH", "XDG_DATA_DIRS"])
-values = st.text(alphabet="ab:/ '\"\\$\n", max_size=8)
+values = st.text(alphabet="ab:/ '\"\\$\n\té*[\udcff", max_size=8)
 states = st.dictionaries(names, values)
 
 
-@settings(max_examples=200, deadline=None)
+def recorded(shell: str, before: dict[str, str], after: dict[str, str], home: Path) -> tuple[Operation, ...]:
+    """What the recorder says in a shell that begins with the one state and ends with the other."""
+    lines = [
+        recorder(),
+        "cape_before=$(export -p)",
+        *(f"unset {name}" for name in before.keys() - after.keys()),
+    ]
+    lines += [f"export {name}={quoted(value)}" for name, value in after.items()]
+    lines += ["set -eufC", "IFS=a", f'_cape_record "$cape_before" "$(export -p)" {quoted(str(home))}']
+    script = home / "script"
+    script.write_bytes(os.fsencode("\n".join(lines)))
+    words = [*shell.split(), str(script)]
+    # Shells that begin without PATH have one of their own.
+    variables = {"PATH": "", "LC_ALL": "C.UTF-8", **before}
+    done = subprocess.run(words, env=variables, capture_output=True, check=False, executable=which(words[0]))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    return read_recorded(home / "variables.sh")
+
+
+def which(program: str) -> str:
+    found = shutil.which(program)
+    assert found is not None
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states, states)
-def test_changes_lead_from_the_one_state_to_the_other(before: dict[str, str], after: dict[str, str]) -> None:
+def test_what_is_recorded_leads_from_the_one_state_to_the_other(
+    shell: str, tmp_path: Path, before: dict[str, str], after: dict[str, str]
+) -> None:
+    before, after = {"PATH": "", **before}, {"PATH": "", **after}
     inside = dict(before)
-    for operation in changes(before, after):
-        _apply(operation, inside)
+    with tempfile.TemporaryDirectory(dir=tmp_path) as home:
+        for operation in recorded(shell, before, after, Path(home)):
+            _apply(operation, inside)
     assert inside == after
 
 
@@ -338,9 +367,25 @@ def _apply(operation: Operation, inside: dict[str, str]) -> None:
         inside[operation.name] = "".join(parts)
 
 
-def test_change_of_a_path_composes_with_another_one() -> None:
-    assert list(changes({"PATH": "/a"}, {"PATH": "/x:/a"})) == [
-        Prepend(name="PATH", value="/x", origin="hook.on-activate")
+def test_change_of_a_path_composes_with_another_one(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    found = recorded(
+        shell,
+        {"MANPATH": "/a*", "PATH": "/a", "XDG_DATA_DIRS": "/b", "PWD": "/", "A": "1"},
+        {"MANPATH": "/x:/a*", "PATH": "/x:/a:/y", "XDG_DATA_DIRS": "/b:/c", "PWD": "/x"},
+        tmp_path / "home",
+    )
+    assert sorted(found, key=lambda one: one.name) == [
+        Unset(name="A", origin="hook.on-activate"),
+        Prepend(name="MANPATH", value="/x", origin="hook.on-activate"),
+        Set(name="PATH", value=("/x:", Reference("PATH"), ":/y"), origin="hook.on-activate"),
+        Set(name="XDG_DATA_DIRS", value=(Reference("XDG_DATA_DIRS"), ":/c"), origin="hook.on-activate"),
     ]
-    (middle,) = changes({"PATH": "/a"}, {"PATH": "/x:/a:/y"})
-    assert isinstance(middle, Set) and middle.value == ("/x:", Reference("PATH"), ":/y")
+    assert (tmp_path / "home/variables.sh").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["_cape_set A", "_cape_set A 'x", "echo no\n", "_cape_set A 'x'\n_cape_s"])
+def test_damaged_file_of_recorded_variables_counts_as_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "variables.sh").write_text(text)
+    assert read_recorded(tmp_path / "variables.sh") == ()
+    assert read_recorded(tmp_path / "nowhere") == ()

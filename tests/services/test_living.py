@@ -342,3 +342,39 @@ def test_any_command_of_the_project_ends_what_a_killed_supervisor_and_guardian_l
     one.kill_supervisor()
     one.cape("list").succeeded()
     wait_until(lambda: one.marked() == [], timeout_s=3)
+
+
+def lose(one: Services, home: Path) -> None:
+    """Kill guardian and supervisor, so that nobody is there to end the services."""
+    supervisor = int((home / "pid").read_text())
+    guardian = int(Path("/proc", str(supervisor), "stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(guardian, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not is_alive(supervisor))
+    assert one.marked()
+
+
+@pytest.mark.parametrize("environment", [None, "test"])
+@pytest.mark.parametrize("words", [("run", "--", "true"), ("activate", "--shell", "sh")])
+def test_whoever_goes_inside_ends_what_was_left(
+    one: Services, words: tuple[str, ...], environment: str | None
+) -> None:
+    """The sealed script alone is what starts here: it sees that a supervisor is gone."""
+    chosen = ("-e", environment) if environment else ()
+    one.write(FAMILY + "[environments.test]\n")
+    one.services("up", *chosen).succeeded()
+    one.cape(words[0], *chosen, *words[1:]).succeeded()
+    lose(one, one.home / "environments" / environment if environment else one.home)
+    one.cape(words[0], *chosen, *words[1:]).succeeded()
+    wait_until(lambda: one.marked() == [], timeout_s=3)
+
+
+@pytest.mark.parametrize("text", ["", "x\n", "0\n", "999999999\n"])
+def test_a_pid_that_is_none_keeps_nobody_outside(one: Services, text: str) -> None:
+    one.write("[vars]\nA = '1'\n")
+    one.cape("sync").succeeded()
+    one.home.mkdir()
+    (one.home / "pid").write_text(text)
+    assert one.cape("run", "--", "sh", "-c", "echo $A").succeeded().stdout == "1\n"
+    assert not (one.home / "pid").exists()

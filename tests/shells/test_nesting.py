@@ -22,7 +22,7 @@ def test_random_nesting_leaves_no_trace(shell: str, shells: dict[str, list[str]]
 def test_functions_of_zsh_come_back_with_all_their_bytes_and_with_the_users_options(
     shells: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    """Random rounds found the first: zsh garbles bytes from 0x83 to 0xa2 that are set by `functions[NAME]`."""
+    """Random rounds found the first: zsh garbles bytes from 0x83 to 0xa2 that `functions[NAME]` sets."""
     profile = "greet() { print other }\nadded() { print other }\ncape() { print other }"
     one = Activation(
         name="one",

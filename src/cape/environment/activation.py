@@ -23,10 +23,13 @@ from cape.manifest.parse import OWN_VARIABLES
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-SHELLS_OWN = re.compile(
-    r"(?:BASH.*|COMP_.*|DIRSTACK|EPOCH.*|E?UID|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|OPTIND|PIPESTATUS"
-    r"|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|_|_CAPE_.*|_cape_.*|cape_.*)\Z"
-)
+_OWN_NAMES = """
+BASH* COMP_* DIRSTACK EPOCH* EUID UID FUNCNAME GROUPS HISTCMD IFS LINENO OLDPWD OPTIND PIPESTATUS PPID PWD
+RANDOM SECONDS SHELLOPTS SHLVL SRANDOM _ _CAPE_* _cape_* cape_*
+"""
+OWN_NAMES = tuple(_OWN_NAMES.split())
+"""Variables that shells or cape keep for themselves, as patterns of shells."""
+_SHELLS_OWN = re.compile(rf"(?:{'|'.join(OWN_NAMES).replace('*', '.*')})\Z")
 
 
 class UnsuitableVariable(InputError):
@@ -250,7 +253,7 @@ def _row(name: str, place: Path, origin: str, unless: tuple[str, ...]) -> Set:
 
 def _variable(variable: Variable, manifest: Manifest) -> Set:
     name = variable.name
-    if not NAME.match(name) or SHELLS_OWN.match(name) or name in OWN_VARIABLES:
+    if not NAME.match(name) or _SHELLS_OWN.match(name) or name in OWN_VARIABLES:
         raise UnsuitableVariable(
             f"`{name}` cannot be set by an environment: the shell or cape keeps it for itself",
             where=f"{manifest.path.parent}/{variable.where}",

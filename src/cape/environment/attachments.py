@@ -13,6 +13,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+KEY_NAME = 16
+"""How much of its environment's name in the store a key begins with; then comes a point, and a digest."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attachment:
@@ -27,6 +30,12 @@ class Attachment:
     key: str
     number: int | None
     how: str
+
+    @property
+    def environment(self) -> str | None:
+        """What the name of its environment in the store begins with; None where the entry does not say."""
+        name, point, _ = self.key.partition(".")
+        return name if point and name else None
 
 
 def directory_of(project: Path) -> Path:

@@ -75,7 +75,8 @@ def collect_garbage(
     if project is not None and (keep is not None or older_than_s is not None):
         directory = Path(os.path.realpath(project.directory))
         with contextlib.nullcontext() if dry_run else held(Project(directory)):
-            doomed = forgettable(directory, used, keep=keep, older_than_s=older_than_s)
+            held_back = in_use_here(directory)
+            doomed = forgettable(directory, used, keep=keep, older_than_s=older_than_s, in_use_here=held_back)
             if not dry_run:
                 forget(directory, doomed)
         without = [directory_of(directory, number) for number in doomed]
@@ -105,9 +106,11 @@ def forgettable(
     *,
     keep: int | None,
     older_than_s: float | None,
+    in_use_here: InUseHere | None = None,
     now_s: float | None = None,
 ) -> tuple[int, ...]:
     """The generations of a project that may go, ascending. `used` are names of environments in use."""
+    here = in_use_here or InUseHere()
     now = time.time() if now_s is None else now_s
     present = current_number(directory)
     older = numbers(directory)[: -max(keep, 1)] if keep is not None else numbers(directory)
@@ -115,7 +118,8 @@ def forgettable(
         number
         for number in older
         if number != present
-        and not _names_of(directory, number) & set(used)
+        and not here.uses(number, names := _names_of(directory, number))
+        and not names & set(used)
         and (older_than_s is None or now - _made_s(directory, number) > older_than_s)
     )
 
@@ -135,6 +139,39 @@ def _made_s(directory: Path, number: int) -> float:
         return generation(directory, number).created_s
     except CapeError:
         return directory_of(directory, number).stat().st_mtime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InUseHere:
+    """What of a project is in use as its own notes say, where the table of processes may not.
+
+    `generations` are those that running services were started from, `beginnings` what the names of the
+    environments begin with that shells are inside (one that was entered in place shows it nowhere else).
+    With `unknown` somebody is inside something that the note does not name: then all of it may be.
+    """
+
+    generations: frozenset[int] = frozenset()
+    beginnings: tuple[str, ...] = ()
+    unknown: bool = False
+
+    def uses(self, number: int, names: Collection[str]) -> bool:
+        """Whether a generation, which reaches environments of these names, must stay."""
+        if self.unknown or number in self.generations:
+            return True
+        return any(name.startswith(self.beginnings) for name in names) if self.beginnings else False
+
+
+def in_use_here(directory: Path) -> InUseHere:
+    """What living services and shells of a project use."""
+    from cape.environment.attachments import alive
+    from cape.operations.services import generations_in_use
+
+    inside = alive(directory)
+    return InUseHere(
+        generations=generations_in_use(directory) if (directory / ".cape/services").is_dir() else frozenset(),
+        beginnings=tuple({one.environment for one in inside if one.environment is not None}),
+        unknown=any(one.environment is None for one in inside),
+    )
 
 
 def environments_in_use(store: Store) -> set[str]:

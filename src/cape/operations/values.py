@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cape.environment.activation import (
-    Activation,
-    Operation,
-    Prepend,
-    Set,
-    Unset,
-    parse_value,
-)
+from cape.environment.activation import Activation, Operation, Unset
 from cape.environment.generations import Generation, current_generation
 from cape.environment.provenance import OUTSIDE, Piece, Pieces, entries, pieces_inside, text_of, without_own
+from cape.environment.recording import LISTS
 from cape.errors import InputError
 from cape.manifest.naming import VARIABLE_NAME
 from cape.names import nearest
 from cape.operations.project import Project
 from cape.store import Store
-
-_LISTS = ("PATH", "DIRS")
 
 
 class UnknownVariable(InputError):
@@ -106,7 +97,7 @@ def why_variable(
         raise _unknown(name, found)
     pieces = found.get(name, ())
     value = text_of(pieces) if name in found else None
-    is_list = name.endswith(_LISTS)
+    is_list = name.endswith(LISTS)
     names = _Environments(project, store, generation, activation)
     return Value(
         name=name,
@@ -137,23 +128,10 @@ def _activation(generation: Generation, environment: str | None) -> Activation:
 
 def _hooked(activation: Activation) -> tuple[Operation, ...]:
     """What the hook of the last start did to variables."""
+    from cape.environment.recording import read_recorded
     from cape.environment.shells.hooks import variables_file
 
-    try:
-        rows = json.loads(variables_file(activation).with_suffix(".json").read_bytes())["operations"]
-        return tuple(_operation(row) for row in rows)
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
-
-
-def _operation(row: Mapping[str, str]) -> Operation:
-    if row["operation"] == "unset":
-        return Unset(name=row["name"], origin=row["origin"])
-    if row["operation"] == "prepend":
-        return Prepend(name=row["name"], value=row["value"], origin=row["origin"])
-    is_list = row["name"].endswith(_LISTS)
-    value = parse_value(row["value"]) if is_list else (row["value"],)
-    return Set(name=row["name"], value=value, origin=row["origin"])
+    return read_recorded(variables_file(activation))
 
 
 def _outside(activation: Activation, later: tuple[Operation, ...], here: Mapping[str, str]) -> dict[str, str]:
@@ -163,7 +141,7 @@ def _outside(activation: Activation, later: tuple[Operation, ...], here: Mapping
     for name, value in here.items():
         if name not in own:
             outside[name] = value
-        elif name.endswith(_LISTS):
+        elif name.endswith(LISTS):
             brought = ("".join(one.text or "" for one in entry) for entry in entries(own[name]))
             if rest := without_own(value, brought):
                 outside[name] = rest

@@ -135,7 +135,7 @@ def is_alive(home: Path) -> bool:
 
 def sweep_if_dead(home: Path) -> int:
     """End what a killed supervisor left; the number of processes. Costs one look where all is well."""
-    if not (home / RECORD).exists() or is_alive(home):
+    if not any((home / name).exists() for name in (RECORD, PID)) or is_alive(home):
         return 0
     count = sweep(home)
     for name in (SOCKET, PID, RECORD):

@@ -17,7 +17,9 @@ import sys
 from pathlib import Path
 
 from cape.environment.activation import Activation, recorded_operations
+from cape.environment.attachments import KEY_NAME
 from cape.environment.attachments import directory_of as attached_in
+from cape.environment.recording import recorder
 from cape.environment.shells.attaching import (
     BASH_ATTACH,
     FISH_ATTACH,
@@ -37,7 +39,10 @@ _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
 
 
 def key_of(activation: Activation) -> str:
-    """What is entered, in one word: equal for equal environments, variables, secrets and hooks."""
+    """What is entered, in one word: equal for equal environments, variables, secrets and hooks.
+
+    It begins with the environment's name in the store (see `attachments`): that must not be collected.
+    """
     told = [{**row, "origin": ""} for row in recorded_operations(activation.operations)]
     what = (
         activation.environment,
@@ -47,7 +52,8 @@ def key_of(activation: Activation) -> str:
         activation.on_deactivate,
         activation.name,
     )
-    return Digest.of(repr(what).encode("utf-8", "surrogatepass")).hex[:16]
+    digest = Digest.of(repr(what).encode("utf-8", "surrogatepass"))
+    return f"{activation.environment.name[:KEY_NAME]}.{digest.hex[:16]}"
 
 
 def home_of(activation: Activation) -> Path:
@@ -113,9 +119,14 @@ _cape_at() { # LINE: remember it; the status of the command before stays, unless
 _cape_over() {
     _cape_status=$?
     trap - EXIT
-    printf '%s %s\\n' "$_cape_status" "$_cape_line" >|"$_cape_end"
+    printf 'ran %s %s\\n' "$_cape_status" "$_cape_line" >>"$_cape_end"
     [ "$_cape_status" -eq 0 ] || return 0
-    [ "$_cape_before" = "$(export -p)" ] || @RECORD@ || _cape_status=1
+    _cape_after=$(export -p)
+    if [ "$_cape_before" != "$_cape_after" ]; then
+        _cape_record "$_cape_before" "$_cape_after" @HOME@ || _cape_status=1
+    elif [ -e @HOME@/variables.sh ]; then
+        PATH=/usr/bin:/bin rm -f -- @HOME@/variables.*
+    fi
     exit $_cape_status
 }
 _cape_line=1 _cape_end=$1
@@ -130,9 +141,8 @@ def _hook_script(hook: str, home: Path) -> str:
 
     It goes on where a hook says `exit`; a hook that becomes another program by `exec` has no end.
     """
-    record = _python("cape.environment.recording", quoted(str(home)))
     parts = [f"_cape_at {line}\n{text}\n" for line, text in commands_of(hook)]
-    return _WRITTEN + _HOOK.replace("@RECORD@", record) + "".join(parts)
+    return _WRITTEN + recorder() + _HOOK.replace("@HOME@", quoted(str(home))) + "".join(parts)
 
 
 def commands_of(text: str) -> list[tuple[int, str]]:
@@ -177,7 +187,7 @@ def _python(module: str, arguments: str) -> str:
 
 _START = """\
 # start.sh PID HOW: attach that process; if it is the first, run the hook. 1: the hook failed.
-cape_do() { PATH=$PATH:/usr/bin:/bin "$@"; }
+cape_do() { PATH=/usr/bin:/bin:$PATH "$@"; }
 cape_pid=$1 cape_how=$2 cape_home=@HOME@ cape_attached=@ATTACHED@ cape_key=@KEY@ cape_waited= cape_rounds=0
 cape_logs=@LOGS@
 cape_last() { # the number of the last start, into `cape_n`
@@ -189,11 +199,12 @@ cape_last() { # the number of the last start, into `cape_n`
     done
 }
 cape_read() { # what there is about start `cape_n`
-    cape_owner= cape_owned= cape_state= cape_code= cape_keeper= cape_kept= cape_ended=
+    cape_owner= cape_owned= cape_state= cape_code= cape_line= cape_ran= cape_keeper= cape_kept= cape_ended=
     [ -f "$cape_home/claim.$cape_n" ] || return 0
     while read -r cape_word cape_one cape_two; do
         case $cape_word in
         owner) cape_owner=$cape_one cape_owned=$cape_two ;;
+        ran) cape_ran=$cape_one cape_line=$cape_two ;;
         done | failed) cape_state=$cape_word cape_code=$cape_one cape_line=$cape_two ;;
         kept) cape_keeper=$cape_one cape_kept=$cape_two ;;
         ended) cape_ended=1 ;;
@@ -269,33 +280,39 @@ else
             ;;
         esac
         cape_mark=$((cape_n + 1))
-        (set -C; printf '%s\\n' "$cape_mine" >"$cape_home/claim.$cape_mark") 2>/dev/null || continue
+        set -C
+        { printf '%s\\n' "$cape_mine" >"$cape_home/claim.$cape_mark"; } 2>/dev/null || cape_mark=
+        set +C
+        [ "$cape_mark" ] || continue
         cape_last
         [ $cape_n -ne $cape_mark ] || break
     done
     cape_enter
 fi
+# What starts before this one left goes while the hook runs.
 set --
-for cape_file in "$cape_home"/variables.* "$cape_home"/claim.*; do
-    [ ! -e "$cape_file" ] || [ "$cape_file" = "$cape_home/claim.$cape_n" ] || set -- "$@" "$cape_file"
+for cape_file in "$cape_home"/claim.* "$cape_home"/pipe.*; do
+    [ $cape_n -ne 0 ] && [ -e "$cape_file" ] && [ "$cape_file" != "$cape_home/claim.$cape_n" ] || continue
+    set -- "$@" "$cape_file"
 done
-[ $# -eq 0 ] || cape_do rm -f -- "$@"
 cape_prune "$cape_attached"/*
 """
 
 _RUN = """\
-cape_log=$cape_logs/on-activate.log
-[ ! -e "$cape_log" ] || cape_do mv -f -- "$cape_log" "$cape_log.1" 2>/dev/null
-cape_end=$cape_home/end.$cape_n cape_pipe=$cape_home/pipe.$$ cape_status=0
-if (umask 077; cape_do mkfifo "$cape_pipe" && : >>"$cape_log") 2>/dev/null; then
-    cape_do tee -a "$cape_log" <"$cape_pipe" >&2 &
+cape_log=$cape_logs/on-activate.log cape_pipe=$cape_home/pipe.$$ cape_status=0
+cape_end=$cape_home/claim.$cape_n
+[ $cape_n -ne 0 ] || cape_end=/dev/null
+[ ! -s "$cape_log" ] || cape_do mv -f -- "$cape_log" "$cape_log.1" 2>/dev/null
+if [ -w "$cape_logs" ] && cape_do mkfifo -m 600 "$cape_pipe" 2>/dev/null; then
+    { umask 077; PATH=/usr/bin:/bin:$PATH; exec tee -a "$cape_log"; } <"$cape_pipe" >&2 &
     cape_tee=$!
     exec 7>"$cape_pipe"
-    cape_do rm -f -- "$cape_pipe"
+    set -- "$@" "$cape_pipe"
 else
     exec 7>&2
     cape_tee=
 fi
+@GONE@
 if [ -t 2 ]; then
     @NAME@=on-activate /bin/sh @HOOK@ "$cape_end" </dev/null >&7 7>&- || cape_status=$?
 else
@@ -304,28 +321,30 @@ fi
 exec 7>&-
 # What the hook left running may hold the pipe for long: the rest of its words comes when it comes.
 cape_rounds=0
-while [ "$cape_tee" ] && cape_born "$cape_tee" && [ $cape_rounds -lt 20 ]; do
+while [ "$cape_tee" ] && cape_born "$cape_tee" && [ $cape_rounds -lt 70 ]; do
     cape_rounds=$((cape_rounds + 1))
-    cape_do sleep 0.003
+    [ $cape_rounds -lt 50 ] || cape_do sleep 0.003
 done
-cape_code= cape_line=
-[ ! -e "$cape_end" ] || read -r cape_code cape_line <"$cape_end"
-cape_do rm -f -- "$cape_end"
+[ $cape_n -ne 0 ] || cape_ran=$cape_status
+[ $cape_n -eq 0 ] || cape_read
+[ "$cape_ran" ] || cape_do rm -f -- "$cape_home"/variables.*
 if [ $cape_status -ne 0 ]; then
-    if [ -z "$cape_code" ]; then
+    if [ -z "$cape_ran" ]; then
         printf 'note: it had no end of its own: a signal ended it, or it called `exec`\\n' >&2
-    elif [ "$cape_code" -eq 0 ]; then
+    elif [ "$cape_ran" -eq 0 ]; then
         printf 'note: the variables that it exported could not be kept\\n' >&2
     fi
     [ $cape_n -eq 0 ] || cape_say "failed $cape_status $cape_line"
     cape_do rm -f -- "$cape_attached/$cape_pid"
     cape_failed $cape_status "$cape_line"
 fi
-[ "$cape_code" ] || {
+[ "$cape_ran" ] || {
     printf 'note: the hook `on-activate` called `exec`, so variables that it exported are lost: %s\\n' \\
         'call the program without `exec`' >&2
 }
 """
+
+_GONE = '[ $# -eq 0 ] || cape_do rm -f -- "$@" >/dev/null 2>&1 7>&- &'
 
 _KEEP = """\
 [ $cape_n -eq 0 ] || {
@@ -340,7 +359,9 @@ def _start(activation: Activation) -> str:
     home = home_of(activation)
     text = _WRITTEN + SH_BORN + SH_PRUNE + _START
     if activation.hook is not None:
-        text += _RUN
+        text += _RUN.replace("@GONE@", _GONE)
+    else:
+        text += f"{_GONE}\n"
     if activation.on_deactivate is not None:
         text += _KEEP
     text += "[ $cape_n -eq 0 ] || cape_say done\nexit 0\n"

@@ -67,6 +67,16 @@ esac
 exec "$@\""""
 
 
+_LOST = """\
+if [ -r @PID@ ]; then
+    { IFS= read -r cape_supervisor <@PID@ && IFS= read -r cape_stat </proc/"$cape_supervisor"/stat; } \\
+        2>/dev/null || return 0
+    case ${cape_stat##*) } in Z* | X*) return 0 ;; esac
+fi
+"""
+"""A process that nobody has collected is no supervisor any more."""
+
+
 def render_run(
     activation: Activation,
     generation: Path,
@@ -139,7 +149,16 @@ def _freshness(
 
 
 def _modes(activation: Activation, scripts: Path) -> str:
-    return _services(activation) + starting(activation, scripts) + "\n[ $# -gt 0 ] || return 0"
+    parts = (_lost(activation, scripts), _services(activation), starting(activation, scripts))
+    return "".join(parts) + "\n[ $# -gt 0 ] || return 0"
+
+
+def _lost(activation: Activation, scripts: Path) -> str:
+    """Where a supervisor of services was killed, Python ends what it left before anybody goes inside."""
+    home = activation.project / ".cape" / "services"
+    own = [home / "environments" / scripts.name] if scripts.parent.name == "environments" else []
+    homes = [home, *own]
+    return "".join(_LOST.replace("@PID@", quoted(str(one / "pid"))) for one in homes)
 
 
 def _services(activation: Activation) -> str:
