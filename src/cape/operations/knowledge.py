@@ -267,7 +267,7 @@ class LockedEmbedder:
         return made
 
     def piece_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each row of `embed_pieces` stands in a text; (0, 0) for a row that is of none of its words."""
+        """Where each row of `embed_pieces` stands in a text; (0, 0) for one that is of no word of it."""
         spans = getattr(self._open(), "piece_spans", None)
         return list(spans(text)) if spans is not None else [(0, 0)]
 

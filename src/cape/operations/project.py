@@ -121,7 +121,8 @@ def _was_killed(pid: Path) -> bool:
 
     try:
         number = int(pid.read_text())
-        return start_of(number) != json.loads((pid.parent / "supervisor.json").read_bytes())["start"]
+        noted = json.loads((pid.parent / "supervisor.json").read_bytes())["start"]
+        return start_of(number) != str(noted)
     except FileNotFoundError:
         return pid.exists()
     except (ValueError, KeyError, TypeError):
