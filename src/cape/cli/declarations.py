@@ -157,10 +157,16 @@ COMMANDS: tuple[Command, ...] = (
                 flags=("--debian",), value="SUITE", help="the suite of system packages", default="trixie"
             ),
             Argument(flags=("--bare",), help="take over nothing from other tools' files"),
+            Argument(
+                flags=("--template",),
+                value="NAME",
+                complete=("ai", "rag", "serve"),
+                help="begin with a ready environment: `ai` (PyTorch, transformers, Jupyter), `rag`, `serve`",
+            ),
             DRY_RUN,
             JSON,
         ),
-        examples=("cape init", "cape init --dry-run"),
+        examples=("cape init", "cape init --dry-run", "cape init --template ai"),
     ),
     Command(
         name="install",

@@ -47,6 +47,7 @@ def init(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         suite=arguments.debian,
         bare=arguments.bare,
+        template=arguments.template,
         dry_run=arguments.dry_run,
     )
     if arguments.json:
@@ -61,7 +62,7 @@ def init(arguments: argparse.Namespace) -> int:
     for warning in started.warnings:
         say(f"warning: {warning}")
     following = "`cape install ripgrep`, then `cape run -- rg --version`"
-    if started.adopted.wishes or started.adopted.followed:
+    if arguments.template or started.adopted.wishes or started.adopted.followed:
         following = "look it over, then `cape sync`"
     say(f"next: {following}", quiet=arguments.quiet)
     return 0

@@ -1,6 +1,6 @@
 """The manifest that `cape init` writes.
 
-Owns that text alone; it is a valid manifest as it stands.
+Owns that text alone; it is a valid manifest as it stands. What starters put into it lies beside.
 """
 
 from __future__ import annotations
@@ -43,3 +43,11 @@ systems = {quoted_list([str(system) for system in systems])}
 #   [hook]
 #   on-activate = "mkdir -p \\"$CAPE_STATE/db\\""
 """
+
+
+def started_manifest(name: str, systems: Sequence[System], suite: str | None, starter: str) -> str:
+    """The text of a first manifest with the tables of a starter in it, by its name."""
+    from cape.manifest.starters import starter_text
+
+    head = new_manifest(name, systems, suite).partition("\n# A plain constraint")[0]
+    return f"{head}\n{starter_text(starter)}"

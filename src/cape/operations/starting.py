@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import StateError
 from cape.manifest import new_manifest, parse_manifest
-from cape.names import System, write_atomically
+from cape.names import System, nearest, write_atomically
 from cape.operations.adopting import Adopted, write_into
 from cape.operations.project import LOCKFILE, MANIFEST, Workshop
 
@@ -40,12 +41,14 @@ def start_project(
     name: str | None,
     suite: str,
     bare: bool = False,
+    template: str | None = None,
     dry_run: bool = False,
 ) -> Started:
     """Write `cape.toml` and a line of `.gitattributes`.
 
-    Unless `bare`, the manifest takes over what the directory's files of other tools ask for.
-    Raises `AlreadyProject`, and `ManifestError` for a name or suite that is none, before it writes.
+    With `template` the manifest begins with the tables of a starter (`ai`, `rag`, `serve`). Unless `bare`,
+    it takes over what the directory's files of other tools ask for. Raises `AlreadyProject`,
+    `UnknownTemplate`, and `ManifestError` for a name or suite that is none, before it writes.
     """
     path = directory / MANIFEST
     if path.exists():
@@ -56,7 +59,7 @@ def start_project(
         )
     word = name or re.sub(r"[^A-Za-z0-9._-]+", "-", directory.name).strip("-._") or "project"
     systems = (System.X86_64_LINUX, System.AARCH64_LINUX)
-    text = new_manifest(word, systems, suite)
+    text = _first_text(word, systems, suite, template)
     parse_manifest(text, path=path)
     adopted = Adopted(text=text) if bare else _adopt(directory, text, workshop, suite)
     told_git = _tell_git(directory, dry_run=dry_run)
@@ -69,6 +72,21 @@ def start_project(
         told_git=told_git,
         warnings=_missing_registries(workshop, suite),
     )
+
+
+def _first_text(name: str, systems: Sequence[System], suite: str, template: str | None) -> str:
+    if template is None:
+        return new_manifest(name, systems, suite)
+    from cape.manifest.starters import starter_names
+    from cape.manifest.template import started_manifest
+    from cape.operations.service_templates import UnknownTemplate
+
+    if template not in starter_names():
+        close = nearest(template, starter_names())
+        hint = f"did you mean `{close[0]}`?" if close else None
+        listed = ", ".join(f"`{one}`" for one in starter_names())
+        raise UnknownTemplate(f"there is no template `{template}`", hint=hint or f"there are {listed}")
+    return started_manifest(name, systems, suite, template)
 
 
 def _adopt(directory: Path, text: str, workshop: Workshop, suite: str) -> Adopted:

@@ -244,17 +244,24 @@ def accelerator_for(gpu: str | None, system: System) -> Accelerator:
     )
 
 
-def fitting(lock: Lock, *, gpu: str | None = None, system: System | None = None) -> Lock:
+def fitting(
+    lock: Lock,
+    *,
+    gpu: str | None = None,
+    system: System | None = None,
+    accelerator: Accelerator | None = None,
+) -> Lock:
     """The lock of one environment as this machine takes it; a lock without variants is that already.
 
-    Nothing is downloaded for it. Raises `NoVariant`, `DriverTooOld`, `GpuTooOld`, `BadAccelerator`.
+    `accelerator` is the machine's, where it is known already. Nothing is downloaded for it. Raises
+    `NoVariant`, `DriverTooOld`, `GpuTooOld`, `BadAccelerator`.
     """
     if not lock.variants:
         if gpu is not None:
             accelerator_for(gpu, system or System.current())
         return lock
     wanted = system or System.current()
-    accelerator = accelerator_for(gpu, wanted)
+    accelerator = accelerator or accelerator_for(gpu, wanted)
     _check_there(lock, accelerator, wanted)
     found = _chosen(lock, accelerator, wanted)
     if found is None:
@@ -400,6 +407,8 @@ def _check_fits(lock: Lock, whole: Lock, accelerator: Accelerator, system: Syste
         if _major(other.version) > _major(accelerator.version):
             continue
         found = _chosen(whole, limited, system)
+        if found is _chosen(whole, accelerator_for("cpu", system), system):
+            word = "cpu"
         if found is not None and _fault(found, limited, system) is None:
             taken = ", ".join(
                 f"{one.source}:{one.package}" for one in decisions(whole, limited, system) if one.when
