@@ -169,7 +169,12 @@ def _marked(before: str, bad: str | None, after: str) -> Said:
 def opening(row: dict, chance: random.Random, *, bad: bool) -> Said:
     long = next(one[2] for one in _CITIES if one[1] == row["state"])
     kind = row["categories"].split(", ")[0 if chance.random() < 0.5 else -1]
-    street = row["address"].replace("St", "Street").replace("Ave", "Avenue").replace("Rd", "Road")
+    street = (
+        f"{row['address']} ".replace(" St ", " Street ")
+        .replace("Ave", "Avenue")
+        .replace("Rd", "Road")
+        .strip()
+    )
     shape = chance.choice((
         "{} is a popular {} establishment located at {} in {}, {}.", "{} is a {} business situated at {}, {}, {}.",
         "Located at {2} in {3}, {4}, {0} is a well-known {1} spot.", "{0}, a {1} place, can be found in {3}, {4}.",

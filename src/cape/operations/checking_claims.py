@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cape.errors import InputError
 from cape.names import write_atomically
 
 if TYPE_CHECKING:
     from cape.answers.claims.claim import AnswerCheck
+    from cape.answers.claims.meaning import PieceEmbedder
     from cape.evaluation.claims import ClaimsRow, ClaimsScore
+    from cape.knowledge.protocol import Embedder
     from cape.operations.evaluating import EmbedderChoice
     from cape.operations.project import Project, Workshop
 
@@ -47,18 +49,19 @@ def evaluate_claims(
     """Check each answer of a file. Raises `BadClaimsTest`, `DamagedWeights`, and what opening an embedder
     raises.
     """
-    from cape.answers.claims.checking import check_answer
+    from cape.answers.claims.checking import Checker
     from cape.evaluation.claims import read_claims, scored
     from cape.operations.evaluating import embedder_for
 
     rows = read_claims(path)
     embedder, why = embedder_for(choice, project, workshop)
-    check_answer("A first check loads what is loaded once.", ["A check."])
+    checker = Checker(embedder=pieces_of(embedder))
+    checker.check("A first check loads what is loaded once.", ["It loads once."])
     checks, times = [], []
     workshop.progress.start("checking", len(rows), unit="")
     for row in rows:
         began = time.perf_counter()
-        checks.append(check_answer(row.answer, row.evidence))
+        checks.append(checker.check(row.answer, row.evidence))
         times.append(time.perf_counter() - began)
         workshop.progress.advance(1)
     workshop.progress.finish()
@@ -70,6 +73,12 @@ def evaluate_claims(
         why=why,
         times_s=tuple(times),
     )
+
+
+def pieces_of(embedder: Embedder | None) -> PieceEmbedder | None:
+    """The embedder, if it tells of word pieces; checking by vectors needs them."""
+    tells = hasattr(embedder, "embed_pieces") and hasattr(embedder, "piece_spans")
+    return cast("PieceEmbedder", embedder) if tells else None
 
 
 def claim_predictions(report: ClaimsReport) -> list[dict[str, object]]:

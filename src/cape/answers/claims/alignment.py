@@ -46,16 +46,17 @@ class Alignment:
         self.claim, self.evidence = claim, evidence
         self.raw = words_of(claim.text)
         self.content = [word for word in self.raw if not is_stop(word.text)]
+        self._content_stems = frozenset(word.stem for word in self.content)
         self.quantities: tuple[Quantity, ...] = quantities_of(claim.text)
-        self._found = {word.stem: self._anywhere(word.stem) for word in self.raw}
+        self._found = {word.stem: self._anywhere(word) for word in self.raw}
         self.units, self.shares = self._nearest()
 
-    def _anywhere(self, stem: str) -> float:
-        """How far the evidence has a stem: itself, a form of it, or a word of its meaning."""
-        evidence = self.evidence
+    def _anywhere(self, word: Word) -> float:
+        """How far the evidence has a word: itself, another spelling, a form of it, or one of its meaning."""
+        evidence, stem = self.evidence, word.stem
         if stem in evidence.holders:
             return 1.0
-        if any(other in evidence.holders for other in other_spellings(stem)):
+        if any(other in evidence.holders for other in other_spellings(word.text)):
             return 0.9
         best = 0.6 if any(other in evidence.holders for other in same_meaning(stem)) else 0.0
         for other in evidence.heads.get(stem[:4], ()):
@@ -156,17 +157,12 @@ class Alignment:
 
     def company(self, numbers: Collection[int]) -> float:
         """The most of the claim's content that one of these units has with its neighbours, in [0, 1]."""
-        wanted = {word.stem for word in self.content}
+        wanted = self._content_stems
         if not wanted:
             return 1.0
-        best = 0
-        for number in numbers:
-            stems: set[str] = set()
-            for near in (number - 1, number, number + 1):
-                if 0 <= near < len(self.evidence.units):
-                    stems |= self.evidence.units[near].stems
-            best = max(best, len(wanted & stems))
-        return best / len(wanted)
+        return max((len(wanted & self.evidence.around(number)) for number in numbers), default=0) / len(
+            wanted
+        )
 
 
 def nearness(stem: str, stems: Collection[str]) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cape.answers.claims.alignment import Alignment
-from cape.answers.claims.claim import AnswerCheck, Claim, ClaimCheck, Finding, Verdict
+from cape.answers.claims.claim import AnswerCheck, Claim, ClaimCheck, Finding, Rule, Verdict
 from cape.answers.claims.evidence import Evidence, read_evidence
-from cape.answers.claims.features import AnswerShape, claim_row, word_rows
+from cape.answers.claims.features import claim_row, word_rows
+from cape.answers.claims.meaning import Meaning, PieceEmbedder, meanings
 from cape.answers.claims.rules import findings_of
 from cape.answers.claims.splitting import claims_of
 from cape.answers.claims.trees import sigmoid
@@ -22,6 +23,10 @@ from cape.answers.claims.weights import Rung, Weights, shipped_weights
 ANSWER_FEATURES = ("strongest", "any", "mean", "is_record")
 LONGEST_ANSWER = 40_000
 """Characters of an answer that are checked."""
+CONTRADICTED, UNKNOWN = 0.9, 0.7
+"""How much a claim is doubted at least that a record speaks against, or that tells what a record does not
+know."""
+
 _BRIDGE = 2
 """Words without doubt that a doubted range may run over."""
 
@@ -33,7 +38,6 @@ class Laid:
     alignment: Alignment
     findings: tuple[Finding, ...]
     rows: list[list[float]]
-    shape: AnswerShape
 
     @property
     def claim(self) -> Claim:
@@ -47,10 +51,7 @@ def lay(answer: str, evidence: Evidence) -> tuple[Laid, ...]:
     for claim in claims:
         alignment = Alignment(claim, evidence)
         findings = findings_of(alignment) if claim.asserts else ()
-        shape = AnswerShape(claims=len(claims), place=claim.ordinal / max(1, len(claims) - 1))
-        laid.append(
-            Laid(alignment=alignment, findings=findings, rows=word_rows(alignment, findings), shape=shape)
-        )
+        laid.append(Laid(alignment=alignment, findings=findings, rows=word_rows(alignment, findings)))
     return tuple(laid)
 
 
@@ -68,24 +69,95 @@ def answer_row(doubts: Sequence[float], *, is_record: bool) -> list[float]:
     ]
 
 
-def check_answer(answer: str, evidence: Sequence[str], *, weights: Weights | None = None) -> AnswerCheck:
-    """Check every claim of an answer against the evidence. Pure but for reading the weights once.
+class Checker:
+    """Checks answers by trained weights, with or without an embedder; opened once, used for many answers."""
 
-    An answer that claims nothing is supported. Raises `DamagedWeights`.
-    """
-    weights = weights or shipped_weights()
-    rung = weights.by_words
-    read = read_evidence(evidence)
-    checks = tuple(_check(laid, rung) for laid in lay(answer, read))
-    doubts = [check.doubt for check in checks if check.claim.asserts]
-    row = answer_row(doubts, is_record=read.is_record)
-    doubt = sigmoid(sum(weight * value for weight, value in zip(rung.answer, (*row, 1.0), strict=True)))
-    return AnswerCheck(
-        verdict=_verdict(doubt, rung, checks),
-        score=1.0 - doubt,
-        claims=checks,
-        checker=f"words {weights.digest}",
-    )
+    def __init__(self, *, weights: Weights | None = None, embedder: PieceEmbedder | None = None) -> None:
+        """Raises `DamagedWeights`."""
+        self._weights = weights or shipped_weights()
+        self._embedder = embedder if self._weights.by_vectors is not None else None
+        self._rung = self._weights.by_words
+        if self._embedder is not None and self._weights.by_vectors is not None:
+            self._rung = self._weights.by_vectors
+
+    @property
+    def name(self) -> str:
+        """The rungs that take part, and the digest of their weights."""
+        return f"{'words' if self._embedder is None else 'words and vectors'} {self._weights.digest}"
+
+    def check(self, answer: str, evidence: Sequence[str]) -> AnswerCheck:
+        """Check every claim of an answer against the evidence; an answer that claims nothing is supported.
+
+        What is beyond `LONGEST_ANSWER` characters is not checked, so such an answer is never called
+        supported.
+        """
+        read = read_evidence(evidence)
+        laid = lay(answer, read)
+        found = self._meanings(laid)
+        checks = [self._check(one, meaning) for one, meaning in zip(laid, found, strict=True)]
+        rung = self._rung
+        row = answer_row([one.doubt for one in checks if one.claim.asserts], is_record=read.is_record)
+        doubt = sigmoid(sum(weight * value for weight, value in zip(rung.answer, (*row, 1.0), strict=True)))
+        if len(answer) > LONGEST_ANSWER:
+            doubt = max(doubt, rung.answer_bar)
+        verdict = _verdict(doubt, rung, checks)
+        if verdict is not Verdict.SUPPORTED:
+            _mark_one(checks)
+        return AnswerCheck(verdict=verdict, score=1.0 - doubt, claims=tuple(checks), checker=self.name)
+
+    def _meanings(self, laid: Sequence[Laid]) -> list[Meaning | None]:
+        if self._embedder is None:
+            return [None] * len(laid)
+        return meanings([one.alignment for one in laid], self._embedder)
+
+    def _check(self, laid: Laid, meaning: Meaning | None) -> ClaimCheck:
+        if not laid.claim.asserts:
+            return _made(laid, doubt=0.0, verdict=Verdict.SUPPORTED, unsupported=())
+        rung = self._rung if meaning is not None else self._weights.by_words
+        doubts = [rung.word.probability(row) for row in laid.rows]
+        row = claim_row(laid.alignment, laid.findings, doubts)
+        if meaning is not None:
+            row = [*row, *meaning.row]
+        doubt = max(rung.claim.probability(row), _least(laid.findings))
+        doubts = _raised(laid, doubts)
+        if doubt < rung.claim_bar:
+            return _made(laid, doubt=doubt, verdict=Verdict.SUPPORTED, unsupported=())
+        contradicted = any(one.contradicts for one in laid.findings)
+        verdict = Verdict.CONTRADICTED if contradicted else Verdict.UNSUPPORTED
+        ranges = doubted(laid, doubts, rung.word_bar)
+        return _made(laid, doubt=doubt, verdict=verdict, unsupported=ranges)
+
+
+def check_answer(
+    answer: str, evidence: Sequence[str], *, embedder: PieceEmbedder | None = None
+) -> AnswerCheck:
+    """Check one answer; see `Checker`. Raises `DamagedWeights`."""
+    return Checker(embedder=embedder).check(answer, evidence)
+
+
+def _least(findings: Sequence[Finding]) -> float:
+    """What records alone make of a claim: their rules are exact, and weights have seen few of them."""
+    said = [CONTRADICTED if one.contradicts else UNKNOWN for one in findings if one.rule is Rule.RECORD]
+    return max(said, default=0.0)
+
+
+def _raised(laid: Laid, doubts: Sequence[float]) -> list[float]:
+    """The doubts of a claim's words, full where a record speaks against them."""
+    ranges = [(one.start, one.end) for one in laid.findings if one.rule is Rule.RECORD]
+    return [
+        1.0 if any(start < word.end and end > word.start for start, end in ranges) else doubt
+        for word, doubt in zip(laid.alignment.raw, doubts, strict=True)
+    ]
+
+
+def _mark_one(checks: list[ClaimCheck]) -> None:
+    """Mark the most doubted claim of an answer that is doubted as a whole, if none is by itself."""
+    asserting = [at for at, one in enumerate(checks) if one.claim.asserts]
+    if not asserting or any(one.unsupported for one in checks):
+        return
+    at = max(asserting, key=lambda number: checks[number].doubt)
+    span = (checks[at].claim.start, checks[at].claim.end)
+    checks[at] = replace(checks[at], verdict=Verdict.UNSUPPORTED, unsupported=(span,))
 
 
 def _verdict(doubt: float, rung: Rung, checks: Sequence[ClaimCheck]) -> Verdict:
@@ -93,18 +165,6 @@ def _verdict(doubt: float, rung: Rung, checks: Sequence[ClaimCheck]) -> Verdict:
         return Verdict.SUPPORTED
     contradicted = any(check.verdict is Verdict.CONTRADICTED for check in checks)
     return Verdict.CONTRADICTED if contradicted else Verdict.UNSUPPORTED
-
-
-def _check(laid: Laid, rung: Rung) -> ClaimCheck:
-    claim = laid.claim
-    if not claim.asserts:
-        return _made(laid, doubt=0.0, verdict=Verdict.SUPPORTED, unsupported=())
-    doubts = [rung.word.probability(row) for row in laid.rows]
-    doubt = rung.claim.probability(claim_row(laid.alignment, laid.findings, laid.shape, doubts))
-    if doubt < rung.claim_bar:
-        return _made(laid, doubt=doubt, verdict=Verdict.SUPPORTED, unsupported=())
-    verdict = Verdict.CONTRADICTED if any(one.contradicts for one in laid.findings) else Verdict.UNSUPPORTED
-    return _made(laid, doubt=doubt, verdict=verdict, unsupported=doubted(laid, doubts, rung.word_bar))
 
 
 def _made(

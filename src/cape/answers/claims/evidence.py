@@ -63,6 +63,7 @@ class Evidence:
         self.units = tuple(units)
         self.facts = tuple(facts)
         self.characters = characters
+        self._around: dict[int, frozenset[str]] = {}
         self.holders: dict[str, list[int]] = {}
         self.pairs: set[tuple[str, str]] = set()
         self.triples: set[tuple[str, str, str]] = set()
@@ -75,6 +76,14 @@ class Evidence:
             ordered = [word.stem for word in unit.words]
             self.pairs.update(pairwise(ordered))
             self.triples.update(zip(ordered, ordered[1:], ordered[2:], strict=False))
+
+    def around(self, number: int) -> frozenset[str]:
+        """The stems of a unit and of its neighbours."""
+        known = self._around.get(number)
+        if known is None:
+            near = self.units[max(0, number - 1) : number + 2]
+            known = self._around[number] = frozenset().union(*(unit.stems for unit in near))
+        return known
 
     @cached_property
     def heads(self) -> dict[str, list[str]]:

@@ -1,14 +1,14 @@
 """What is measured of words, claims and answers, as rows of numbers in a fixed order.
 
-Owns the order and the meaning of features; the trained weights hold to these names. Adding one means training
-anew. No weight is here.
+Owns the order and the meaning of features; the trained weights hold to these names. How long evidence and
+answer are is none of them: it tells which test set a row is of, and nothing on another one. Adding one
+means training anew. No weight is here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from cape.answers.claims.alignment import AlignedWord, Alignment
 from cape.answers.claims.claim import Finding, Rule
@@ -29,9 +29,10 @@ CLAIM_FEATURES = (
     "novel_content", "novel_weight", "heaviest_novel", "numbers", "numbers_missing", "numbers_far",
     "minor_missing", "dates_missing", "names", "names_missing", "names_far", "company_numbers",
     "company_names",
-    "negation_differs", "denies", "findings", "contradictions", "record_contradictions", "record_unknown",
-    "unit_differs", "hedges", "praises", "longest_novel", "longest_copied", "is_record", "evidence_words",
-    "evidence_units", "place", "claims", "word_max", "word_second", "word_mean", "word_sum",
+    "negation_differs", "denies", "findings", "contradictions", "record_contradictions",
+    "record_unknown",
+    "unit_differs", "hedges", "praises", "longest_novel", "longest_copied", "is_record", "word_max",
+    "word_second", "word_mean", "word_sum",
 )  # fmt: skip
 _HEDGES = frozenset(
     [
@@ -110,14 +111,6 @@ _PRAISES = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerShape:
-    """What a claim's features take from the whole answer."""
-
-    claims: int
-    place: float
-
-
 def word_rows(alignment: Alignment, findings: Sequence[Finding]) -> list[list[float]]:
     """A row of `WORD_FEATURES` per word of the claim, in order."""
     words = alignment.words
@@ -177,7 +170,6 @@ def _company(alignment: Alignment, word: AlignedWord) -> float:
 def claim_row(
     alignment: Alignment,
     findings: Sequence[Finding],
-    shape: AnswerShape,
     doubts: Sequence[float],
 ) -> list[float]:
     """The `CLAIM_FEATURES` of a claim; `doubts` are the probabilities that its words are not supported."""
@@ -186,7 +178,7 @@ def claim_row(
         **_of_quantities(alignment),
         **_of_names(alignment),
         **_of_findings(alignment, findings),
-        **_of_shape(alignment, shape),
+        "is_record": float(alignment.evidence.is_record),
         **_of_doubts(doubts),
     }
     return [measured[name] for name in CLAIM_FEATURES]
@@ -271,17 +263,6 @@ def _of_findings(alignment: Alignment, findings: Sequence[Finding]) -> Mapping[s
         "record_contradictions": float(sum(one.contradicts for one in record)),
         "record_unknown": float(sum(not one.contradicts for one in record)),
         "unit_differs": float(any(one.rule is Rule.UNIT for one in findings)),
-    }
-
-
-def _of_shape(alignment: Alignment, shape: AnswerShape) -> Mapping[str, float]:
-    evidence = alignment.evidence
-    return {
-        "is_record": float(evidence.is_record),
-        "evidence_words": math.log1p(evidence.characters / 6),
-        "evidence_units": math.log1p(len(evidence.units)),
-        "place": shape.place,
-        "claims": math.log1p(shape.claims),
     }
 
 

@@ -130,8 +130,8 @@ _NUMBER_WORD = "|".join((*_UNITS, *_TENS))
 _SCALE_WORD = "hundred|thousand|million|billion|trillion|dozen"
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
 _CLOCK = re.compile(
-    r"\b(\d{1,2})[:.](\d{1,2})(?::\d{2})?\s?(a\.?m\.?|p\.?m\.?)(?![a-z])|\b(\d{1,2}):(\d{1,2})(?!\d)|"
-    r"\b(\d{1,2})\s?(a\.?m\.?|p\.?m\.?)(?![a-z])|\b(noon|midday|midnight)\b",
+    r"\b(\d{1,2})[:.](\d{1,2})(?::\d{2})?\s?([ap]\.m\.?|[ap]m)(?![a-z])|\b(\d{1,2}):(\d{1,2})(?!\d)|"
+    r"\b(\d{1,2})\s?([ap]\.m\.?|[ap]m)(?![a-z])|\b(noon|midday|midnight)\b",
     re.IGNORECASE,
 )
 _MONTH = re.compile(rf"\b({'|'.join(sorted(_MONTHS, key=len, reverse=True))})\b\.?", re.IGNORECASE)
@@ -253,9 +253,10 @@ def _months(text: str) -> Iterator[Quantity]:
 def _figures(text: str) -> Iterator[Quantity]:
     for match in _FIGURE.finditer(text):
         values = _values(match[2])
-        scale = _SCALES.get((match[3] or "").casefold(), 1.0)
-        unit = _MEASURE_OF.get((match[1] or match[4] or "").casefold())
-        end = match.end(3) if match[3] else match.end(2)
+        metres = (match[3] or "").casefold() == "m" and not match[1]
+        scale = 1.0 if metres else _SCALES.get((match[3] or "").casefold(), 1.0)
+        unit = "m" if metres else _MEASURE_OF.get((match[1] or match[4] or "").casefold())
+        end = match.end(3) if match[3] and not metres else match.end(2)
         keys = tuple(dict.fromkeys(f"n:{value * scale:.10g}" for value in values))
         value = values[0] * scale
         yield Quantity(

@@ -24,8 +24,24 @@ _DAYS = re.compile(
 )
 _WEAK_KEYS = frozenset(
     stem(word)
-    for word in ["name", "value", "id", "type", "info", "attribute", "text", "date", "key", "data", "title"]
+    for word in [
+        "name",
+        "value",
+        "id",
+        "type",
+        "info",
+        "attribute",
+        "text",
+        "date",
+        "key",
+        "data",
+        "title",
+        "hour",
+        "day",
+    ]
 )
+_SCALE = re.compile(r"\b(?:out of|over|based on|from)\s*(?:a (?:total|possible) )?$|/\s*$", re.IGNORECASE)
+"""What stands before the top of a scale, or a count of those who rated."""
 _TIME = re.compile(r"^t:")
 
 
@@ -53,7 +69,7 @@ def _clauses(text: str) -> Iterator[tuple[int, int]]:
 def _of_clause(text: str, start: int, end: int, fact: Fact, evidence: Evidence) -> Iterator[Finding]:
     """What one fact says to one clause, if the clause has all words of the fact's last key."""
     place = _mention(text, start, end, fact)
-    if place is None:
+    if place is None or not _names_the_set(text[start:end], fact, evidence):
         return
     denied = negated(text[start:end])
     name = " ".join(fact.path)
@@ -63,13 +79,26 @@ def _of_clause(text: str, start: int, end: int, fact: Fact, evidence: Evidence) 
         yield _finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
     elif isinstance(fact.value, (int, float)) and not isinstance(fact.value, bool):
         numbers = [one for one in quantities_of(text[start:end]) if not one.dated]
-        others = {
-            key for other in evidence.facts if other.path[-1:] == fact.path[-1:] for key in _keys(other)
-        }
+        others = {key for other in evidence.facts if _last(other) == _last(fact) for key in _keys(other)}
         for one in numbers:
-            if others.isdisjoint(one.keys) and one.unit in (None, "star", "%"):
+            scale = _SCALE.search(text[: start + one.start])
+            if others.isdisjoint(one.keys) and one.unit in (None, "star", "%") and not scale:
                 place = (start + one.start, start + one.end)
                 yield _finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
+
+
+def _names_the_set(clause: str, fact: Fact, evidence: Evidence) -> bool:
+    """Whether a clause has the last word of the key above a fact that is one of several yes and no.
+
+    `Parking: {street: no}` is spoken of by "street parking", not by an address in a street.
+    """
+    if not isinstance(fact.value, bool) or len(fact.path) < 2 or not fact.path[-2].split():
+        return True
+    beside = [other for other in evidence.facts if other.path[:-1] == fact.path[:-1]]
+    if not all(isinstance(other.value, bool) for other in beside) or len(fact.path[-1].split()) > 1:
+        return True
+    above = fact.path[-2].split()[-1]
+    return above.casefold() == "attributes" or stem(above) in {word.stem for word in words_of(clause)}
 
 
 def _last(fact: Fact) -> str:
@@ -97,10 +126,12 @@ def _mention(text: str, start: int, end: int, fact: Fact) -> tuple[int, int] | N
 def _stand(text: str, start: int, end: int, words: Sequence[str]) -> tuple[int, int] | None:
     """Where all of some words stand in a clause, apart or written as one."""
     wanted = {stem(word) for word in words if not is_stop(word)} - {""}
-    if not wanted or wanted <= _WEAK_KEYS:
+    if wanted and wanted <= _WEAK_KEYS:
         return None
     if len(words) > 1 and (at := _joined(text[start:end], words)) is not None:
         return start + at[0], start + at[1]
+    if not wanted:
+        return None
     if (len(wanted) < len(words) and len(wanted) < 2) or any(len(one) < 3 for one in wanted):
         return None
     found = {word.stem: word for word in reversed(words_of(text[start:end])) if word.stem in wanted}

@@ -79,14 +79,15 @@ def _quantities(alignment: Alignment) -> Iterator[Finding]:
 
 
 def _rival(alignment: Alignment, quantity: Quantity) -> bool:
-    """Whether the unit that is about the claim has another quantity of that kind instead."""
-    if not alignment.units or alignment.shares[0] < _CLOSE:
+    """Whether the unit that is about the claim, but for its numbers, has another one of that kind instead."""
+    words = {word.stem for word in alignment.content if not is_number(word.text)}
+    if not alignment.units or not words:
         return False
+    unit = alignment.evidence.units[alignment.units[0]]
     kind = quantity.keys[0][:2]
     mine = {key for one in alignment.quantities for key in one.keys}
-    return any(
-        key.startswith(kind) and key not in mine for key in alignment.evidence.units[alignment.units[0]].keys
-    )
+    about = len(words & unit.stems) >= _CLOSE * len(words)
+    return about and any(key.startswith(kind) and key not in mine for key in unit.keys)
 
 
 def _units(alignment: Alignment, quantity: Quantity) -> frozenset[str]:
@@ -123,7 +124,7 @@ def is_name(word: Word, at: int) -> bool:
 
 def _negation(alignment: Alignment) -> Iterator[Finding]:
     """A claim that denies what the unit about it says, or the other way round."""
-    if not alignment.units or alignment.shares[0] < 0.75 or len(alignment.content) < 3:
+    if not alignment.units or alignment.shares[0] < 0.75 or len(alignment.content) < 2:
         return
     unit = alignment.evidence.units[alignment.units[0]]
     if unit.fact is not None and len(unit.text) < 120:

@@ -1,6 +1,6 @@
-"""Spellings of one thing: abbreviations of states and countries, initials, and words that only frame a claim.
+"""Spellings of one thing: abbreviations of states and countries, and words that only frame a claim.
 
-Owns constants and the two questions about them. Nothing here weighs anything.
+Owns constants and the question about them. Nothing here weighs anything.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _OTHER: dict[str, frozenset[str]] = {}
 for _pair in _SHORT.replace("\n", "|").split("|"):
     if len(_pair.split()) == 2:
         _one, _two = (part.casefold() for part in _pair.split())
-        _OTHER[_one] = _OTHER.get(_one, frozenset()) | {_two}
-        _OTHER[_two] = _OTHER.get(_two, frozenset()) | {_one}
+        _OTHER[_one] = _OTHER.get(_one, frozenset()) | {stem(_two)}
+        _OTHER[_two] = _OTHER.get(_two, frozenset()) | {stem(_one)}
 
 FRAMING = frozenset(
     stem(word)
@@ -50,14 +50,5 @@ FRAMING = frozenset(
 
 
 def other_spellings(word: str) -> frozenset[str]:
-    """The lower-case abbreviations of a word, or what it abbreviates; empty for most words."""
+    """The stems of a word's abbreviations, or of what it abbreviates; empty for most words."""
     return _OTHER.get(word.casefold().strip("."), frozenset())
-
-
-def initials(words: list[str]) -> str:
-    """The first letters of words, in capitals.
-
-    >>> initials(["World", "Health", "Organization"])
-    'WHO'
-    """
-    return "".join(word[0] for word in words if word).upper()

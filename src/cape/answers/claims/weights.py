@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from cape.answers.claims.features import CLAIM_FEATURES, WORD_FEATURES
 from cape.answers.claims.trees import Forest, forest_of
 from cape.errors import IntegrityError
 from cape.names import Digest
@@ -78,9 +79,12 @@ def read_weights(text: bytes) -> Weights:
     none.
     """
     fields = json.loads(text)
+    words = rung_of(fields["by_words"])
     vectors = fields.get("by_vectors")
+    if words.word.features != WORD_FEATURES or words.claim.features != CLAIM_FEATURES:
+        raise ValueError("the weights are of other features")
     return Weights(
-        by_words=rung_of(fields["by_words"]),
+        by_words=words,
         by_vectors=rung_of(vectors) if vectors else None,
         digest=Digest.of(text),
     )
