@@ -284,3 +284,23 @@ def test_two_models_of_one_repository_share_its_view(
     assert (view / f"snapshots/{commit}/a.gguf").read_bytes() == LARGE
     assert (view / f"snapshots/{commit}/config.json").read_bytes() == b"{}"
     assert (tmp_path / "tree/models/two/a.gguf").samefile(tmp_path / "tree/models/one/a.gguf")
+
+
+def test_two_models_of_one_branch_may_be_of_two_commits(
+    hub: ModelHub, source: ModelSource, tmp_path: Path
+) -> None:
+    old = hub.add("org/tiny", {"a.json": b"{}"})
+    first = source.resolve([want(name="one", file="a.json")], CONTEXT)
+    new = hub.add("org/tiny", {"a.json": b"[]", "b.json": b"[]"})
+    wanted = [want(name="one", file="a.json"), want(name="two", file="*.json")]
+    later = source_of(hub.url, tmp_path)
+    rows = later.resolve(wanted, ResolveContext(systems=SYSTEMS, kept=first.packages)).packages
+    for number, row in enumerate(rows):
+        source.unpack(row, source.artifacts.path(row.artifact.digest), tmp_path / str(number))
+    told = {
+        str(file.relative_to(file.parents[3])): file.read_text()
+        for file in tmp_path.glob("*/hub/*/refs/main")
+    }
+    assert told == {"hub/models--org--tiny/refs/main": old}
+    found = {path.parent.name for path in tmp_path.glob("*/hub/*/snapshots/*/a.json")}
+    assert found == {old, new}

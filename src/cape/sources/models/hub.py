@@ -118,8 +118,10 @@ class Hub:
 
     # Locking.
 
-    def rows(self, requirement: Requirement, context: ResolveContext, taken: set[str]) -> list[LockedPackage]:
-        """The rows of a model: one for each content. `taken` are the paths of the view that are in use."""
+    def rows(
+        self, requirement: Requirement, context: ResolveContext, taken: dict[str, str]
+    ) -> list[LockedPackage]:
+        """The rows of a model: one for each content. `taken` is what the view has already."""
         commit, licence = self._revision(requirement, context)
         files = self._files(requirement, commit)
         parts = _chosen(requirement, commit, files)
@@ -140,13 +142,15 @@ class Hub:
         group: Sequence[tuple[HubFile, str]],
         digests: Mapping[str, Digest],
         systems: Sequence[System],
-        taken: set[str],
+        taken: dict[str, str],
     ) -> LockedPackage:
         (file, part), *others = group
         repository = requirement.package
         view = f"{repository}/{commit}/{file.path}"
         is_first = view not in taken
-        taken.add(view)
+        taken[view] = commit
+        revision = requirement.options.get("revision", "main")
+        follows = taken.setdefault(f"{repository}@{revision}", commit) == commit
         return file_row(
             requirement,
             name=f"{repository}/{file.path}",
@@ -163,7 +167,7 @@ class Hub:
             systems=systems,
             attributes={
                 "licence": licence,
-                "revision": requirement.options.get("revision", "main"),
+                "revision": revision if follows else None,
                 "blob": None if file.sha256 else file.oid,
                 "view": "own" if is_first else None,
             },
@@ -451,7 +455,7 @@ def link_view(row: LockedPackage, into: Path) -> None:
         return
     repository = "/".join(row.name.split("/")[:2])
     home = into / HUB_CACHE / ("models--" + repository.replace("/", "--"))
-    revision = row.attributes.get("revision", "main")
+    revision = row.attributes.get("revision", row.version)
     blob = row.attributes.get("blob", row.artifact.digest.hex)
     with disk_errors(home):
         if revision != row.version:

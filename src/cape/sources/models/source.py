@@ -69,7 +69,7 @@ class ModelSource:
         Raises also `NoSuchModelFile`, `PickleRefused`, `DangerousPickle`, `DigestDiffers`, `HubRefuses`.
         """
         rows = self._wheels.rows(requirements, context)
-        taken: set[str] = set()
+        taken: dict[str, str] = {}
         for requirement in sorted(requirements, key=lambda one: one.name):
             rows += self._own_rows(requirement, context, taken)
         roots: dict[str, set[str]] = {requirement.name: set() for requirement in requirements}
@@ -81,7 +81,7 @@ class ModelSource:
         )
 
     def _own_rows(
-        self, requirement: Requirement, context: ResolveContext, taken: set[str]
+        self, requirement: Requirement, context: ResolveContext, taken: dict[str, str]
     ) -> list[LockedPackage]:
         registry = requirement.options.get("registry", "pypi")
         if registry == "hf":
