@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import INPUT, SOURCE, STATE, Project, World, world_at
+from tests.end_to_end.harness import INPUT, SOURCE, STATE, Project, World, script, world_at
 from tests.mirrors.pypi import PythonIndex, python_index
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -221,3 +221,69 @@ def test_bad_setting_of_indices_is_told(world: World) -> None:
     project.cape("lock", CAPE_GPU="cpu").failed(
         INPUT, "`pypi.indices` has `pytorch-cpu`, which is not `NAME=URL`"
     )
+
+
+# -- living with variants -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Iterator[Project]:
+    """A project whose `tool` is another Debian package where there is a GPU."""
+    with world_at(tmp_path) as running:
+        for name in ("tool", "tool-gpu"):
+            running.archive.add(
+                name, architecture="all", files={f"usr/bin/{name}": script(f"echo this is {name}")}
+            )
+        running.publish()
+        yield running.project(
+            tool='{ variants = [{ debian = "tool-gpu", when = "cuda" }, { debian = "tool", when = "cpu" }] }'
+        )
+
+
+def test_environment_has_what_the_machine_takes(tool: Project) -> None:
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    assert tool.cape("run", "--", "tool", CAPE_GPU="cpu").succeeded().stdout == "this is tool\n"
+    again = tool.cape("run", "--gpu", "cuda", "--", "tool-gpu", CAPE_GPU="cpu").succeeded()
+    assert again.stdout == "this is tool-gpu\n"
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    tool.cape("run", "--", "tool", CAPE_GPU="cpu").succeeded()
+
+
+def test_environment_for_elsewhere_leaves_the_project_as_it_is(tool: Project) -> None:
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    before = tool.state()
+    made = Path(tool.cape("sync", "--gpu", "cuda12", CAPE_GPU="cpu").succeeded().stdout.strip())
+    assert (made / "bin" / "tool-gpu").exists()
+    assert not (made / "bin" / "tool").exists()
+    assert tool.state() == before
+    packed = tool.directory / "gpu.pack"
+    tool.cape(
+        "pack", "--gpu", "cuda", "-o", str(packed), "--", "tool-gpu", CAPE_GPU="cpu", timeout_s=120
+    ).succeeded()
+    assert packed.stat().st_size
+
+
+@pytest.mark.parametrize("word", ["cuba", "cpu2", "12"])
+def test_word_that_is_no_accelerator_is_refused(tool: Project, word: str) -> None:
+    tool.cape("lock", CAPE_GPU="cpu").succeeded()
+    tool.cape("list", "--gpu", word, CAPE_GPU="cpu").failed(STATE, f"`{word}` is no accelerator")
+
+
+# -- ready environments -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ai", "rag", "serve"])
+def test_ready_environment_is_a_manifest_of_its_own(tool: Project, name: str) -> None:
+    from cape.manifest import read_manifest
+
+    tool.manifest.unlink()
+    tool.cape("init", "--template", name).succeeded()
+    manifest = read_manifest(tool.manifest)
+    assert manifest.requirements
+    assert {"ai": manifest.gpu, "rag": manifest.knowledge, "serve": manifest.services}[name]
+
+
+def test_unknown_ready_environment_is_refused(tool: Project) -> None:
+    tool.manifest.unlink()
+    tool.cape("init", "--template", "air").failed(INPUT, "there is no template `air`", "did you mean `ai`?")
+    assert not tool.manifest.exists()
