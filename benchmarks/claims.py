@@ -75,7 +75,7 @@ def measured(checker: Checker, answers: int) -> list[tuple[float, float]]:
     chance = random.Random(3)
     times = []
     for _ in range(answers):
-        evidence = [sentence(chance) for _ in range(190)]
+        evidence = [sentence(chance) for _ in range(240)]
         answer = " ".join(chance.choice((one, sentence(chance))) for one in chance.sample(evidence, 10))
         clock, processor = time.perf_counter(), time.process_time()
         checker.check(answer, [" ".join(evidence)])
@@ -96,7 +96,7 @@ def main() -> None:
         embedder = open_embedder("embedder", arguments.model, arguments.tokenizer)
         ways.append(("words and vectors", Checker(embedder=pieces_of(embedder))))
     chance = random.Random(3)
-    tokens = estimated_tokens(" ".join(sentence(chance) for _ in range(190)))
+    tokens = estimated_tokens(" ".join(sentence(chance) for _ in range(240)))
     shown = []
     for name, checker in ways:
         checker.check("It opened.", ["It opened."])

@@ -22,7 +22,7 @@ MEANING_FEATURES = ("cosine", "cosine_second", "aligned_mean", "aligned_min", "a
 UNITS = 2
 """Units beside a claim that are embedded."""
 
-MOST_UNITS = 20
+MOST_UNITS = 10
 """Units of an answer that are embedded; claims beyond are compared by words alone."""
 
 _LONGEST = 700
