@@ -76,7 +76,7 @@ def test_scores_are_shown_beside_that_of_calling_all_unsupported(tmp_path: Path)
         ({"id": True, "answer": "a", "evidence": []}, "`id` is neither"),
         ({"id": 1, "answer": "a", "evidence": [], "verdict": "yes"}, "`verdict` is `yes`"),
         ({"id": 1, "answer": "a", "evidence": [], "unsupported": [[0, 9]]}, "`unsupported` is not"),
-        ({"id": 1, "answer": "a", "evidence": [], "context": "b"}, "unknown field `context`"),
+        ({"id": 1, "answer": "a", "evidence": [], "verdit": "supported"}, "unknown field `verdit`"),
         ([], "is no object"),
     ],
 )
@@ -84,6 +84,11 @@ def test_a_wrong_field_is_told_with_its_line(row: object, says: str, tmp_path: P
     with pytest.raises(BadClaimsTest, match=says) as caught:
         read_claims(written(tmp_path, ROWS[0], row))
     assert str(caught.value.where).endswith(":2")
+
+
+def test_fields_of_other_programs_pass(tmp_path: Path) -> None:
+    (row,) = read_claims(written(tmp_path, ROWS[0] | {"question": "How long?", "model": "m"}))
+    assert row.id == "a"
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:

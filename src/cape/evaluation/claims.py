@@ -14,6 +14,7 @@ from typing import Any
 
 from cape.answers.claims.claim import AnswerCheck, Verdict
 from cape.errors import InputError
+from cape.names import nearest
 
 HINT = (
     'a row is {"id", "answer", "evidence": [text]}, and where they are known "verdict" (`supported`, '
@@ -76,8 +77,7 @@ def _row(line: str, where: str) -> ClaimsRow:
         raise BadClaimsTest("the line is no JSON", where=where, hint=HINT) from error
     if not isinstance(fields, dict):
         raise BadClaimsTest("the row is no object", where=where, hint=HINT)
-    if unknown := sorted(fields.keys() - _FIELDS):
-        raise BadClaimsTest(f"the row has an unknown field `{unknown[0]}`", where=where, hint=HINT)
+    _check_fields(fields, where)
     return ClaimsRow(
         id=_id(fields, where),
         answer=_text(fields, "answer", where),
@@ -85,6 +85,17 @@ def _row(line: str, where: str) -> ClaimsRow:
         verdict=_verdict(fields, where),
         unsupported=_ranges(fields, where),
     )
+
+
+def _check_fields(fields: Mapping[str, Any], where: str) -> None:
+    """Fields of other programs pass (`question`, `model`); one that looks like a misspelt one of ours does
+    not.
+    """
+    for field in sorted(fields.keys() - _FIELDS):
+        close = nearest(field, sorted(_FIELDS - fields.keys()))
+        if close:
+            hint = f"did you mean `{close[0]}`?"
+            raise BadClaimsTest(f"the row has an unknown field `{field}`", where=where, hint=hint)
 
 
 def _id(fields: Mapping[str, Any], where: str) -> str | int:
