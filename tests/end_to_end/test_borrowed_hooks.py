@@ -163,3 +163,15 @@ def test_a_terminal_is_asked_and_shows_what_would_run(
     os.close(here)
     assert b"touch $CAPE_PROJECT/ran-first" in said and b"vars.MODE" in said
     assert ran(ben) == ({RAN} if answer == "y" else set())
+
+
+def test_a_yes_at_the_prompt_counts_for_commands_too(stocked: World, anna: Project, place: str) -> None:
+    ben = bens(stocked, anna)
+    ben.cape("fork", place).succeeded()
+    hook = ("hook", "bash", "--at", str(ben.directory))
+    assert str(ben.directory) not in ben.cape(*hook).succeeded().stdout
+    ben.cape("allow").succeeded()
+    assert str(ben.directory) in ben.cape(*hook).succeeded().stdout
+    assert not (ben.directory / ".cape/unconsented").exists()
+    ben.cape("run", "--", "hello").succeeded()
+    assert ran(ben) == {RAN}

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shlex
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from cape.operations.travelling import (
     keep_built,
     packed_indices,
     take_index,
+    working_place,
 )
 from cape.operations.vendoring import bring_all
 from cape.sharing import Entry, KeyUnknown, Ledger, PlaceDamaged, PublicKey, Record
@@ -242,8 +242,8 @@ def _take_knowledge(
         base = bases_of(manifest).get(name)
         if base is None or is_there(project, base, lock):
             continue
-        with tempfile.TemporaryDirectory(prefix=".pulling-", dir=project.state) as place:
-            archive = Path(place, "index")
+        with working_place(project) as place:
+            archive = place / "index"
             if not ledger.fetch(digest, archive) or Digest.of_file(archive) != digest:
                 raise PlaceDamaged(
                     f"the index of `{name}` is missing or was altered", where=ledger.place.shown

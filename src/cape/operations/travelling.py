@@ -29,6 +29,7 @@ from cape.sources.builds import Built, read_record, write_record
 
 BUILD_SOURCE = "build"
 _TIME_S = 315532800
+_WORKING = ".travelling-"
 _SEGMENT_NAME_LETTERS = frozenset("0123456789abcdef.words.vectors.codes")
 
 
@@ -48,6 +49,19 @@ class KnowledgeDamaged(IntegrityError):
     """An index that came from a place is not what the lock says."""
 
     slug = "pulled-knowledge-damaged"
+
+
+@contextlib.contextmanager
+def working_place(project: Project, *, sweep: bool = True) -> Iterator[Path]:
+    """A directory of the project's that is gone after the block. The caller holds the project.
+
+    With `sweep`, those that a killed command left go first.
+    """
+    project.state.mkdir(mode=0o700, exist_ok=True)
+    for left in project.state.glob(f"{_WORKING}*") if sweep else ():
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_WORKING, dir=project.state) as place:
+        yield Path(place)
 
 
 def built_packages(lock: Lock, workshop: Workshop) -> dict[Digest, int]:
@@ -102,12 +116,11 @@ def packed_indices(project: Project, manifest: Manifest, lock: Lock) -> Iterator
     bases = bases_of(manifest)
     if not bases:
         raise CannotTravel("the manifest names no knowledge base", where=str(manifest.path))
-    project.state.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pushing-", dir=project.state) as place:
+    with working_place(project) as place:
         packed = {}
         for name, base in bases.items():
             _check_ready(project, base, lock)
-            packed[name] = Path(place, name)
+            packed[name] = place / name
             _pack(index_directory(project, name), name, packed[name])
         yield packed
 
@@ -164,8 +177,7 @@ def take_index(project: Project, base: KnowledgeBase, lock: Lock, archive: Path)
 
     Readers see the old index or the new one. Raises `KnowledgeDamaged`.
     """
-    with tempfile.TemporaryDirectory(prefix=".pulling-", dir=project.state) as place:
-        directory = Path(place)
+    with working_place(project, sweep=False) as directory:
         _unpack(archive, directory, base.name)
         _check(project, base, lock, directory)
         _replace(directory, index_directory(project, base.name), base.name)
