@@ -9,7 +9,7 @@ import pytest
 
 from cape.engines.contract import EmbedderContract
 from cape.engines.errors import DamagedModel, MissingModelFile, UnfitModel
-from cape.engines.minilm import CHARACTERS, TOKENS, embedder_digest, open_embedder
+from cape.engines.minilm import CHARACTERS, TOKENS, MiniLM, embedder_digest, open_embedder
 from cape.knowledge.protocol import Embedder
 from cape.names import Digest
 from tests.engines import tiny
@@ -35,6 +35,15 @@ def test_a_vector_is_the_normalised_mean_of_the_words_outputs(embedder: Embedder
     mean = tiny.table()[ids].astype(np.float64).mean(axis=0)
     expected = mean / np.linalg.norm(mean)
     assert np.allclose(embedder.embed(["Ferry island REVENUE"])[0], expected, atol=1e-6)
+
+
+def test_pieces_stand_where_they_say(embedder: Embedder) -> None:
+    assert isinstance(embedder, MiniLM)
+    text = "\n  Ferry  island, REVENUE \udc80"
+    spans = embedder.piece_spans(text)
+    (rows,) = embedder.embed_pieces([text])
+    assert len(spans) == len(rows)
+    assert [text[start:end] for start, end in spans][:4] == ["Ferry", "island", ",", "REVENUE"]
 
 
 def test_only_the_first_tokens_of_a_text_count(embedder: Embedder) -> None:

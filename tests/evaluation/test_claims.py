@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cape.evaluation.claims import BadClaimsTest, area, read_claims
+from tests.engines import tiny
 
 ROWS = [
     {
@@ -84,6 +85,17 @@ def test_a_wrong_field_is_told_with_its_line(row: object, says: str, tmp_path: P
     with pytest.raises(BadClaimsTest, match=says) as caught:
         read_claims(written(tmp_path, ROWS[0], row))
     assert str(caught.value.where).endswith(":2")
+
+
+def test_an_embedder_of_two_files_takes_part(tmp_path: Path) -> None:
+    model, tokenizer = tiny.write(tmp_path)
+    test = str(written(tmp_path, *ROWS))
+    ran = cape(tmp_path, "claims", test, "--model", str(model), "--tokenizer", str(tokenizer), "--json")
+    assert ran.returncode == 0, ran.stderr
+    fields = json.loads(ran.stdout)
+    assert fields["checker"].startswith("words and vectors sha256:")
+    assert fields["why_no_embedder"] is None
+    assert cape(tmp_path, "claims", test, "--words-only", "--model", str(model)).returncode == 2
 
 
 def test_fields_of_other_programs_pass(tmp_path: Path) -> None:

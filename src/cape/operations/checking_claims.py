@@ -14,7 +14,7 @@ from cape.names import write_atomically
 
 if TYPE_CHECKING:
     from cape.answers.claims.claim import AnswerCheck
-    from cape.answers.claims.meaning import PieceEmbedder
+    from cape.answers.claims.meaning import LocatingEmbedder
     from cape.evaluation.claims import ClaimsRow, ClaimsScore
     from cape.knowledge.protocol import Embedder
     from cape.operations.evaluating import EmbedderChoice
@@ -75,10 +75,10 @@ def evaluate_claims(
     )
 
 
-def pieces_of(embedder: Embedder | None) -> PieceEmbedder | None:
+def pieces_of(embedder: Embedder | None) -> LocatingEmbedder | None:
     """The embedder, if it tells of word pieces; checking by vectors needs them."""
     tells = hasattr(embedder, "embed_pieces") and hasattr(embedder, "piece_spans")
-    return cast("PieceEmbedder", embedder) if tells else None
+    return cast("LocatingEmbedder", embedder) if tells else None
 
 
 def claim_predictions(report: ClaimsReport) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from cape.answers.claims.alignment import Alignment
 from cape.answers.claims.claim import AnswerCheck, Claim, ClaimCheck, Finding, Rule, Verdict
 from cape.answers.claims.evidence import Evidence, read_evidence
 from cape.answers.claims.features import claim_row, word_rows
-from cape.answers.claims.meaning import Meaning, PieceEmbedder, meanings
+from cape.answers.claims.meaning import LocatingEmbedder, Meaning, meanings
 from cape.answers.claims.rules import findings_of
 from cape.answers.claims.splitting import claims_of
 from cape.answers.claims.trees import sigmoid
@@ -72,7 +72,7 @@ def answer_row(doubts: Sequence[float], *, is_record: bool) -> list[float]:
 class Checker:
     """Checks answers by trained weights, with or without an embedder; opened once, used for many answers."""
 
-    def __init__(self, *, weights: Weights | None = None, embedder: PieceEmbedder | None = None) -> None:
+    def __init__(self, *, weights: Weights | None = None, embedder: LocatingEmbedder | None = None) -> None:
         """Raises `DamagedWeights`."""
         self._weights = weights or shipped_weights()
         self._embedder = embedder if self._weights.by_vectors is not None else None
@@ -129,7 +129,7 @@ class Checker:
 
 
 def check_answer(
-    answer: str, evidence: Sequence[str], *, embedder: PieceEmbedder | None = None
+    answer: str, evidence: Sequence[str], *, embedder: LocatingEmbedder | None = None
 ) -> AnswerCheck:
     """Check one answer; see `Checker`. Raises `DamagedWeights`."""
     return Checker(embedder=embedder).check(answer, evidence)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cape.answers.claims.alignment import Alignment
+from cape.answers.selection import PieceEmbedder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,8 @@ _LONGEST = 700
 _LOW = 0.6
 
 
-class PieceEmbedder(Protocol):
-    """An embedder that tells of each word piece."""
-
-    def embed_pieces(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]:
-        """What the model says of each piece of each text, (pieces, dimensions)."""
-        ...
+class LocatingEmbedder(PieceEmbedder, Protocol):
+    """An embedder that tells of each word piece what the model makes of it, and where it stands."""
 
     def piece_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each piece stands in the text; (0, 0) for a mark that is none of its characters."""
@@ -56,7 +53,7 @@ class Meaning:
     cosines: NDArray[np.float32]
 
 
-def meanings(alignments: Sequence[Alignment], embedder: PieceEmbedder) -> list[Meaning | None]:
+def meanings(alignments: Sequence[Alignment], embedder: LocatingEmbedder) -> list[Meaning | None]:
     """The meaning of each claim beside its units; None where it has none, or too many come before it."""
     wanted: dict[str, None] = {}
     chosen: list[list[str]] = []
@@ -81,7 +78,7 @@ def _meaning(
     alignment: Alignment,
     texts: Sequence[str],
     pieces: Mapping[str, NDArray[np.float32]],
-    embedder: PieceEmbedder,
+    embedder: LocatingEmbedder,
 ) -> Meaning:
     import numpy as np
 
