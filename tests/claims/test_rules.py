@@ -131,5 +131,9 @@ def test_what_is_no_record_is_prose(text: str) -> None:
     assert read_evidence([text]).facts == ()
 
 
+def test_a_key_is_one_word_too() -> None:
+    assert "wifi" in read_evidence(['{"WiFi": "free", "a": 1, "b": 2}']).holders
+
+
 def test_facts_of_lists_share_their_key() -> None:
     assert [fact.value for fact in facts_of({"a": [1, {"b": None}], "c": "no"})] == [1, None, False]

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from cape.answers.claims.quantities import quantities_of
 from cape.answers.sentences import sentence_spans
-from cape.answers.words import Word, is_stop, weight, words_of
+from cape.answers.words import Word, is_stop, stem, weight, words_of
 
 LONGEST = 400_000
 """Characters of one answer's evidence that are read."""
@@ -69,8 +69,8 @@ class Evidence:
         self.triples: set[tuple[str, str, str]] = set()
         self.key_holders: dict[str, list[int]] = {}
         for number, unit in enumerate(self.units):
-            for stem in unit.stems:
-                self.holders.setdefault(stem, []).append(number)
+            for one in unit.stems:
+                self.holders.setdefault(one, []).append(number)
             for key in unit.keys:
                 self.key_holders.setdefault(key, []).append(number)
             ordered = [word.stem for word in unit.words]
@@ -89,8 +89,8 @@ class Evidence:
     def heads(self) -> dict[str, list[str]]:
         """The stems by their first four letters."""
         found: dict[str, list[str]] = {}
-        for stem in self.holders:
-            found.setdefault(stem[:4], []).append(stem)
+        for one in self.holders:
+            found.setdefault(one[:4], []).append(one)
         return found
 
     @cached_property
@@ -175,10 +175,12 @@ def spoken(value: Value) -> str:
 
 def _unit(text: str, fact: Fact | None) -> Unit:
     words = words_of(text)
+    # A key is also one word: `WiFi` and `TakeOut` are told as "WiFi" and "takeout".
+    joined = {stem("".join(key.split())) for key in fact.path} if fact is not None else set()
     return Unit(
         text=text,
         words=words,
-        stems=frozenset(word.stem for word in words),
+        stems=frozenset(word.stem for word in words) | joined,
         keys=frozenset(key for quantity in quantities_of(text) for key in quantity.keys),
         negated=negated(text) or (fact is not None and fact.value is False),
         fact=fact,
