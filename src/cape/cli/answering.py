@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.evaluating import embedder_choice
 from cape.cli.output import count, say, show_json, table
 from cape.cli.progress import progress
 from cape.errors import UsageError
@@ -161,15 +162,9 @@ def _questions_fields(report: QuestionsReport, required: float | None) -> dict[s
 
 def answers(arguments: argparse.Namespace) -> int:
     """`cape evaluate answers FILE`."""
-    from cape.operations.evaluating import EmbedderChoice
     from cape.operations.evaluating_questions import evaluate_answers
 
-    choice = EmbedderChoice(
-        name=arguments.embedder,
-        model=Path(arguments.model) if arguments.model else None,
-        tokenizer=Path(arguments.tokenizer) if arguments.tokenizer else None,
-        words_only=arguments.words_only,
-    )
+    choice = embedder_choice(arguments)
     project: Project | None
     try:
         project = find_project(Path.cwd())

@@ -84,6 +84,12 @@ ENVIRONMENT = Argument(
 GLOBALLY = Argument(
     flags=("--global",), help="work on your own environment, whose programs are there in every directory"
 )
+EMBEDDER = (
+    Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
+    Argument(flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"),
+    Argument(flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"),
+    Argument(flags=("--words-only",), help="without vectors"),
+)
 BASE = Argument(
     flags=("name",), nargs="?", help="a knowledge base of the manifest; the only one, or all, otherwise"
 )
@@ -1292,14 +1298,7 @@ COMMANDS: tuple[Command, ...] = (
         handler="answering:answers",
         arguments=(
             Argument(flags=("test",), complete="file", help="the file, or the directory of files"),
-            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
-            Argument(
-                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
-            ),
-            Argument(
-                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
-            ),
-            Argument(flags=("--words-only",), help="without vectors"),
+            *EMBEDDER,
             JSON,
         ),
         examples=("cape evaluate answers tests/reading.jsonl",),
@@ -1324,14 +1323,7 @@ COMMANDS: tuple[Command, ...] = (
                 help='write lines `{"id", "verdict", "score", "unsupported": [[start, end]]}` to FILE; the '
                 "score is the probability that everything is supported",
             ),
-            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
-            Argument(
-                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
-            ),
-            Argument(
-                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
-            ),
-            Argument(flags=("--words-only",), help="without vectors"),
+            *EMBEDDER,
             JSON,
         ),
         examples=("cape evaluate claims answers.jsonl --predictions checked.jsonl",),
@@ -1378,14 +1370,7 @@ COMMANDS: tuple[Command, ...] = (
                 complete="file",
                 help="write the rankings to FILE in TREC's form: `query Q0 document rank score tag`",
             ),
-            Argument(flags=("--embedder",), value="NAME", help="the model of `[models]` to embed with"),
-            Argument(
-                flags=("--model",), value="FILE", complete="file", help="embed with this ONNX file instead"
-            ),
-            Argument(
-                flags=("--tokenizer",), value="FILE", complete="file", help="the tokenizer of `--model`"
-            ),
-            Argument(flags=("--words-only",), help="without vectors"),
+            *EMBEDDER,
             JSON,
         ),
         examples=(

@@ -12,23 +12,30 @@ from cape.errors import UsageError
 from cape.operations.project import NoProject, Workshop, find_project
 
 if TYPE_CHECKING:
-    from cape.operations.evaluating import RetrievalReport
+    from cape.operations.evaluating import EmbedderChoice, RetrievalReport
 
 
-def retrieval(arguments: argparse.Namespace) -> int:
-    """`cape evaluate retrieval DIR`."""
-    from cape.operations.evaluating import EmbedderChoice, evaluate_retrieval, write_run
+def embedder_choice(arguments: argparse.Namespace) -> EmbedderChoice:
+    """Which embedder the words ask for. Raises `UsageError` where they ask for two things."""
+    from cape.operations.evaluating import EmbedderChoice
 
     if arguments.words_only and (arguments.embedder or arguments.model or arguments.tokenizer):
         raise UsageError("`--words-only` goes with no embedder")
     if arguments.embedder and (arguments.model or arguments.tokenizer):
         raise UsageError("`--embedder` names a model of the project; it goes with no `--model`")
-    choice = EmbedderChoice(
+    return EmbedderChoice(
         name=arguments.embedder,
         model=Path(arguments.model) if arguments.model else None,
         tokenizer=Path(arguments.tokenizer) if arguments.tokenizer else None,
         words_only=arguments.words_only,
     )
+
+
+def retrieval(arguments: argparse.Namespace) -> int:
+    """`cape evaluate retrieval DIR`."""
+    from cape.operations.evaluating import evaluate_retrieval, write_run
+
+    choice = embedder_choice(arguments)
     try:
         project = find_project(Path.cwd())
     except NoProject:

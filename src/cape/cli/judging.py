@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cape.cli.evaluating import embedder_choice
 from cape.cli.output import count, say, show_json, table
 from cape.cli.progress import progress
-from cape.errors import UsageError
 from cape.operations.project import NoProject, Project, Workshop, find_project
 
 if TYPE_CHECKING:
@@ -22,16 +22,8 @@ if TYPE_CHECKING:
 def claims(arguments: argparse.Namespace) -> int:
     """`cape evaluate claims FILE`."""
     from cape.operations.checking_claims import claim_predictions, evaluate_claims, write_lines
-    from cape.operations.evaluating import EmbedderChoice
 
-    if arguments.words_only and (arguments.embedder or arguments.model or arguments.tokenizer):
-        raise UsageError("`--words-only` goes with no embedder")
-    choice = EmbedderChoice(
-        name=arguments.embedder,
-        model=Path(arguments.model) if arguments.model else None,
-        tokenizer=Path(arguments.tokenizer) if arguments.tokenizer else None,
-        words_only=arguments.words_only,
-    )
+    choice = embedder_choice(arguments)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     report = evaluate_claims(Path(arguments.test), choice, project=_project(), workshop=workshop)
     if arguments.predictions:
