@@ -287,3 +287,33 @@ def test_unknown_ready_environment_is_refused(tool: Project) -> None:
     tool.manifest.unlink()
     tool.cape("init", "--template", "air").failed(INPUT, "there is no template `air`", "did you mean `ai`?")
     assert not tool.manifest.exists()
+
+
+def test_program_for_one_command_joins_what_the_machine_takes(tool: Project) -> None:
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    done = tool.cape("run", "--with", "tool-gpu", "--", "sh", "-c", "tool; tool-gpu", CAPE_GPU="cpu")
+    assert done.succeeded().stdout == "this is tool\nthis is tool-gpu\n"
+
+
+def test_bill_has_what_the_machine_takes_and_an_audit_what_any_may(tool: Project) -> None:
+    tool.cape("lock", CAPE_GPU="cpu").succeeded()
+    names = [
+        row["name"] for row in json.loads(tool.cape("sbom", CAPE_GPU="cpu").succeeded().stdout)["components"]
+    ]
+    assert "tool" in names
+    assert "tool-gpu" not in names
+    records = tool.directory / "records"
+    records.mkdir()
+    hole = {
+        "id": "TEST-1",
+        "modified": "2026-01-01T00:00:00Z",
+        "affected": [
+            {
+                "package": {"ecosystem": "Debian:13", "name": "tool-gpu"},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
+            }
+        ],
+    }
+    (records / "TEST-1.json").write_text(json.dumps(hole))
+    done = tool.cape("audit", str(records), CAPE_GPU="cpu")
+    assert "tool-gpu" in done.stdout

@@ -34,6 +34,7 @@ from cape.names import Digest, System
 from cape.operations.including import project_manifest
 from cape.operations.inspecting import locked
 from cape.operations.project import Project
+from cape.operations.variants import fitting
 from cape.sources.protocol import LockedPackage
 
 _RELEASES = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "duke": "15"}
@@ -84,7 +85,7 @@ class Licensed:
 
 def licences(project: Project, system: System) -> tuple[Licensed, ...]:
     """The licence of each locked package of a system; the texts come from the project's environment."""
-    return _licensed(project, locked(project), system)
+    return _licensed(project, fitting(locked(project), system=system), system)
 
 
 def _licensed(project: Project, lock: Lock, system: System) -> tuple[Licensed, ...]:
@@ -100,7 +101,7 @@ def _licensed(project: Project, lock: Lock, system: System) -> tuple[Licensed, .
 
 def bill(project: Project, system: System) -> str:
     """The bill of materials of the project's lock, as CycloneDX in JSON. Raises `NotLocked`."""
-    lock = locked(project)
+    lock = fitting(locked(project), system=system)
     known = {row.package.key: row.licence for row in _licensed(project, lock, system) if row.licence}
     name = project_manifest(project).name
     return bill_of_materials(lock, Digest.of_file(project.lock_path), name, system, known)
