@@ -399,7 +399,7 @@ KEYS: tuple[Key, ...] = (
         "writers.NAME.endpoint",
         Kind.STRING,
         "its address; otherwise this machine's setting `writers`",
-        'endpoint = "https://models.internal/v1"',
+        'endpoint = "https://models.example/v1"',
     ),
     Key(
         "writers.NAME.key",
