@@ -118,3 +118,9 @@ def test_no_variant_lists_every_condition() -> None:
 )
 def test_cuda_of_a_wheel_is_read_from_its_name_and_version(name: str, version: str, cuda: str | None) -> None:
     assert cuda_of(row(name, version)) == cuda
+
+
+def test_driver_that_was_asked_for_is_told_as_one() -> None:
+    careless = lock(new=("cuda", CUDA_13), plain=("cpu", PLAIN))
+    with pytest.raises(DriverTooOld, match=r"needs CUDA 13.0 .*, and `cuda12` was asked for"):
+        fitting(careless, gpu="cuda12", system=SYSTEM)

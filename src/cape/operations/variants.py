@@ -428,8 +428,9 @@ def _fault(lock: Lock, accelerator: Accelerator, system: System) -> StateError |
             f" (`{row.name}` {row.version})" if asked != row.name else ""
         )
         if accelerator.version and _major(accelerator.version) < _major(cuda):
+            has = f"the driver {accelerator.driver or 'here'} has CUDA {accelerator.version}"
             return DriverTooOld(
-                f"{what}, and the driver {accelerator.driver or 'here'} has CUDA {accelerator.version}",
+                f"{what}, and {accelerator.reason if accelerator.is_asked else has}",
                 hint=f"a driver from {_DRIVERS.get(_major(cuda), 'its time')} on has it",
             )
         oldest = _OLDEST_CAPABILITY.get(_major(cuda))
