@@ -63,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": FOUNDATION | {"sources.protocol", "manifest", "lock", "environment"},
     "adoption": FOUNDATION,
     "models": FOUNDATION,
+    "fitting": FOUNDATION | {"models"},
     "editors": FOUNDATION,
     "knowledge": FOUNDATION,
     "engines": FOUNDATION | {"knowledge", "answers"},
