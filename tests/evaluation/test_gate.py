@@ -84,6 +84,12 @@ def test_a_file_gives_back_its_evaluation(values: list[float]) -> None:
     assert read_evaluation(made.text, where="f").text == made.text
 
 
+def test_separators_that_only_unicode_knows_end_no_line() -> None:
+    rows = tuple(replace(one, id="a\u2028b") for one in evaluation([1.0]).rows)
+    made = replace(evaluation([1.0]), rows=rows)
+    assert read_evaluation(made.text, where="f") == made
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -154,7 +154,7 @@ def _retrieved(sources: Sequence[str], documents: Sequence[str]) -> dict[str, fl
 def read_evaluation(text: str, *, where: str) -> Evaluation:
     """An evaluation from its file's text. Raises `BadEvaluation`, with the line."""
     rows: list[Any] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.rstrip("\n").split("\n") if text else (), start=1):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

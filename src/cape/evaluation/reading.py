@@ -99,7 +99,7 @@ def read_rows(path: Path) -> list[ReadingRow]:
 
 def _rows_of(file: Path) -> Iterator[ReadingRow]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadReadingTest("the file cannot be read as text", where=str(file)) from error
     for number, line in enumerate(lines, start=1):
