@@ -169,6 +169,7 @@ class _Run:
         self.walked: set[int] = set()
         self.scopes: dict[str, _Scope] = {}
         self.running: set[str] = set()
+        self.guards: set[str] = set()
 
     def scope(self, path: str) -> _Scope | None:
         if path not in self.scopes:
@@ -189,6 +190,9 @@ class _Run:
 
     def guarded(self, path: str, outer: _Walk) -> None:
         """Run a module's statements for one that imports it in a guard, or within a function."""
+        if path in self.guards:
+            return
+        self.guards.add(path)
         for found in self.modules.reached_from([path]):
             if found not in self.reached and _TRIGGERS.search(self.modules.sources[found]):
                 self._guarded_alone(found, outer)
