@@ -141,6 +141,7 @@ ELSEWHERE = {
     "index": "tests/end_to_end/test_knowledge_index.py",
     **dict.fromkeys(("instances", "promote", "ci"), "tests/end_to_end/test_instances.py"),
     "gpu": "tests/accelerators",
+    "fit": "tests/fitting",
     **dict.fromkeys(("pack", "image"), "tests/end_to_end/test_packing.py"),
     "services": "tests/services",
     "consent": "tests/shells/test_entering.py",

@@ -625,6 +625,31 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape ci", "cape ci --check production"),
     ),
     Command(
+        name="fit",
+        summary="say whether a model fits into memory, from its header alone",
+        description=(
+            "Sums what a GGUF file takes when llama.cpp runs it on the processor: weights, cache, compute, "
+            "tokenizer, run time. Compares that with what is free here, or with `--memory`, and says the "
+            "largest context that fits. Ends with 1 where it does not fit."
+        ),
+        handler="fitting:fit",
+        arguments=(
+            Argument(flags=("file",), complete="file", help="a GGUF file"),
+            Argument(flags=("--context",), value="N", help="tokens of context; 4096 otherwise"),
+            Argument(
+                flags=("--kv-dtype",),
+                value="TYPE",
+                complete=("f32", "f16", "bf16", "q8_0", "q4_0"),
+                help="the type of the cache's numbers; `f16` otherwise",
+            ),
+            Argument(
+                flags=("--memory",), value="SIZE", help="a size such as `8GiB`, instead of what is free"
+            ),
+            JSON,
+        ),
+        examples=("cape fit writer.gguf --context 8192", "cape fit writer.gguf --memory 2GiB"),
+    ),
+    Command(
         name="gpu",
         summary="say which accelerator packages may use here, and why",
         description=(
