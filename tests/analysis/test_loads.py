@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -236,3 +237,30 @@ def test_a_script_that_starts_a_program_is_read_too() -> None:
         (("ffmpeg",), LoadKind.PROGRAM, 2),
         (("ffprobe",), LoadKind.PROGRAM, 3),
     ]
+
+
+def web(count: int) -> dict[str, bytes]:
+    """A package whose modules start programs, and import all others within functions."""
+    imports = "".join(f"    from big.m{at} import go{at}\n" for at in range(count))
+    code = {}
+    for at in range(count):
+        text = f"import subprocess\ndef go{at}():\n{imports}    subprocess.run(['p{at}x'])\n"
+        code[f"big/m{at}.py"] = text.encode()
+    return {"big/__init__.py": b"", **code}
+
+
+def test_modules_that_all_import_each_other_in_functions_are_read_in_a_bounded_time() -> None:
+    sources = web(120)
+    started = time.process_time()
+    loads = read_loads(sources, ["big"])
+    assert time.process_time() - started < 20
+    assert {name for load in loads for name in load.names} == {f"p{at}x" for at in range(120)}
+
+
+def test_a_large_packages_loader_is_followed_to_who_calls_it() -> None:
+    sources = {f"big/m{at}.py": b"import os\n" for at in range(100)}
+    sources["big/__init__.py"] = b"from big import caller\n"
+    sources["big/loader.py"] = b"import ctypes\ndef load(name):\n    return ctypes.CDLL(name)\n"
+    sources["big/caller.py"] = b"from big.loader import load\nlib = load('libgone.so.1')\n"
+    (load,) = read_loads(sources, ["big"])
+    assert (load.names, load.reach) == (("libgone.so.1",), Reach.IMPORT)

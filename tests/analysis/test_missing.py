@@ -220,3 +220,9 @@ def test_a_wheels_own_build_of_a_library_counts_under_its_name_with_a_digest() -
 def test_a_package_with_extensions_is_not_for_the_program_that_it_is_named_after() -> None:
     one = replace(programs("proj", words=("proj",), reach=Reach.OPTIONAL), elf=(extension(),))
     assert errors(found(one, name="pyproj")) == []
+
+
+def test_packages_that_were_looked_into_in_parts_are_told_of_in_one_sentence() -> None:
+    notes = found(PackageNeeds(unread=2), PackageNeeds(), PackageNeeds(unread=1)).notes
+    assert notes == ("what 3 files of `p0`, `p2` need was not looked at: they are too large",)
+    assert found(PackageNeeds()).notes == ()

@@ -9,7 +9,10 @@ others are only searched for what they import.
 from __future__ import annotations
 
 import ast
+import contextlib
+import gc
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +55,9 @@ _BARE = 3
 """A package whose top module brings no more than this is used through its submodules."""
 
 _DEPTH = 12
+_MOST_STEPS = 400_000
+"""So many expressions are looked at in one package; what comes after them is left out."""
+
 _MOST_NAMES = 24
 _MOST_ALTERNATIVES = 80
 _FOUND = "\0"
@@ -100,16 +106,42 @@ def read_loads(
     reached = modules.reached(tops)
     if len(reached) <= _BARE:
         reached += [path for path in modules.central(triggered) if path not in reached]
-    run = _Run(modules, frozenset(reached), frozenset(modules.reached(started)))
-    is_small = len(sources) <= SMALL
-    direct = [
-        path for path in reached if is_small or path in triggered or modules.imports_any(path, triggered)
-    ]
-    for path in direct:
-        run.module(path, Reach.IMPORT)
+    with _uncollected():
+        run = _run(modules, triggered, reached, modules.reached(started))
+    return _grouped(run.events)
+
+
+def _run(modules: Modules, triggered: set[str], reached: Sequence[str], started: Iterable[str]) -> _Run:
+    """Run what importing reaches, then the rest of what may load something."""
+    followed = _followed(modules, triggered)
+    run = _Run(modules, triggered, followed, frozenset(reached), frozenset(started))
+    for path in reached:
+        if path in followed:
+            run.module(path, Reach.IMPORT)
     for path in [*modules.importers(triggered), *sorted(triggered)]:
         run.rest(path)
-    return _grouped(run.events)
+    return run
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: over the trees of many modules it takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _followed(modules: Modules, triggered: set[str]) -> frozenset[str]:
+    """The modules whose code is run: all of a small package, else what may load, and who calls that."""
+    if len(modules.sources) <= SMALL:
+        return frozenset(modules.sources)
+    telling = modules.without_popular(triggered)
+    callers = {path for path in modules.sources if modules.imports_any(path, telling)}
+    return frozenset(triggered | callers)
 
 
 def _grouped(events: Iterable[_Event]) -> tuple[Load, ...]:
@@ -158,11 +190,22 @@ def stem(name: str) -> str:
 
 
 class _Run:
-    """One abstract run. `events` are the loads met, in their order."""
+    """One abstract run. `events` are the loads met, in their order; `steps` bounds how long it may take."""
 
-    def __init__(self, modules: Modules, reached: frozenset[str], started: frozenset[str]) -> None:
+    def __init__(
+        self,
+        modules: Modules,
+        triggered: set[str],
+        followed: frozenset[str],
+        reached: frozenset[str],
+        started: frozenset[str],
+    ) -> None:
         self.modules = modules
+        self.followed = followed
         self.reached = reached
+        self.steps = _MOST_STEPS
+        self.behind_guards = triggered - reached
+        """Modules that matter and that only a guarded import brings, as long as none has."""
         self.used = reached | started
         self.events: list[_Event] = []
         self.done: dict[tuple[int, tuple[tuple[str, tuple[str, ...]], ...]], list[str]] = {}
@@ -173,7 +216,7 @@ class _Run:
 
     def scope(self, path: str) -> _Scope | None:
         if path not in self.scopes:
-            tree = self.modules.tree(path)
+            tree = self.modules.tree(path) if path in self.followed else None
             if tree is None:
                 return None
             self.scopes[path] = _Scope(path, tree, self.modules)
@@ -185,6 +228,7 @@ class _Run:
         if scope is None or path in self.running:
             return
         self.running.add(path)
+        self.behind_guards.discard(path)
         frame = _Frame(path, "<module>", _raises(scope.tree.body), scope.constants)
         _Walk(self, scope, frame, reach, 0).statements(scope.tree.body)
 
@@ -193,8 +237,10 @@ class _Run:
         if path in self.guards:
             return
         self.guards.add(path)
+        if not self.behind_guards:
+            return
         for found in self.modules.reached_from([path]):
-            if found not in self.reached and _TRIGGERS.search(self.modules.sources[found]):
+            if found in self.behind_guards:
                 self._guarded_alone(found, outer)
 
     def _guarded_alone(self, path: str, outer: _Walk) -> None:
@@ -202,6 +248,7 @@ class _Run:
         if scope is None or path in self.running:
             return
         self.running.add(path)
+        self.behind_guards.discard(path)
         frame = _Frame(path, "<module>", _raises(scope.tree.body), scope.constants)
         walk = _Walk(self, scope, frame, outer.reach, outer.depth + 1)
         walk.is_optional = outer._is_optional()
@@ -235,7 +282,7 @@ class _Scope:
         self.all_functions: list[_Function] = []
         self.assigned: dict[str, list[tuple[_Function, ast.expr]]] = {}
         self.attributes: dict[str, tuple[str, ...]] = {}
-        for node in ast.walk(tree):
+        for node in _statements_in(tree.body):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self.all_functions.append(node)
                 if not any("overload" in ast.unparse(one) for one in node.decorator_list):
@@ -265,15 +312,16 @@ class _Scope:
 
     def _note_attributes(self, function: _Function) -> None:
         """Remember what methods give to `self.NAME`, as far as no call is in it."""
-        for node in function.body:
-            for inner in ast.walk(node):
-                if not isinstance(inner, ast.Assign | ast.AnnAssign) or inner.value is None:
-                    continue
-                target = inner.targets[0] if isinstance(inner, ast.Assign) else inner.target
-                if not isinstance(target, ast.Attribute) or ast.unparse(target.value) != "self":
-                    continue
-                if not any(isinstance(one, ast.Call) for one in ast.walk(inner.value)):
-                    self.assigned.setdefault(target.attr, []).append((function, inner.value))
+        for node in _statements_in(function.body):
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+                continue
+            if target.value.id == "self" and not any(
+                isinstance(one, ast.Call) for one in ast.walk(node.value)
+            ):
+                self.assigned.setdefault(target.attr, []).append((function, node.value))
 
     def callers_first(self) -> list[_Function]:
         """All functions; those that others of this module name come last."""
@@ -284,6 +332,21 @@ class _Scope:
             if isinstance(node, ast.Name | ast.Attribute)
         }
         return sorted(self.all_functions, key=lambda function: function.name in named)
+
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+def _statements_in(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
+    """All statements in some, outer ones first. (`ast.walk` goes through every expression, too.)"""
+    waiting: deque[ast.AST] = deque(body)
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for name in _BLOCKS:
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                waiting.extend(block)
 
 
 def _raises(body: Sequence[ast.stmt]) -> bool:
@@ -471,7 +534,8 @@ class _Walk:
 
     def values(self, node: ast.expr | None) -> list[str]:
         """The texts that an expression may be, flat; what it calls happens."""
-        if node is None or self.depth > _DEPTH:
+        self.run.steps -= 1
+        if node is None or self.depth > _DEPTH or self.run.steps < 0:
             return []
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         found = list(method(node)) if method else self._children(node)

@@ -25,6 +25,9 @@ _TELLING = 3
 _SEVERAL = 2
 """So many programs of one package of the suite say what a small package is for."""
 
+_NAMED = 3
+"""So many packages are named in a sentence."""
+
 _C_LIBRARY = re.compile(
     r"(?:libc|libm|libpthread|libdl|librt|libutil|libresolv|libmvec|libnsl|libanl|libcrypt|ld-linux[\w-]*)"
     r"\.so\.\d+\Z"
@@ -130,7 +133,7 @@ class _Examination:
         missing = [row for one in self.packages for row in (*self._unlinked(one), *self._unloaded(one))]
         too_new = [row for one in self.packages for row in self._too_new(one)]
         foreign = [row for one in self.packages for row in self._foreign(one)]
-        notes = [note for one in self.packages for note in self._notes(one)]
+        notes = [note for one in self.packages for note in self._notes(one)] + self._unread()
         return Findings(
             missing=tuple(missing), too_new=tuple(too_new), foreign=tuple(foreign), notes=tuple(notes)
         )
@@ -355,8 +358,17 @@ class _Examination:
                 f"the tag of `{one.name}` {one.version} says that glibc {promised} is enough, "
                 f"and it needs {newest}"
             )
-        if one.needs.unread:
-            yield f"`{one.name}` has {one.needs.unread} files too large to be looked into"
+
+    def _unread(self) -> list[str]:
+        """One sentence about all packages with files that were not looked into."""
+        partly = sorted(one.name for one in self.packages if one.needs.unread)
+        if not partly:
+            return []
+        count = sum(one.needs.unread for one in self.packages)
+        names = ", ".join(f"`{name}`" for name in partly[:_NAMED])
+        more = f" and {len(partly) - _NAMED} more" if len(partly) > _NAMED else ""
+        files = f"{count} files" if count > 1 else "one file"
+        return [f"what {files} of {names}{more} need was not looked at: they are too large"]
 
 
 def _missing(one: Examined, load: Load, *, is_error: bool) -> Missing:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 SMALL = 80
 """How many modules a package may have to be looked through whole."""
 
+_POPULAR = 40
+
 _IMPORT = re.compile(
     r"^(?:from[ \t]+(?P<module>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#]*)"
     r"|import[ \t]+(?P<plain>[^\n#]+))",
@@ -112,6 +114,15 @@ class Modules:
         if len(self.sources) > SMALL:
             return []
         return sorted(path for path in self.sources if path not in paths and self.imports_any(path, paths))
+
+    def without_popular(self, paths: set[str]) -> set[str]:
+        """Without those that dozens of modules import: they do so for something else than a load."""
+        counts = dict.fromkeys(paths, 0)
+        for path in self.sources:
+            for found in self.imports(path):
+                if found in counts:
+                    counts[found] += 1
+        return {path for path, count in counts.items() if count <= _POPULAR}
 
     def imports_any(self, path: str, others: set[str]) -> bool:
         return any(found in others for found in self.imports(path))

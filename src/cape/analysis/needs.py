@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 12
+NEEDS_VERSION = 13
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 

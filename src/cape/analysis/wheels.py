@@ -12,8 +12,8 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import IO
 
 from cape.analysis.loads import read_loads, read_script_loads
@@ -23,7 +23,7 @@ from cape.environment.relocation import elf_facts
 from cape.environment.relocation.elf import MACHINES, DamagedElf, machine_of, read_elf
 from cape.environment.relocation.facts import ElfKind
 from cape.errors import StateError
-from cape.names import System
+from cape.names import Digest, System
 
 LARGEST_MEMBER_BYTES = 400 << 20
 _LARGEST_SCRIPT_BYTES = 2 << 20
@@ -50,42 +50,60 @@ def wheel_needs(
     *,
     python: str,
     largest_bytes: int = LARGEST_MEMBER_BYTES,
+    scripts: MutableMapping[str, Scripts] | None = None,
 ) -> PackageNeeds:
     """What a wheel needs on a system. Raises `CannotBeRead`, and what reading the stream raises.
 
     `stream` can seek; of a remote file only what is asked for needs to be brought. Members that are larger
-    than `largest_bytes` are counted, and not read.
+    than `largest_bytes` are counted, and not read. `scripts` is what was read of code, by checksums of the
+    directory: it grows, and code that is in it is not read again.
     """
+    known = {} if scripts is None else scripts
     try:
         with zipfile.ZipFile(stream) as archive:
-            return _Wheel(archive, file_name, system, python, largest_bytes).needs()
+            return _Wheel(archive, file_name, system, python, largest_bytes, known).needs()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise CannotBeRead("the wheel cannot be read", where=file_name) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scripts:
+    """What a wheel's code says: what it loads by name, and the modules that it imports in guards alone."""
+
+    loads: tuple[Load, ...]
+    guarded: frozenset[str]
 
 
 class _Wheel:
     """One opened wheel."""
 
     def __init__(
-        self, archive: zipfile.ZipFile, file_name: str, system: System, python: str, largest_bytes: int
+        self,
+        archive: zipfile.ZipFile,
+        file_name: str,
+        system: System,
+        python: str,
+        largest_bytes: int,
+        scripts: MutableMapping[str, Scripts],
     ) -> None:
         self.archive = archive
         self.file_name = file_name
         self.system = system
         self.site = f"lib/python{python}/site-packages"
         self.largest_bytes = largest_bytes
+        self.scripts = scripts
         self.unread = 0
         self.carried: set[str] = set()
         """Programs that lie among a package's files, wherever."""
 
     def needs(self) -> PackageNeeds:
         members = [(one, self._placed(one.filename)) for one in self.archive.infolist() if not one.is_dir()]
-        sources = self._sources(members)
-        elf = _with_guards(sorted(self._elf_files(members), key=lambda one: one.path), sources)
-        loads = read_loads(sources, _tops(sources), self._started(members))
+        scripts = self._scripts(members)
+        loads = scripts.loads
+        elf = sorted(self._elf_files(members), key=lambda one: one.path)
         text = self._description(members) if loads else ""
         return PackageNeeds(
-            elf=elf,
+            elf=_with_guards(elf, scripts.guarded),
             loads=loads,
             libraries=tuple(sorted({_base(path) for _, path in members if _is_library(path)})),
             programs=self._programs(members),
@@ -122,16 +140,28 @@ class _Wheel:
             if found := elf_needs(data, path, self.system):
                 yield found
 
-    def _sources(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> dict[str, bytes]:
+    def _scripts(self, members: Sequence[tuple[zipfile.ZipInfo, str]]) -> Scripts:
+        """What the code says; read once for all wheels whose directories say that they have the same."""
         prefix = f"{self.site}/"
-        return {
-            path.removeprefix(prefix): self.archive.read(info)
+        chosen = {
+            path.removeprefix(prefix): info
             for info, path in members
             if path.endswith(".py")
             and path.startswith(prefix)
             and info.file_size <= _LARGEST_SCRIPT_BYTES
             and not _IS_TEST.search(path)
         }
+        started = self._started(members)
+        lines = [f"{path} {info.CRC} {info.file_size}" for path, info in sorted(chosen.items(), key=_first)]
+        key = Digest.of_lines([*lines, *started]).hex
+        if key not in self.scripts:
+            sources = {path: self.archive.read(info) for path, info in chosen.items()}
+            has_libraries = any(_is_library(path) for _, path in members)
+            self.scripts[key] = Scripts(
+                loads=read_loads(sources, _tops(sources), started),
+                guarded=guarded_modules(sources.values()) if has_libraries else frozenset(),
+            )
+        return self.scripts[key]
 
     def _programs(self, members: Iterable[tuple[zipfile.ZipInfo, str]]) -> tuple[str, ...]:
         found = {_base(path) for _, path in members if path.startswith("bin/")} | self.carried
@@ -155,11 +185,12 @@ class _Wheel:
         return ""
 
 
-def _with_guards(elf: Sequence[ElfNeeds], sources: Mapping[str, bytes]) -> tuple[ElfNeeds, ...]:
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]
+
+
+def _with_guards(elf: Sequence[ElfNeeds], guarded: frozenset[str]) -> tuple[ElfNeeds, ...]:
     """Extensions that code imports in guards alone are plug-ins: what loads them can do without."""
-    if not any(one.role == "extension" for one in elf):
-        return tuple(elf)
-    guarded = guarded_modules(sources.values())
     return tuple(
         replace(one, role="library")
         if one.role == "extension" and _base(one.path).split(".")[0] in guarded

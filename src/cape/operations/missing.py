@@ -1,15 +1,13 @@
 """What a lock's language packages need of the system and do not find, told when it is locked.
 
-`check_missing` looks into each new artifact once, holds its needs against the locked system packages, and
-raises `MissingLibrary` with the packages that would help. How they come into a manifest is `mending`'s.
+`check_missing` holds the needs of each artifact against the locked system packages, and raises
+`MissingLibrary` with the packages that would help. How needs are read from artifacts, each once, is
+`needs_read`'s, and how packages come into a manifest `mending`'s.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,21 +17,18 @@ from typing import TYPE_CHECKING
 from cape.errors import CapeError, InputError
 from cape.lock.model import Lock
 from cape.manifest import Manifest
-from cape.names import Digest, System, write_atomically
+from cape.names import Digest, System
 from cape.operations.project import Workshop
 from cape.sources.protocol import LockedPackage, Requirement, Source
 
 if TYPE_CHECKING:
     from cape.analysis.missing import Findings, Missing, Provided, TooNew
     from cape.analysis.needs import PackageNeeds
+    from cape.operations.needs_read import ScriptsRead
     from cape.sources.debian.files import FileNames
 
 _log = logging.getLogger(__name__)
 
-WHOLE_BYTES = 96 << 20
-"""An artifact up to this size is fetched whole: sync will want it. Of a larger one only parts are read."""
-
-_LARGE_MEMBER_BYTES = 48 << 20
 _DEBIAN, _PYPI, _NPM = "debian", "pypi", "npm"
 WITHOUT = "without"
 """The option of a requirement that names what it may lack."""
@@ -116,11 +111,12 @@ def check_missing(
     notes: list[str] = []
     errors: dict[str, Lacking] = {}
     additions: dict[str, Addition] = {}
+    scripts: ScriptsRead = {}
     for system in lock.systems:
         rows = [row for row in lock.packages if system in row.systems and row.source in (_PYPI, _NPM)]
         if not rows or not system.is_linux or not any(_is_libc(row, system) for row in lock.packages):
             continue
-        one = _System(manifest, lock, workshop, sources, system, dry_run=dry_run)
+        one = _System(manifest, lock, workshop, sources, system, dry_run=dry_run, scripts=scripts)
         found = one.findings(rows)
         notes += one.notes(found)
         for error, helpful in one.errors(found):
@@ -193,6 +189,7 @@ class _System:
         system: System,
         *,
         dry_run: bool,
+        scripts: ScriptsRead | None = None,
     ) -> None:
         self.manifest = manifest
         self.lock = lock
@@ -200,6 +197,7 @@ class _System:
         self.sources = sources
         self.system = system
         self.dry_run = dry_run
+        self.scripts = scripts
         self.debian = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
         self.left: list[str] = []
         self.users: dict[str, int] = {}
@@ -213,8 +211,11 @@ class _System:
     ) -> Findings:
         """What is found of packages; of those that are `known` the artifacts are not read."""
         from cape.analysis.missing import Examined, examine
+        from cape.operations.needs_read import NeedsRead
 
-        reader = Reader(self.workshop, self.system, self.sources, dry_run=self.dry_run)
+        reader = NeedsRead(
+            self.workshop, self.system, self.sources, dry_run=self.dry_run, scripts=self.scripts
+        )
         needs = {**reader.read([row for row in rows if row.artifact.digest not in known]), **known}
         self.left = sorted({row.name for row in rows if row.artifact.digest not in needs})
         asked_for = {
@@ -291,6 +292,8 @@ class _System:
 
     def _versions_read(self, library: str) -> frozenset[str]:
         owners = self._names.owners(library) if self._names else ()
+        from cape.operations.needs_read import VersionsRead
+
         row = next((self.debian[owner] for owner in owners if owner in self.debian), None)
         if row is None:
             return frozenset()
@@ -470,182 +473,3 @@ def _without(requirement: Requirement) -> list[str]:
 def _is_worth_telling(row: Missing) -> bool:
     """Programs of other machines, and the dozens of plug-ins that large packages have, are not."""
     return row.kind in ("file", "library", "typelib") and not row.is_error
-
-
-# -- reading artifacts ----------------------------------------------------------------------------------
-
-
-class Reader:
-    """Reads what artifacts need, each once: by what was kept, in the store, or from a registry."""
-
-    def __init__(
-        self, workshop: Workshop, system: System, sources: Mapping[str, Source], *, dry_run: bool
-    ) -> None:
-        self._workshop = workshop
-        self._system = system
-        self._sources = sources
-        self._dry_run = dry_run
-        self._kept = workshop.store.root / "indices" / "needs"
-
-    def read(self, rows: Sequence[LockedPackage]) -> dict[Digest, PackageNeeds]:
-        """The needs of all rows that can be looked at, by their artifacts' digests."""
-        found: dict[Digest, PackageNeeds] = {}
-        unknown: list[LockedPackage] = []
-        for row in rows:
-            known = self._remembered(row)
-            if known is not None:
-                found[row.artifact.digest] = known
-            elif _can_be_read(row):
-                unknown.append(row)
-        if unknown:
-            found |= self._read_new(unknown)
-        return found
-
-    def _read_new(self, rows: Sequence[LockedPackage]) -> dict[Digest, PackageNeeds]:
-        urls = self._locate(rows)
-        if not self._dry_run:
-            self._bring([row for row in rows if row.artifact.size_bytes <= WHOLE_BYTES], urls)
-        found: dict[Digest, PackageNeeds] = {}
-        progress = self._workshop.progress
-        progress.start("looking into packages", len(rows))
-        try:
-            for row in rows:
-                needs = self._read_one(row, urls.get(row.artifact.digest, ()))
-                if needs is not None:
-                    found[row.artifact.digest] = needs
-                progress.advance()
-        finally:
-            progress.finish()
-        return found
-
-    def _locate(self, rows: Sequence[LockedPackage]) -> Mapping[Digest, Sequence[str]]:
-        urls: dict[Digest, Sequence[str]] = {}
-        for name in sorted({row.source for row in rows}):
-            group = [row for row in rows if row.source == name and not self._is_at_hand(row)]
-            with contextlib.suppress(CapeError):
-                urls |= self._sources[name].locate(group) if group else {}
-        return urls
-
-    def _is_at_hand(self, row: LockedPackage) -> bool:
-        artifacts = self._workshop.store.artifacts
-        if self._dry_run:
-            return artifacts.has(row.artifact.digest)
-        return artifacts.find_elsewhere(row.artifact.digest, size_bytes=row.artifact.size_bytes)
-
-    def _bring(self, rows: Sequence[LockedPackage], urls: Mapping[Digest, Sequence[str]]) -> None:
-        from cape.operations.fetching import fetch_what_comes
-
-        fetch_what_comes([row for row in rows if row.artifact.digest in urls], urls, self._workshop)
-
-    def _read_one(self, row: LockedPackage, urls: Sequence[str]) -> PackageNeeds | None:
-        path = self._workshop.store.artifacts.path(row.artifact.digest)
-        try:
-            with open(path, "rb") as stream:
-                needs = _needs(row, stream, self._system)
-        except FileNotFoundError:
-            return self._read_remote(row, urls)
-        except CapeError as error:
-            _log.debug("`%s` cannot be looked into: %s", row.name, error)
-            return None
-        self._keep(row, needs)
-        return needs
-
-    def _read_remote(self, row: LockedPackage, urls: Sequence[str]) -> PackageNeeds | None:
-        """What parts of a large wheel say. It is kept: the digest of what they are parts of is known."""
-        import io
-
-        from cape.analysis.wheels import wheel_needs
-        from cape.operations.remote import RemoteFile
-
-        if not urls or row.source != _PYPI:
-            return None
-        stream = io.BufferedReader(RemoteFile(urls, row.artifact.size_bytes), 1 << 16)
-        try:
-            return wheel_needs(
-                stream,
-                _file_name(row),
-                self._system,
-                python=row.attributes.get("python", "3"),
-                largest_bytes=_LARGE_MEMBER_BYTES,
-            )
-        except CapeError as error:
-            _log.debug("`%s` cannot be looked into: %s", row.name, error)
-            return None
-
-    def _place(self, row: LockedPackage) -> str:
-        parts = [row.artifact.digest.hex, str(self._system), row.attributes.get("python", ""), row.placement]
-        return Digest.of_lines(parts).hex
-
-    def _remembered(self, row: LockedPackage) -> PackageNeeds | None:
-        from cape.analysis.needs import PackageNeeds
-
-        try:
-            return PackageNeeds.from_json(json.loads((self._kept / self._place(row)).read_bytes()))
-        except (OSError, ValueError):
-            return None
-
-    def _keep(self, row: LockedPackage, needs: PackageNeeds) -> None:
-        """Remember; a disk that has no room for it is told of by who needs it more."""
-        with contextlib.suppress(OSError):
-            self._kept.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._kept / self._place(row), json.dumps(needs.to_json()).encode())
-
-
-def _file_name(row: LockedPackage) -> str:
-    return row.artifact.location.rpartition("/")[2]
-
-
-def _can_be_read(row: LockedPackage) -> bool:
-    return row.source == _NPM or _file_name(row).endswith(".whl")
-
-
-def _needs(row: LockedPackage, stream: object, system: System) -> PackageNeeds:
-    from cape.analysis.wheels import tarball_needs, wheel_needs
-
-    if row.source == _NPM:
-        return tarball_needs(stream, row.placement, system)  # type: ignore[arg-type]
-    return wheel_needs(stream, _file_name(row), system, python=row.attributes.get("python", "3"))  # type: ignore[arg-type]
-
-
-class VersionsRead:
-    """The symbol versions that libraries of system packages define, each package read once."""
-
-    def __init__(self, workshop: Workshop, sources: Mapping[str, Source], *, dry_run: bool) -> None:
-        self._workshop = workshop
-        self._sources = sources
-        self._dry_run = dry_run
-        self._kept = workshop.store.root / "indices" / "versions"
-
-    def of(self, row: LockedPackage, library: str) -> frozenset[str]:
-        """The versions of one library; empty when its package is not at hand."""
-        place = self._kept / f"{row.artifact.digest.hex}.json"
-        with contextlib.suppress(OSError, ValueError):
-            return frozenset(json.loads(place.read_bytes()).get(library, ()))
-        found = self._read(row)
-        if found is None:
-            return frozenset()
-        with contextlib.suppress(OSError):
-            self._kept.mkdir(parents=True, exist_ok=True)
-            listed = {name: sorted(versions) for name, versions in sorted(found.items())}
-            write_atomically(place, json.dumps(listed).encode())
-        return found.get(library, frozenset())
-
-    def _read(self, row: LockedPackage) -> dict[str, frozenset[str]] | None:
-        from cape.analysis.symbols import defined_versions
-        from cape.operations.fetching import fetch_what_comes
-        from cape.sources.debian.deb import contents
-
-        try:
-            if not self._dry_run:
-                fetch_what_comes([row], self._sources[_DEBIAN].locate([row]), self._workshop)
-            found: dict[str, frozenset[str]] = {}
-            for entry in contents(self._workshop.store.artifacts.path(row.artifact.digest)):
-                name = entry.path.rpartition("/")[2]
-                if entry.kind == "f" and ".so." in name:
-                    versions = defined_versions(entry.read())
-                    soname = re.sub(r"(\.so\.\d+)\..*", r"\1", name)
-                    found[soname] = found.get(soname, frozenset()) | versions
-            return found
-        except (CapeError, OSError) as error:
-            _log.debug("the versions of `%s` cannot be read: %s", row.name, error)
-            return None

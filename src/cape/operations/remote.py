@@ -13,6 +13,7 @@ from cape.sources.protocol import RegistryUnreachable
 
 _BLOCK_BYTES = 1 << 20
 _MOST_BLOCKS = 64
+_MOST_AHEAD = 8
 
 
 class RemoteFile(io.RawIOBase):
@@ -26,6 +27,7 @@ class RemoteFile(io.RawIOBase):
         self._urls = tuple(urls)
         self._size = size_bytes
         self._at = 0
+        self._ahead = 1
         self._blocks: dict[int, bytes] = {}
 
     def readable(self) -> bool:
@@ -54,16 +56,26 @@ class RemoteFile(io.RawIOBase):
 
     def _block(self, number: int) -> bytes:
         if number not in self._blocks:
-            if len(self._blocks) >= _MOST_BLOCKS:
-                self._blocks.pop(next(iter(self._blocks)))
-            self._blocks[number] = self._fetched(number)
+            self._fetch(number)
         return self._blocks[number]
 
-    def _fetched(self, number: int) -> bytes:
+    def _fetch(self, number: int) -> None:
+        """Bring a block; more of what follows, the longer reading goes on without a jump."""
+        follows = number - 1 in self._blocks
+        self._ahead = min(2 * self._ahead, _MOST_AHEAD) if follows else 1
+        last = number + 1
+        while last < number + self._ahead and last * _BLOCK_BYTES < self._size and last not in self._blocks:
+            last += 1
+        piece = self._fetched(number * _BLOCK_BYTES, min(last * _BLOCK_BYTES, self._size))
+        while len(self._blocks) + last - number > _MOST_BLOCKS:
+            self._blocks.pop(next(iter(self._blocks)))
+        for at in range(number, last):
+            start = (at - number) * _BLOCK_BYTES
+            self._blocks[at] = piece[start : start + _BLOCK_BYTES]
+
+    def _fetched(self, start: int, end: int) -> bytes:
         from cape.sources.download import Patience, fetch_bytes
 
-        start = number * _BLOCK_BYTES
-        end = min(start + _BLOCK_BYTES, self._size)
         hasty = Patience(connect_s=3.0, silence_s=5.0, attempts=2)
         for url in self._urls:
             try:
