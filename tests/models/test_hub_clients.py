@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cape.sources.pypi.tool import find_uv
 from tests.mirrors.hub import model_hub
 from tests.models.test_projects import project_with
 from tests.models.weights import safetensors
@@ -31,8 +32,8 @@ except Exception as error:
 @pytest.mark.network
 def test_the_hubs_client_finds_a_locked_repository_without_network(tmp_path: Path) -> None:
     place = tmp_path / "client"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place), "huggingface_hub"]
-    subprocess.run(install, check=True, capture_output=True, timeout=120)
+    install = [find_uv(), "pip", "install", "--quiet", "--target", str(place), "huggingface_hub"]
+    subprocess.run([*install, "--python", sys.executable], check=True, capture_output=True, timeout=120)
     with model_hub() as hub:
         files = {"config.json": b"{}", "sub/config.json": b"{}", "model.safetensors": safetensors()}
         hub.add("org/tiny", files, large=("model.safetensors",))

@@ -51,6 +51,7 @@ def roll_back(
     if dry_run:
         return Returned(generation=generations.rollback_target(project.directory, to))
     with held(project), project_files(project.directory):
+        generations.current_generation(project.directory)  # What a newer cape made is not left by this one.
         target = generations.rollback(project.directory, to, argv=argv)
     notes = (*_changed_includes(target), *_knowledge_notes(project, target))
     if not services:
