@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cape.configuration import Configuration
+from cape.sources.pypi.index import choose_index
 from cape.sources.pypi.tool import find_uv
 from tests.mirrors.hub import model_hub
 from tests.models.test_projects import project_with
@@ -33,7 +36,8 @@ except Exception as error:
 def test_the_hubs_client_finds_a_locked_repository_without_network(tmp_path: Path) -> None:
     place = tmp_path / "client"
     install = [find_uv(), "pip", "install", "--quiet", "--target", str(place), "huggingface_hub"]
-    subprocess.run([*install, "--python", sys.executable], check=True, capture_output=True, timeout=120)
+    env = {**os.environ, **choose_index(Configuration.read()).variables}
+    subprocess.run([*install, "--python", sys.executable], env=env, check=True, timeout=120)
     with model_hub() as hub:
         files = {"config.json": b"{}", "sub/config.json": b"{}", "model.safetensors": safetensors()}
         hub.add("org/tiny", files, large=("model.safetensors",))
