@@ -33,6 +33,17 @@ def test_a_library_found_by_name_or_raised_about_is_needed_on_import() -> None:
     assert (load.path, load.line) == ("p/__init__.py", 3)
 
 
+def test_what_a_template_is_filled_with_is_plain_text() -> None:
+    (load,) = loads_of(
+        r"""
+        import ctypes
+        for name in (r"C:\1\x", "snd"):
+            ctypes.CDLL("lib{}.so.1".format(name))
+        """
+    )
+    assert "libsnd.so.1" in load.names
+
+
 def test_names_in_a_loop_are_alternatives() -> None:
     (load,) = loads_of(
         """

@@ -696,7 +696,8 @@ class _Walk:
         """What calls that change little give back: `os.path.join(..., "libx.so")`, `"lib{}.so".format(x)`."""
         if name == "format" and isinstance(node.func, ast.Attribute):
             texts = self.values(node.func.value)
-            return [re.sub(r"\{\w*\}", one, text) for text in texts for one in first if text.count("{") == 1]
+            plain = [one.replace("\\", r"\\") for one in first]
+            return [re.sub(r"\{\w*\}", one, text) for text in texts for one in plain if text.count("{") == 1]
         if name == "split" and isinstance(node.func, ast.Attribute):
             mark = first[0] if first and first[0] else None
             return [part for text in self.values(node.func.value) for part in text.split(mark)]
