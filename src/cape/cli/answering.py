@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cape.cli.evaluating import embedder_choice
+from cape.cli.evaluating import embedder_choice, project_here
 from cape.cli.output import count, say, show_json, table
 from cape.cli.progress import progress
 from cape.errors import UsageError
-from cape.operations.project import NoProject, Project, Workshop, find_project
+from cape.operations.project import Workshop, find_project
 
 if TYPE_CHECKING:
     from cape.evaluation.questions import Judgement, Score
@@ -165,11 +165,7 @@ def answers(arguments: argparse.Namespace) -> int:
     from cape.operations.evaluating_questions import evaluate_answers
 
     choice = embedder_choice(arguments)
-    project: Project | None
-    try:
-        project = find_project(Path.cwd())
-    except NoProject:
-        project = None
+    project = project_here()
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     report = evaluate_answers(Path(arguments.test), choice, project=project, workshop=workshop)
     if arguments.json:

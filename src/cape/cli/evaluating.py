@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cape.cli.output import count, say, show_json, table
 from cape.cli.progress import progress
 from cape.errors import UsageError
-from cape.operations.project import NoProject, Workshop, find_project
+from cape.operations.project import NoProject, Project, Workshop, find_project
 
 if TYPE_CHECKING:
     from cape.operations.evaluating import EmbedderChoice, RetrievalReport
@@ -31,15 +31,20 @@ def embedder_choice(arguments: argparse.Namespace) -> EmbedderChoice:
     )
 
 
+def project_here() -> Project | None:
+    """The project around the working directory, if there is one."""
+    try:
+        return find_project(Path.cwd())
+    except NoProject:
+        return None
+
+
 def retrieval(arguments: argparse.Namespace) -> int:
     """`cape evaluate retrieval DIR`."""
     from cape.operations.evaluating import evaluate_retrieval, write_run
 
     choice = embedder_choice(arguments)
-    try:
-        project = find_project(Path.cwd())
-    except NoProject:
-        project = None
+    project = project_here()
     workshop = Workshop.open(progress(quiet=arguments.quiet))
     report = evaluate_retrieval(
         Path(arguments.collection),

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cape.cli.evaluating import embedder_choice
+from cape.cli.evaluating import embedder_choice, project_here
 from cape.cli.output import count, say, show_json, table
 from cape.cli.progress import progress
-from cape.operations.project import NoProject, Project, Workshop, find_project
+from cape.operations.project import Workshop
 
 if TYPE_CHECKING:
     from cape.evaluation.claims import ClaimsScore
@@ -25,7 +25,7 @@ def claims(arguments: argparse.Namespace) -> int:
 
     choice = embedder_choice(arguments)
     workshop = Workshop.open(progress(quiet=arguments.quiet))
-    report = evaluate_claims(Path(arguments.test), choice, project=_project(), workshop=workshop)
+    report = evaluate_claims(Path(arguments.test), choice, project=project_here(), workshop=workshop)
     if arguments.predictions:
         write_lines(claim_predictions(report), Path(arguments.predictions))
     if arguments.json:
@@ -33,13 +33,6 @@ def claims(arguments: argparse.Namespace) -> int:
     else:
         _show_claims(report, quiet=arguments.quiet)
     return 0
-
-
-def _project() -> Project | None:
-    try:
-        return find_project(Path.cwd())
-    except NoProject:
-        return None
 
 
 def percentile_ms(times_s: Sequence[float], share: float) -> float:

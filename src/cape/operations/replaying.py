@@ -56,7 +56,7 @@ def made_with(project: Project, askable: AskableBase) -> dict[str, str]:
 
 
 def _answers_version() -> str:
-    """What decides answers without being in the index: the weights of choosing, refusing and checking."""
+    """What decides answers without being in the index: the weights of choosing and refusing, the prompt."""
     from cape.answers.weights import BY_VECTORS, BY_WORDS
     from cape.answers.writing import PROMPT_VERSION
 
