@@ -39,7 +39,9 @@ class Need:
     loaded: Mapping[str, str] = field(default_factory=dict)
     system: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
-    """Packages that are built from their source."""
+    """Python packages that are built from their source."""
+    scripts: tuple[str, ...] = ()
+    """npm packages whose install scripts run."""
     blocked: str = ""
 
     @property
@@ -54,7 +56,8 @@ class Need:
         accepted = f", without = {json.dumps(list(without))}" if without else ""
         for package in self.packages:
             source, _, name = package.rpartition(":")
-            lines.append(f'"{name}" = {{ {source or "pypi"} = "*"{accepted} }}')
+            runs = ", scripts = true" if name in self.scripts else ""
+            lines.append(f'"{name}" = {{ {source or "pypi"} = "*"{accepted}{runs} }}')
         lines += [f'"{package}" = "*"' for package in (*self.system, *more)]
         lines += ["[python]", f"build = {json.dumps(list(self.build))}"] if self.build else []
         return "\n".join(lines) + "\n"
@@ -72,6 +75,7 @@ def load_needs(path: Path = CORPUS) -> list[Need]:
             loaded=row.get("loaded", {}),
             system=tuple(row.get("system", ())),
             build=tuple(row.get("build", ())),
+            scripts=tuple(row.get("scripts", ())),
             blocked=row.get("blocked", ""),
         )
         for row in rows

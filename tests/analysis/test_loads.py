@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.javascript_loads import read_script_loads
+from cape.analysis.loads import read_loads
 from cape.analysis.needs import Load, LoadKind, Reach
 
 
@@ -275,3 +276,88 @@ def test_a_large_packages_loader_is_followed_to_who_calls_it() -> None:
     sources["big/caller.py"] = b"from big.loader import load\nlib = load('libgone.so.1')\n"
     (load,) = read_loads(sources, ["big"])
     assert (load.names, load.reach) == (("libgone.so.1",), Reach.IMPORT)
+
+
+def test_a_loader_that_is_given_to_a_function_loads_what_that_is_called_with() -> None:
+    (load,) = loads_of(
+        """
+        import ctypes, ctypes.util
+        def load(kind, name):
+            if isinstance(kind, ctypes.LibraryLoader):
+                kind = kind._dlltype
+            for text in ["lib" + name + ".so"] + ["lib" + name + ".so" + ".%i" % at for at in range(3)]:
+                try:
+                    return kind(text)
+                except OSError:
+                    pass
+        def gone():
+            lib = load(ctypes.cdll, "gone")
+            if not lib:
+                raise ImportError
+        """
+    )
+    assert load.names == ("libgone.so", "libgone.so.0", "libgone.so.1", "libgone.so.2")
+    assert load.reach is Reach.USE
+
+
+@pytest.mark.parametrize("name", ["executable", "git_exec_name", "DEFAULT_EXECUTABLE", "binary_path"])
+def test_a_program_is_told_by_the_name_that_holds_it(name: str) -> None:
+    text = f"import os, subprocess\nclass A:\n    {name} = 'git'\n    go = lambda: subprocess.run(os.sep)\n"
+    (load,) = loads_of(text)
+    assert (load.kind, load.names, load.reach) == (LoadKind.PROGRAM, ("git",), Reach.USE)
+    assert loads_of(text.replace(name, "colour")) == ()
+
+
+def test_a_library_is_told_by_the_name_that_holds_it() -> None:
+    (load,) = loads_of("import ctypes\nload = ctypes.CDLL\nlibfile = 'libgone.so.2'\n")
+    assert (load.names, load.reach) == (("libgone.so.2",), Reach.USE)
+
+
+def test_who_asks_for_a_program_is_not_taken_for_it() -> None:
+    assert loads_of("import subprocess\nsubprocess.call(['which', 'git'])\n") == ()
+
+
+def test_places_are_counted() -> None:
+    text = "import subprocess\ndef run(*words):\n    subprocess.run(words)\n"
+    text += "".join(f"def f{at}():\n    run('git', 'w{at}')\n" for at in range(5))
+    (load,) = loads_of(text)
+    assert (load.names, load.places) == (("git",), 5)
+
+
+def test_an_import_that_is_tried_and_whose_failure_raises_is_no_guard() -> None:
+    guarded = """
+        try:
+            from p.loader import lib
+        except ImportError as error:
+            # what comes of it
+            {}
+        """
+    loader = "import ctypes\nlib = ctypes.CDLL('libgone.so.1')\n"
+    (load,) = loads_of(guarded.format("raise ImportError('no') from error"), loader=loader)
+    assert load.reach is Reach.IMPORT
+    (load,) = loads_of(guarded.format("lib = None"), loader=loader)
+    assert load.reach is Reach.OPTIONAL
+
+
+def test_a_driver_that_a_large_package_imports_in_a_guard_is_optional() -> None:
+    sources = {f"big/m{at}.py": b"import os\n" for at in range(100)}
+    sources["big/__init__.py"] = b""
+    sources["big/drivers.py"] = (
+        b"def get():\n    try:\n        from big import sound\n    except Exception:\n        return None\n"
+    )
+    sources["big/sound.py"] = b"from big import lib_sound\n"
+    sources["big/lib_sound.py"] = b"import ctypes\nlib = ctypes.CDLL('libgone.so.1')\n"
+    (load,) = read_loads(sources, ["big"])
+    assert load.reach is Reach.OPTIONAL
+
+
+@pytest.mark.parametrize("text", [r"'%s' % '\\1'", r"'{}'.format('\\g<x>')"])
+def test_texts_that_look_like_groups_of_a_pattern_are_texts(text: str) -> None:
+    assert loads_of(f"import ctypes\nctypes.CDLL({text})\n") == ()
+
+
+def test_a_script_tells_a_program_by_the_variable_that_holds_it() -> None:
+    text = "const spawn = require('cross-spawn')\ncase 1: bin = 'magick'\ndefault: bin = 'gm'\n"
+    (load,) = read_script_loads("a.js", text)
+    assert (load.kind, load.names) == (LoadKind.PROGRAM, ("magick", "gm"))
+    assert list(read_script_loads("a.js", "bin = 'gm'\n")) == []

@@ -226,3 +226,37 @@ def test_packages_that_were_looked_into_in_parts_are_told_of_in_one_sentence() -
     notes = found(PackageNeeds(unread=2), PackageNeeds(), PackageNeeds(unread=1)).notes
     assert notes == ("what 3 files of `p0`, `p2` need was not looked at: they are too large",)
     assert found(PackageNeeds()).notes == ()
+
+
+def program(name: str, *, places: int, **more: object) -> Load:
+    return Load(
+        path="p.py", line=1, kind=LoadKind.PROGRAM, names=(name,), reach=Reach.USE, places=places, **more
+    )
+
+
+def test_a_program_that_is_started_all_over_is_needed_without_a_description() -> None:
+    often = PackageNeeds(loads=(program("git", places=20), program("cargo", places=3)), modules=60)
+    rows = found(often, owners={"git": "git", "cargo": "cargo"}).missing
+    assert [row.name for row in rows if row.is_error] == ["git"]
+    seldom = PackageNeeds(loads=(program("git", places=5), program("cargo", places=3)), modules=60)
+    assert not any(row.is_error for row in found(seldom).missing)
+
+
+def test_a_library_that_only_plug_ins_are_linked_with_is_asked_for_on_their_behalf() -> None:
+    plug_in = ElfNeeds(path=f"{SITE}/pool.so", role="library", needed=("libtbb.so.12",))
+    asked = Load(path="p.py", line=1, kind=LoadKind.FILE, names=("libtbb.so.12",), reach=Reach.IMPORT)
+    rows = found(PackageNeeds(elf=(extension(), plug_in), loads=(asked,))).missing
+    assert rows and not any(row.is_error for row in rows)
+    assert any(row.is_error for row in found(PackageNeeds(elf=(extension(),), loads=(asked,))).missing)
+
+
+def test_a_name_says_what_a_package_is_about() -> None:
+    needs = load("libGL.so.1", reach=Reach.USE)
+    assert [row.is_error for row in found(needs, name="PyOpenGL").missing] == [True]
+    assert [row.is_error for row in found(needs, name="painting").missing] == [False]
+
+
+def test_a_large_packages_description_must_speak_of_a_library_often() -> None:
+    one = replace(load("*openal", reach=Reach.USE), modules=200, described=("openal",))
+    assert [row.is_error for row in found(one).missing] == [False]
+    assert [row.is_error for row in found(replace(one, stressed=("openal",))).missing] == [True]

@@ -3,7 +3,8 @@
 Owns a small abstract run of a package's modules: which functions an import calls, which texts reach
 `find_library`, `CDLL`, `dlopen`, `which` and the like, and what happens when nothing is found. What is not
 understood is left out: a name that cannot be told is no need. Modules that can matter are parsed; the
-others are only searched for what they import.
+others are only searched for what they import. It is one module, if a long one: an interpreter's parts call
+each other, and none is of use alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cape.analysis.modules import SMALL, Modules
 from cape.analysis.needs import Load, LoadKind, Reach
 
 _TRIGGERS = re.compile(
-    rb"find_library|CDLL|PyDLL|LoadLibrary|dlopen|load_library|require_version"
+    rb"find_library|CDLL|\bcdll\b|PyDLL|LoadLibrary|dlopen|load_library|require_version"
     rb"|subprocess|shutil|\bwhich\(|os\.exec|Popen"
 )
 _LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "load_library"})
@@ -55,6 +56,12 @@ _BARE = 3
 """A package whose top module brings no more than this is used through its submodules."""
 
 _DEPTH = 12
+_MOST_GUARDING = 40
+"""If more modules import loaders in functions, they are not looked at for guards."""
+
+_MOST_CALLERS = 60
+"""So many modules of a large package are asked what they call loaders with."""
+
 _MOST_STEPS = 400_000
 """So many expressions are looked at in one package; what comes after them is left out."""
 
@@ -66,7 +73,25 @@ _FOUND = "\0"
 _TRUE = "\1"
 """The value of `True`."""
 
+_LOADER = "\2"
+"""The value of `ctypes.CDLL`, `ctypes.cdll` and the like, which may be given to a function that calls it."""
+
+_LOADER_NAMES = frozenset({"CDLL", "cdll", "PyDLL", "pydll"})
+_PARTS_OF_LOADER = frozenset({"_dlltype", "LoadLibrary"})
+_ASKING = frozenset({"which", "where"})
+"""Programs that only tell whether there is another one."""
+
+_EXECUTABLE = re.compile(
+    r"(?:^|_)(?:exec|executable|binary|bin|program|prog|command|cmd)(?:_name|_?path)?$", re.I
+)
+"""What code calls a variable in which it keeps a program's name."""
+
+_LIBRARY_NAME = re.compile(r"lib", re.I)
+_LONGEST_RANGE = 24
+
 _LIBRARY_FILE = re.compile(r"(?:.*/)?(lib[\w.+-]+?\.so(?:\.[\w.]+)?)\Z")
+_BRACES = re.compile(r"\{\w*\}")
+_PLACE = re.compile(r"%[sdi]")
 _PROGRAM = re.compile(r"[A-Za-z0-9][\w.+-]*\Z")
 _STEM = re.compile(r"(?:lib)?(.+?)(?:\.so[.\d]*|[-_.]?\d[\d.]*)?\Z")
 
@@ -118,7 +143,14 @@ def _run(modules: Modules, triggered: set[str], reached: Sequence[str], started:
     for path in reached:
         if path in followed:
             run.module(path, Reach.IMPORT)
-    for path in [*modules.importers(triggered), *sorted(triggered)]:
+    guarding = modules.guarding(run.behind_guards)
+    if len(guarding) <= _MOST_GUARDING:
+        run.followed |= set(guarding)
+        for path in guarding:
+            run.rest(path)
+    is_small = len(modules.sources) <= SMALL
+    callers = modules.importers(triggered) if is_small else sorted(followed - triggered)[:_MOST_CALLERS]
+    for path in [*callers, *sorted(triggered)]:
         run.rest(path)
     return run
 
@@ -176,6 +208,7 @@ def _load(members: Sequence[_Event]) -> Load:
         kind=kind,
         names=tuple(names)[:_MOST_ALTERNATIVES],
         reach=first.reach,
+        places=len(members),
     )
 
 
@@ -201,6 +234,7 @@ class _Run:
         started: frozenset[str],
     ) -> None:
         self.modules = modules
+        self.triggered = triggered
         self.followed = followed
         self.reached = reached
         self.steps = _MOST_STEPS
@@ -295,7 +329,8 @@ class _Scope:
                     self.imported[name.asname or name.name] = (module, name.name)
             elif isinstance(node, ast.Import):
                 for name in node.names:
-                    self.imported[name.asname or name.name.split(".")[0]] = (name.name, "")
+                    bound = name.name if name.asname else name.name.split(".")[0]
+                    self.imported[name.asname or bound] = (bound, "")
             elif isinstance(node, ast.Assign):
                 self._note_alias(node)
 
@@ -518,6 +553,17 @@ class _Walk:
         self.assigned = before
         for target in targets:
             self._bind(target, texts, more=more)
+            self._named(target, literal(value))
+
+    def _named(self, target: ast.expr, texts: Sequence[str]) -> None:
+        """Constants that are called `executable`, or a library: they are started or opened somewhere."""
+        name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+        if len(texts) != 1 or self.frame.module not in self.run.triggered:
+            return
+        if _EXECUTABLE.search(name) and _PROGRAM.match(texts[0]):
+            self._met(target, LoadKind.PROGRAM, texts)
+        elif _LIBRARY_NAME.search(name) and _LIBRARY_FILE.fullmatch(texts[0]) and "/" not in texts[0]:
+            self._met(target, LoadKind.FILE, texts)
 
     def _bind(self, target: ast.expr, texts: Sequence[str], *, more: bool = False) -> None:
         if isinstance(target, ast.Name):
@@ -553,6 +599,8 @@ class _Walk:
         return [node.value] if isinstance(node.value, str) and len(node.value) < 200 else []
 
     def _name(self, node: ast.Name) -> Sequence[str]:
+        if node.id in _LOADER_NAMES and self.scope.imported.get(node.id, ("", ""))[0] == "ctypes":
+            return (_LOADER,)
         return self.frame.names.get(node.id) or self.scope.constants.get(node.id) or self._imported(node.id)
 
     def _imported(self, name: str) -> Sequence[str]:
@@ -567,6 +615,8 @@ class _Walk:
             return self._children(node)
         if (here := platform_text(node)) is not None:
             return (here,)
+        if self._is_loader(node, node.value.id):
+            return (_LOADER,)
         module, attribute = self.scope.imported.get(node.value.id, ("", ""))
         path = self.run.modules.path(f"{module}.{attribute}" if attribute else module)
         if path is not None:
@@ -575,6 +625,12 @@ class _Walk:
         if node.value.id in ("self", "cls") or node.value.id in self.scope.classes:
             return self.scope.constants.get(node.attr) or self._given_to_self(node.attr)
         return ()
+
+    def _is_loader(self, node: ast.Attribute, owner: str) -> bool:
+        """Whether an attribute is `ctypes.CDLL`, or a part of what is known to be a loader."""
+        if self.scope.imported.get(owner, ("", ""))[0] == "ctypes":
+            return node.attr in _LOADER_NAMES
+        return node.attr in _PARTS_OF_LOADER and _LOADER in self.frame.names.get(owner, ())
 
     def _given_to_self(self, name: str) -> Sequence[str]:
         """The texts that methods here give to `self.NAME`, where parameters are as by default."""
@@ -622,7 +678,7 @@ class _Walk:
     def _binop(self, node: ast.BinOp) -> list[str]:
         left, right = self.values(node.left), self.values(node.right)
         if isinstance(node.op, ast.Mod):
-            return [text.replace("%s", one) for text in left for one in right if text.count("%") == 1]
+            return [_filled(_PLACE, text, one) for text in left for one in right if text.count("%") == 1]
         if isinstance(node.op, ast.Add):
             if _is_list(node):
                 return left + right
@@ -684,7 +740,7 @@ class _Walk:
         own = self._own(node, arguments, keywords)
         if len(self.run.events) > before:
             return own
-        if name in _LOADERS and not own:
+        if (name in _LOADERS or self._calls_loader(node)) and not own:
             self._loaded(
                 node, [text for part in arguments for text in part] if name in _NAME_LOADERS else first
             )
@@ -692,15 +748,19 @@ class _Walk:
             self._other_call(node, name, arguments, first)
         return own or self._passed_on(node, name, first)
 
+    def _calls_loader(self, node: ast.Call) -> bool:
+        return isinstance(node.func, ast.Name) and _LOADER in self.frame.names.get(node.func.id, ())
+
     def _passed_on(self, node: ast.Call, name: str, first: list[str]) -> list[str]:
         """What calls that change little give back: `os.path.join(..., "libx.so")`, `"lib{}.so".format(x)`."""
         if name == "format" and isinstance(node.func, ast.Attribute):
             texts = self.values(node.func.value)
-            plain = [one.replace("\\", r"\\") for one in first]
-            return [re.sub(r"\{\w*\}", one, text) for text in texts for one in plain if text.count("{") == 1]
+            return [_filled(_BRACES, text, one) for text in texts for one in first if text.count("{") == 1]
         if name == "split" and isinstance(node.func, ast.Attribute):
             mark = first[0] if first and first[0] else None
             return [part for text in self.values(node.func.value) for part in text.split(mark)]
+        if name == "range" and isinstance(node.func, ast.Name):
+            return _range(node)
         if name == "join":
             return self.values(node.args[-1]) if node.args else []
         if name in ("append", "extend") and isinstance(node.func, ast.Attribute):
@@ -829,21 +889,33 @@ class _Walk:
         """Whether the code goes on when what happens here fails."""
         return self.is_optional or bool(self.swallowed and not self.may_raise)
 
-    def _met(self, node: ast.Call, kind: LoadKind, names: Sequence[str]) -> None:
+    def _met(self, node: ast.expr, kind: LoadKind, names: Sequence[str]) -> None:
+        names = [name for name in names if name not in _ASKING]
         if not names:
             return
-        is_silent = kind in (LoadKind.LIBRARY, LoadKind.PROGRAM) and _called(node.func) in (
-            "find_library",
-            "which",
-        )
+        called = _called(node.func) if isinstance(node, ast.Call) else ""
+        reach = self.reach if called or self.reach is not Reach.IMPORT else Reach.USE
+        is_silent = kind in (LoadKind.LIBRARY, LoadKind.PROGRAM) and called in ("find_library", "which")
         silent = is_silent and (kind is LoadKind.PROGRAM or not self.may_raise)
         if kind is LoadKind.PROGRAM and self.frame.module not in self.run.used:
             silent = True
-        reach = Reach.OPTIONAL if silent or self._is_optional() else self.reach
+        reach = Reach.OPTIONAL if silent or self._is_optional() else reach
         place = self.assigned or ("" if self.is_called else node.lineno)
         group = f"{self.group}:{place}"
         event = _Event(self.frame.module, node.lineno, kind, tuple(dict.fromkeys(names)), reach, group)
         self.run.events.append(event)
+
+
+def _filled(place: re.Pattern[str], text: str, one: str) -> str:
+    return place.sub(lambda match: one, text)
+
+
+def _range(node: ast.Call) -> list[str]:
+    """The numbers of a short range, as texts."""
+    bounds = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+    if len(bounds) != len(node.args) or not 1 <= len(bounds) <= 2:
+        return []
+    return [str(number) for number in range(*bounds)[:_LONGEST_RANGE]]
 
 
 def _is_list(node: ast.expr) -> bool:
@@ -877,29 +949,3 @@ def _given(
         given[function.args.vararg.arg] = tuple(rest)
     given.update({name: tuple(texts) for name, texts in keywords.items() if name and texts})
     return given
-
-
-# -- JavaScript -----------------------------------------------------------------------------------------
-
-_SCRIPT = re.compile(
-    r"(?:\bdlopen|\bffi\.Library|\bkoffi\.load|\bLibrary|\bopen)\(\s*(?:\w+\s*,\s*)?[\"']"
-    r"((?:lib)?[\w+.-]+?(?:\.so[.\d]*)?)[\"']"
-)
-_SCRIPT_PROGRAM = re.compile(
-    r"(?:\b(?:spawn|execFile|spawnSync|execFileSync)|\b(?:utils\.)?which(?:\.sync)?)\(\s*[\"']([a-zA-Z][\w.+-]*)[\"']"
-)
-_LONGEST_LINE = 2000
-"""Longer lines are those of packed files, which hold many packages."""
-
-
-def read_script_loads(path: str, text: str) -> Iterator[Load]:
-    """The libraries that a JavaScript file opens by name, and the programs that it starts."""
-    for pattern, words in ((_SCRIPT, ("dlopen", "ffi")), (_SCRIPT_PROGRAM, ("child_process", "which"))):
-        if not any(word in text for word in words):
-            continue
-        for number, line in enumerate(text.splitlines(), 1):
-            for name in pattern.findall(line) if len(line) < _LONGEST_LINE else ():
-                if pattern is _SCRIPT_PROGRAM:
-                    yield Load(path=path, line=number, kind=LoadKind.PROGRAM, names=(name,), reach=Reach.USE)
-                elif name.startswith("lib") and ".so" in name:
-                    yield Load(path=path, line=number, kind=LoadKind.FILE, names=(name,), reach=Reach.USE)

@@ -25,6 +25,9 @@ _TELLING = 3
 _SEVERAL = 2
 """So many programs of one package of the suite say what a small package is for."""
 
+_MANY_PLACES = 12
+"""So many places that start a program say what a package is for, whatever its description says."""
+
 _NAMED = 3
 """So many packages are named in a sentence."""
 
@@ -199,20 +202,29 @@ class _Examination:
             return (
                 is_started
                 and one.is_asked_for
-                and self._is_about(one, load)
+                and (self._is_about(one, load) or _is_started_all_over(one, load))
                 and not self._kin_is_there(one, load)
             )
+        if self._is_of_plug_in(one, load):
+            return False
         if load.reach is Reach.IMPORT:
             return True
-        return load.reach is Reach.USE and _is_described(load, frozenset(one.needs.described))
+        return load.reach is Reach.USE and _is_described(load, _spoken_words(one))
+
+    def _is_of_plug_in(self, one: Examined, load: Load) -> bool:
+        """Whether only plug-ins of a package are linked with what its code opens by name.
+
+        Then that code asks whether the plug-in would work.
+        """
+        users = [elf.path for elf in one.needs.elf if not set(elf.needed).isdisjoint(load.names)]
+        return bool(users) and self.main.isdisjoint(users)
 
     def _is_about(self, one: Examined, load: Load) -> bool:
         """Whether a program, or the package that has it, is what a description speaks of.
 
         A large package's speaks of many things: there it must be said more than twice.
         """
-        is_large = one.needs.modules > DEDICATED_MODULES
-        words = frozenset(one.needs.stressed if is_large else one.needs.described)
+        words = _spoken_words(one)
         return _is_described(load, words) or any(self._owner_is_among(name, words) for name in load.names)
 
     def _kin_is_there(self, one: Examined, load: Load) -> bool:
@@ -247,7 +259,7 @@ class _Examination:
 
     def _most_spoken_of(self, one: Examined, load: Load) -> Load:
         """Of alternative programs those that the description speaks of, if it does of some."""
-        words = frozenset(one.needs.described)
+        words = frozenset(one.needs.described) | _words_of_name(one.name)
         spoken = tuple(name for name in load.names if name.lower() in words)
         return replace(load, names=spoken) if load.kind is LoadKind.PROGRAM and spoken else load
 
@@ -398,6 +410,31 @@ def _is_described(load: Load, words: frozenset[str]) -> bool:
     return False
 
 
+def _spoken_words(one: Examined) -> frozenset[str]:
+    """The words of a description that say what a package is about; of a large one's those said often."""
+    is_large = one.needs.modules > DEDICATED_MODULES
+    return frozenset(one.needs.stressed if is_large else one.needs.described) | _words_of_name(one.name)
+
+
+def _words_of_name(name: str) -> frozenset[str]:
+    """What a package is called after, as far as its name tells.
+
+    >>> sorted(_words_of_name("PyOpenGL")), sorted(_words_of_name("fluent-ffmpeg"))
+    (['opengl', 'pyopengl'], ['ffmpeg', 'fluent'])
+    """
+    parts = {part for part in re.split(r"[-_./@]", name.lower()) if len(part) > 1}
+    return frozenset(parts | {_PYTHON.sub("", part) for part in parts} - {""})
+
+
+_PYTHON = re.compile(r"\A(?:python|py)|(?:python|py)\Z")
+
+
+def _is_started_all_over(one: Examined, load: Load) -> bool:
+    """Whether code starts a program from many places, and more often than all others together."""
+    places = [other.places for other in one.needs.loads if other.kind is LoadKind.PROGRAM]
+    return load.reach is Reach.USE and load.places >= _MANY_PLACES and 2 * load.places > sum(places)
+
+
 def _is_named_after(one: Examined, load: Load) -> bool:
     """Whether a package is called after a program: `fluent-ffmpeg`, `pytesseract`.
 
@@ -405,9 +442,7 @@ def _is_named_after(one: Examined, load: Load) -> bool:
     """
     if one.needs.elf:
         return False
-    parts = re.split(r"[-_./]", one.name.lower())
-    parts += [part.removeprefix("py") for part in parts]
-    return load.kind is LoadKind.PROGRAM and not set(parts).isdisjoint(load.names)
+    return load.kind is LoadKind.PROGRAM and not _words_of_name(one.name).isdisjoint(load.names)
 
 
 def _unhashed(name: str) -> str:

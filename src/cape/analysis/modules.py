@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 SMALL = 80
 """How many modules a package may have to be looked through whole."""
@@ -50,7 +50,7 @@ class Modules:
         if path not in self._imports:
             text = self.sources[path].decode("utf-8", "replace")
             found: dict[str, None] = {}
-            for match in _IMPORT.finditer(text):
+            for match in _IMPORT.finditer(text + _tried(text)):
                 found.update(dict.fromkeys(self._targets(path, match)))
             self._imports[path] = tuple(found)
         return self._imports[path]
@@ -124,8 +124,58 @@ class Modules:
                     counts[found] += 1
         return {path for path, count in counts.items() if count <= _POPULAR}
 
+    def guarding(self, paths: Collection[str]) -> list[str]:
+        """The modules that import one of these, or what imports it, in a guard or a function; sorted."""
+        leading = self._leading_to(paths)
+        if not leading:
+            return []
+        return sorted(path for path in self.sources if not leading.isdisjoint(self._indented(path)))
+
+    def _leading_to(self, paths: Collection[str]) -> set[str]:
+        """These modules, and those whose import imports one of them for certain."""
+        users: dict[str, list[str]] = {}
+        for path in self.sources if paths else ():
+            for found in self.imports(path):
+                users.setdefault(found, []).append(path)
+        seen = set(paths)
+        waiting = list(paths)
+        while waiting:
+            new = [path for path in users.get(waiting.pop(), ()) if path not in seen]
+            seen.update(new)
+            waiting += new
+        return seen
+
+    def _indented(self, path: str) -> Iterator[str]:
+        """The package's modules that a module imports within something."""
+        for match in _INDENTED.finditer(self.sources[path].decode("utf-8", "replace")):
+            base = self.absolute(path, match[1]) if match[1] else ""
+            for name in re.findall(r"[\w.]+", re.sub(r"\bas\s+\w+", "", match[2])):
+                for full in (f"{base}.{name}" if base else name, base):
+                    if found := self._paths.get(full):
+                        yield found
+
     def imports_any(self, path: str, others: set[str]) -> bool:
         return any(found in others for found in self.imports(path))
+
+
+_TRY = re.compile(
+    r"^try:[^\n]*\n(?P<body>(?:[ \t]+[^\n]*\n|\n)+)(?P<handlers>(?:except[^\n]*\n(?:[ \t]+[^\n]*\n|\n)+)+)",
+    re.MULTILINE,
+)
+_RAISES = re.compile(
+    r"^except[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*[ \t]+(?:[^\n]*\n[ \t]+){0,3}?raise\b", re.MULTILINE
+)
+
+
+def _tried(text: str) -> str:
+    """The statements at the top of a module that are tried, where each handler raises: no guard at all."""
+    tried = [
+        re.sub(r"^[ \t]+", "", match["body"], flags=re.MULTILINE)
+        for match in (_TRY.finditer(text) if "\ntry:" in text else ())
+        if len(_RAISES.findall(match["handlers"]))
+        == len(re.findall(r"^except", match["handlers"], re.MULTILINE))
+    ]
+    return "".join(f"\n{one}" for one in tried)
 
 
 def _module_name(path: str) -> str:

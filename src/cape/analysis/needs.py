@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 13
+NEEDS_VERSION = 19
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 
@@ -46,6 +46,8 @@ class Load:
     kind: LoadKind
     names: tuple[str, ...]
     reach: Reach
+    places: int = 1
+    """How often the code asks for it, as far as that is seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +107,9 @@ class PackageNeeds:
                 ]
                 for one in self.elf
             ],
-            "loads": [[one.path, one.line, one.kind, list(one.names), one.reach] for one in self.loads],
+            "loads": [
+                [one.path, one.line, one.kind, list(one.names), one.reach, one.places] for one in self.loads
+            ],
             "libraries": list(self.libraries),
             "programs": list(self.programs),
             "described": list(self.described),
@@ -151,5 +155,7 @@ def _elf(row: list[Any]) -> ElfNeeds:
 
 
 def _load(row: list[Any]) -> Load:
-    path, line, kind, names, reach = row
-    return Load(path=path, line=line, kind=LoadKind(kind), names=tuple(names), reach=Reach(reach))
+    path, line, kind, names, reach, places = row
+    return Load(
+        path=path, line=line, kind=LoadKind(kind), names=tuple(names), reach=Reach(reach), places=places
+    )

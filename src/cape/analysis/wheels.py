@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
-from cape.analysis.loads import read_loads, read_script_loads
+from cape.analysis.javascript_loads import read_script_loads
+from cape.analysis.loads import read_loads
 from cape.analysis.modules import guarded_modules
 from cape.analysis.needs import ElfNeeds, Load, PackageNeeds
 from cape.environment.relocation import elf_facts
@@ -334,7 +335,7 @@ def tarball_needs(stream: IO[bytes], placement: str, system: System) -> PackageN
                 elif path.endswith((".js", ".cjs", ".mjs")):
                     modules += 1
                     loads += read_script_loads(path, data.decode("utf-8", "replace"))
-                elif path == f"{placement}/README.md":
+                elif path.lower() == f"{placement}/readme.md".lower():
                     text = data.decode("utf-8", "replace")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise CannotBeRead("the package cannot be read", where=placement) from error

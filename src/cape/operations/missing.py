@@ -267,8 +267,22 @@ class _System:
         return found
 
     def _has(self, name: str) -> bool:
+        return any(owner in self.debian for owner in self._owners(name))
+
+    def _owners(self, name: str) -> tuple[str, ...]:
+        """The packages that have a file of that name, or of a program are called after it.
+
+        The archive's lists leave out the programs of packages that are for all machines; some of these
+        provide a virtual package of their program's name: `exiftool`.
+        """
+        from cape.sources.debian import DebianSource
+
         owners = self._names.owners(name) if self._names else ()
-        return any(owner in self.debian for owner in owners)
+        source = self.sources[_DEBIAN]
+        if owners or ".so" in name or name.endswith(".typelib") or not isinstance(source, DebianSource):
+            return owners
+        only = source.only_provider(name, self.system)
+        return (only,) if only else ()
 
     def _beginning(self, prefix: str) -> Iterable[str]:
         listed = self._names.beginning(prefix) if self._names else {}
@@ -279,8 +293,7 @@ class _System:
         from cape.analysis.missing import best_provider
 
         if name not in self.known_owners:
-            owners = self._names.owners(name) if self._names else ()
-            usable = [one for one in owners if self._exists(one)]
+            usable = [one for one in self._owners(name) if self._exists(one)]
             self.known_owners[name] = best_provider(name, usable, self._users)
         return self.known_owners[name]
 
@@ -436,7 +449,7 @@ class _System:
 
         assert self._names is not None
         if not name.startswith("*"):
-            yield name, self._names.owners(name)
+            yield name, self._owners(name)
             return
         found = self._names.beginning(f"lib{name[1:]}.so")
         versions = [file for file in found if is_version_of(file, name[1:]) and file.count(".") < 4]

@@ -1,9 +1,10 @@
 """The archive's list of files: which packages have a library, a program or a typelib of some name.
 
 Owns the reading of `Contents`, and the short form of it that is kept: the names that a loader, a shell or
-GObject's introspection looks for. A list that is not the one that the signed `Release` names (mirrors lag
-behind with it, as apt itself does not read it) is used as a hint, and says so: whoever acts on it looks
-into the package, whose digest is signed.
+GObject's introspection looks for, and Java's, which alternatives bring to `/usr/bin` (no list has them
+there). A list that is not the one that the signed `Release` names (mirrors lag behind with it, as apt itself
+does not read it) is used as a hint, and says so: whoever acts on it looks into the package, whose digest is
+signed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _log = logging.getLogger(__name__)
 
 _PIECE_BYTES = 1 << 20
 _LARGEST_BYTES = 256 << 20
-_FORM = 1
+_FORM = 2
 """Counts up when the short form changes."""
 
 _LINE = re.compile(
     rb"^(?:usr/)?(?:"
-    rb"lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?(?:/(?:blas|lapack))?/([^/\s]+\.so(?:\.[^/\s]*)?)"
-    rb"|(?:s?bin|games)/([^/\s]+)"
+    rb"lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?(?:/(?:blas|lapack)|/jvm/[^/\s]+/lib/server)?/([^/\s]+\.so(?:\.[^/\s]*)?)"
+    rb"|(?:(?:s?bin|games)|lib/jvm/[^/\s]+/bin)/([^/\s]+)"
     rb"|lib(?:/[a-z0-9_]+-linux-gnu)?/girepository-1\.0/([^/\s]+\.typelib)"
     rb")[ \t]+(\S+)$",
     re.MULTILINE,

@@ -158,6 +158,12 @@ class DebianSource:
         """The candidate of exactly that name for a system; None when the suite has none."""
         return self._pool(ARCHITECTURES.get(system, self._home())).candidate(package)
 
+    def only_provider(self, name: str, system: System) -> str | None:
+        """The only package that provides a virtual one of that name; None for a real one, and for others."""
+        pool = self._pool(ARCHITECTURES.get(system, self._home()))
+        providers = pool.providers(name)
+        return providers[0] if len(providers) == 1 and pool.candidate(name) is None else None
+
     def leads_to(self, package: str, system: System) -> frozenset[str]:
         """About what a package brings along: what apt would take for each of its dependencies."""
         pool = self._pool(ARCHITECTURES.get(system, self._home()))
