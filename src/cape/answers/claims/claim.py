@@ -52,6 +52,11 @@ class Finding:
     detail: str
 
 
+def record_finding(place: tuple[int, int], detail: str, *, contradicts: bool) -> Finding:
+    """What a record says otherwise, or does not know, at `place` of the claim's text."""
+    return Finding(rule=Rule.RECORD, start=place[0], end=place[1], contradicts=contradicts, detail=detail)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimCheck:
     """A claim with the probability in [0, 1] that the evidence lacks something that it says.

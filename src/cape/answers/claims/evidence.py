@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from cape.answers.claims.quantities import quantities_of
+from cape.answers.claims.quantities import WEEKDAYS, quantities_of
 from cape.answers.sentences import sentence_spans
 from cape.answers.words import Word, is_stop, stem, weight, words_of
 
@@ -24,7 +24,7 @@ LONGEST = 400_000
 
 _DEEPEST = 12
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-./]+")
-_NEGATION = re.compile(
+NEGATION = re.compile(
     r"\b(?:not|no|never|cannot|nobody|none|neither|nor|without|nothing|unable|fail(?:s|ed)? to|"
     r"refus(?:es|ed) to|"
     r"den(?:y|ies|ied)|lacks?|lacking|unlike|rather than|instead of)\b|n['’]t\b",
@@ -110,6 +110,11 @@ class Evidence:
                     found.setdefault(key, set()).add(quantity.unit or "")
         return {key: frozenset(units) for key, units in found.items()}
 
+    @cached_property
+    def has_timetable(self) -> bool:
+        """Whether facts are named by weekdays."""
+        return any(fact.path and fact.path[-1].casefold() in WEEKDAYS for fact in self.facts)
+
     @property
     def is_record(self) -> bool:
         """Whether most of it is values below keys."""
@@ -134,7 +139,7 @@ def read_evidence(texts: Iterable[str]) -> Evidence:
 
 def negated(text: str) -> bool:
     """Whether a text denies something."""
-    return bool(_NEGATION.search(text))
+    return bool(NEGATION.search(text))
 
 
 def _units(text: str) -> Iterator[Unit]:

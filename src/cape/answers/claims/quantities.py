@@ -147,6 +147,8 @@ _SPELLED = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)})\b", re.IGNORECASE)
+_TIMES = {"twice": 2, "thrice": 3}
+_OFTEN = re.compile(rf"\b({'|'.join(_TIMES)})\b", re.IGNORECASE)
 SMALL = 12.0
 """Numbers up to this one are often counted by who writes, not read."""
 
@@ -187,8 +189,8 @@ def quantities_of(text: str) -> tuple[Quantity, ...]:
 
 
 _MAY_HAVE = re.compile(
-    rf"\d|\b(?:{_NUMBER_WORD}|{_SCALE_WORD}|{'|'.join(_ORDINALS)}|{'|'.join(_MONTHS)}|noon|midday|midnight|"
-    rf"{'|'.join(WEEKDAYS)})",
+    rf"\d|\b(?:{_NUMBER_WORD}|{_SCALE_WORD}|{'|'.join(_ORDINALS)}|{'|'.join(_MONTHS)}|"
+    rf"{'|'.join(_TIMES)}|noon|midday|midnight|{'|'.join(WEEKDAYS)})",
     re.IGNORECASE,
 )
 
@@ -324,3 +326,5 @@ def _spelled_value(words: list[str]) -> float:
 def _ordinals(text: str) -> Iterator[Quantity]:
     for match in _ORDINAL.finditer(text):
         yield _made(match, f"n:{_ORDINALS[match[1].casefold()]}", minor=True)
+    for match in _OFTEN.finditer(text):
+        yield _made(match, f"n:{_TIMES[match[1].casefold()]}", minor=True)

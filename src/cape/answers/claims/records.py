@@ -1,7 +1,7 @@
 """Claims against records: a claim that speaks of a key is laid beside the key's value.
 
-Owns the rules of records: a value that is unknown, a "no" told as a "yes", another number, other hours of a
-weekday. The words of the claim decide what it speaks of; nothing here is of one kind of record.
+Owns the rules of records: a value that is unknown, a "no" told as a "yes", another number. The words of the
+claim decide what it speaks of; nothing here is of one kind of record.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from cape.answers.claims.claim import Finding, Rule
-from cape.answers.claims.evidence import Evidence, Fact, negated, spoken
-from cape.answers.claims.quantities import WEEKDAYS, quantities_of
+from cape.answers.claims.claim import Finding, record_finding
+from cape.answers.claims.evidence import NEGATION, Evidence, Fact, spoken
+from cape.answers.claims.quantities import quantities_of
+from cape.answers.claims.timetables import timetable_findings
 from cape.answers.words import is_stop, stem, words_of
 
 _CLAUSE = re.compile(
-    r"[,;:()]\s*|\s+[–—-]\s+|\s+(?:but|while|although|though|however|whereas|and also|yet)\s+", re.IGNORECASE
-)
-_DAYS = re.compile(
-    rf"\b({'|'.join(WEEKDAYS)})s?(?:\s*(?:to|through|thru|until|till|-|–|—)\s*({'|'.join(WEEKDAYS)})s?)?\b|"
-    r"\b(weekdays?|weekends?|every ?day|daily|seven days|7 days|all week|each day)\b",
+    r"[,;:()]\s*|\s+[–—-]\s+|\s+(?:but|while|although|though|however|whereas|and also|yet)\s+|"
+    r"\s+and\s+(?=(?:it\s+)?(?:is|has|offers?|provides?|accepts?|allows?|takes?|features?|serves?|does)\b)",
     re.IGNORECASE,
 )
 _WEAK_KEYS = frozenset(
@@ -42,7 +40,16 @@ _WEAK_KEYS = frozenset(
 )
 _SCALE = re.compile(r"\b(?:out of|over|based on|from)\s*(?:a (?:total|possible) )?$|/\s*$", re.IGNORECASE)
 """What stands before the top of a scale, or a count of those who rated."""
-_TIME = re.compile(r"^t:")
+_LINKED = re.compile(
+    r"^\W*(?:(?:of|is|was|are|at|about|an?|the|overall|average|equals?|to|from|stands|remains|just|only|nearly|around)"
+    r"\W+)*$",
+    re.IGNORECASE,
+)
+"""What may stand between a key and the number that is told for it."""
+_ALIASES = {"kid": frozenset({"child", "children"}), "tv": frozenset({"televis"})}
+_RATED = re.compile(r"\b(?:rat(?:ed|ings?)|scor(?:ed?|es))\b", re.IGNORECASE)
+_AHEAD_ONLY = frozenset(["without", "no", "unlike", "rather than", "instead of", "neither", "nor"])
+"""Words that deny what follows them, never what is before."""
 
 
 def record_findings(text: str, evidence: Evidence) -> Iterator[Finding]:
@@ -53,7 +60,7 @@ def record_findings(text: str, evidence: Evidence) -> Iterator[Finding]:
     for fact in evidence.facts:
         for start, end in clauses:
             yield from _of_clause(text, start, end, fact, evidence)
-    yield from _hours(text, evidence.facts)
+    yield from timetable_findings(text, evidence.facts)
 
 
 def _clauses(text: str) -> Iterator[tuple[int, int]]:
@@ -71,20 +78,65 @@ def _of_clause(text: str, start: int, end: int, fact: Fact, evidence: Evidence) 
     place = _mention(text, start, end, fact)
     if place is None or not _names_the_set(text[start:end], fact, evidence):
         return
-    denied = negated(text[start:end])
+    denied = _denied(text, start, end, place)
     name = " ".join(fact.path)
     if fact.value is None and not _known_elsewhere(fact, evidence):
-        yield _finding(place, f"the record does not know `{name}`", contradicts=False)
+        yield record_finding(place, f"the record does not know `{name}`", contradicts=False)
     elif isinstance(fact.value, bool) and fact.value == denied and not _told_elsewhere(fact, evidence):
-        yield _finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
+        yield record_finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
+    elif isinstance(fact.value, str) and denied and _affirms(fact, evidence):
+        yield record_finding(place, f"`{name}` is {fact.value}", contradicts=True)
     elif isinstance(fact.value, (int, float)) and not isinstance(fact.value, bool):
-        numbers = [one for one in quantities_of(text[start:end]) if not one.dated]
-        others = {key for other in evidence.facts if _last(other) == _last(fact) for key in _keys(other)}
-        for one in numbers:
-            scale = _SCALE.search(text[: start + one.start])
-            if others.isdisjoint(one.keys) and one.unit in (None, "star", "%") and not scale:
-                place = (start + one.start, start + one.end)
-                yield _finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
+        yield from _other_numbers(text, start, end, fact, evidence)
+
+
+def _affirms(fact: Fact, evidence: Evidence) -> bool:
+    """Whether a text beside yes and no says that there is such a thing: `WiFi: free`."""
+    beside = [other for other in evidence.facts if other.path[:-1] == fact.path[:-1]]
+    return (
+        isinstance(fact.value, str)
+        and len(fact.value.split()) == 1
+        and any(isinstance(other.value, bool) for other in beside)
+    )
+
+
+def _other_numbers(text: str, start: int, end: int, fact: Fact, evidence: Evidence) -> Iterator[Finding]:
+    """Numbers that a clause tells for a fact, and that no fact of such a key has."""
+    others = {key for other in evidence.facts if _last(other) == _last(fact) for key in _keys(other)}
+    for one in quantities_of(text[start:end]):
+        told = _last(fact) in (stem(one.unit or ""), stem(one.unit or "") + "s") or _follows_key(
+            text, start, start + one.start, fact
+        )
+        if one.dated or one.unit not in (None, "star", "%") or not told or not others.isdisjoint(one.keys):
+            continue
+        if not _SCALE.search(text[: start + one.start]):
+            place = (start + one.start, start + one.end)
+            yield record_finding(place, f"`{' '.join(fact.path)}` is {spoken(fact.value)}", contradicts=True)
+
+
+def _follows_key(text: str, start: int, at: int, fact: Fact) -> bool:
+    """Whether a number follows the key's last word, or a word for a rating, with nothing told between."""
+    wanted = {_last(fact), *(("rate", "score") if _last(fact) == "star" else ())}
+    before = words_of(text[start:at])
+    marks = [word for word in before if word.stem in wanted]
+    return bool(marks) and bool(_LINKED.match(text[start + marks[-1].end : at]))
+
+
+def _denied(text: str, start: int, end: int, place: tuple[int, int]) -> bool:
+    """Whether a clause denies what it mentions at `place`: a few words before it, or right after."""
+    for match in NEGATION.finditer(text, start, end):
+        if match.end() <= place[0]:
+            near = len(text[match.end() : place[0]].split()) <= 6 and not text.startswith(
+                " only", match.end()
+            )
+        elif match.start() >= place[1]:
+            ahead = match.group().casefold() in _AHEAD_ONLY
+            near = not ahead and len(text[place[1] : match.start()].split()) <= 3
+        else:
+            near = True
+        if near:
+            return True
+    return False
 
 
 def _names_the_set(clause: str, fact: Fact, evidence: Evidence) -> bool:
@@ -120,6 +172,20 @@ def _mention(text: str, start: int, end: int, fact: Fact) -> tuple[int, int] | N
     for words in (parts, parts[1:]):
         if words and (place := _stand(text, start, end, words)) is not None:
             return place
+    if _last(fact) == "star" and (rated := _RATED.search(text, start, end)):
+        return rated.span()
+    if "For" in parts[1:-1]:
+        return _meant_for(text, start, end, parts[parts.index("For") + 1 :])
+    return None
+
+
+def _meant_for(text: str, start: int, end: int, words: Sequence[str]) -> tuple[int, int] | None:
+    """Where a clause says for whom something is: `Good For Groups` as "great for larger groups"."""
+    wanted = [stem(word) for word in words]
+    for match in re.finditer(r"\b(?:for|to|with)\s+", text[start:end], re.IGNORECASE):
+        for word in words_of(text[start + match.end() : end])[:3]:
+            if word.stem in wanted or any(word.stem in _ALIASES.get(one, ()) for one in wanted):
+                return start + match.start(), start + match.end() + word.end
     return None
 
 
@@ -132,7 +198,8 @@ def _stand(text: str, start: int, end: int, words: Sequence[str]) -> tuple[int, 
         return start + at[0], start + at[1]
     if not wanted:
         return None
-    if (len(wanted) < len(words) and len(wanted) < 2) or any(len(one) < 3 for one in wanted):
+    short = any(len(word) < 3 and not word.isupper() for word in words if not is_stop(word))
+    if (len(wanted) < len(words) and len(wanted) < 2) or short:
         return None
     found = {word.stem: word for word in reversed(words_of(text[start:end])) if word.stem in wanted}
     if len(found) < len(wanted):
@@ -165,58 +232,3 @@ def _told_elsewhere(fact: Fact, evidence: Evidence) -> bool:
         for other in evidence.facts
     )
     return opposite or _known_elsewhere(fact, evidence)
-
-
-def _finding(place: tuple[int, int], detail: str, *, contradicts: bool) -> Finding:
-    return Finding(rule=Rule.RECORD, start=place[0], end=place[1], contradicts=contradicts, detail=detail)
-
-
-# -- hours of weekdays -------------------------------------------------------------------------------
-
-
-def _hours(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
-    """Times that a claim gives for weekdays and that the record does not have for any of them."""
-    table = _timetable(facts)
-    if not table:
-        return
-    days: list[int] = []
-    begun = 0
-    marks = sorted(_day_marks(text), key=lambda mark: mark[0])
-    for at, (start, end, named) in enumerate(marks):
-        last = begun > 0 and text[begun:start].strip(" ,&").casefold() in ("", "and")
-        days = [*days, *named] if last else named
-        begun = end
-        until = marks[at + 1][0] if at + 1 < len(marks) else len(text)
-        known = {time for day in days for time in table.get(day, ())}
-        times = [one for one in quantities_of(text[end:until]) if one.keys[0].startswith("t:")]
-        for one in times[:2]:
-            if known.isdisjoint(one.keys):
-                told = "other hours" if known else "no hours"
-                place = (end + one.start, end + one.end)
-                yield _finding(place, f"the record has {told} for these days", contradicts=bool(known))
-
-
-def _timetable(facts: Sequence[Fact]) -> dict[int, set[str]]:
-    table: dict[int, set[str]] = {}
-    for fact in facts:
-        day = fact.path[-1].casefold() if fact.path else ""
-        if day in WEEKDAYS and isinstance(fact.value, str):
-            times = {key for one in quantities_of(fact.value) for key in one.keys if _TIME.match(key)}
-            table.setdefault(WEEKDAYS.index(day), set()).update(times)
-    return table
-
-
-def _day_marks(text: str) -> Iterator[tuple[int, int, list[int]]]:
-    for match in _DAYS.finditer(text):
-        if match[3]:
-            yield match.start(), match.end(), _named(match[3].casefold())
-            continue
-        first = WEEKDAYS.index(match[1].casefold())
-        last = WEEKDAYS.index(match[2].casefold()) if match[2] else first
-        yield match.start(), match.end(), [day % 7 for day in range(first, last + 1 + 7 * (last < first))]
-
-
-def _named(word: str) -> list[int]:
-    if word.startswith("weekend"):
-        return [5, 6]
-    return list(range(5)) if word.startswith("weekday") else list(range(7))

@@ -18,6 +18,8 @@ _SHORT = """
     US America|USA America|UK Britain|UK Kingdom|US States|USA States|UN Nations|EU European|EU Union
     St Street|St Saint|Ave Avenue|Blvd Boulevard|Rd Road|Dr Drive|Dr Doctor|Mt Mount|Ln Lane|Hwy Highway
     Prof Professor|Gov Governor|Sen Senator|Gen General|Lt Lieutenant|Capt Captain|Sgt Sergeant|Jr Junior
+    N North|S South|E East|W West|NE Northeast|NW Northwest|SE Southeast|SW Southwest|Pkwy Parkway|Pl Place
+    Sq Square|Ct Court|Cir Circle|Ste Suite|Ft Fort|Bldg Building|TV Television|TVs Television|TVs TV
     Inc Incorporated|Corp Corporation|Ltd Limited|Co Company|Univ University|Dept Department|Assn Association
 """
 _OTHER: dict[str, frozenset[str]] = {}
