@@ -64,6 +64,11 @@ def archive(world: World) -> World:
 
 
 MACHINE = platform.machine()
+OTHER_MACHINE = "aarch64" if MACHINE == "x86_64" else "x86_64"
+OTHER = "arm64" if MACHINE == "x86_64" else "amd64"
+OTHER_TRIPLET = f"{OTHER_MACHINE}-linux-gnu"
+OTHER_ELF = (183 if MACHINE == "x86_64" else 62).to_bytes(2, "little")
+"""What the head of a file for the other machine says."""
 
 
 def project_here(world: World, **packages: str) -> Project:
@@ -231,6 +236,51 @@ def test_a_wheel_is_looked_into_once(archive: World) -> None:
     project.cape("lock").succeeded()
     after = sorted(file.stat().st_mtime_ns for file in (project.store / "indices/needs").iterdir())
     assert len(after) == len(kept) + 1 and after[: len(kept)] == kept
+
+
+def test_what_another_system_of_the_lock_lacks_is_told_too(archive: World) -> None:
+    """The extension says another machine in its head; what it is linked with is there for this one only."""
+    for name, version in (("libc6", "2.41-1"), ("python3.13", "3.13.5-1"), ("libstdc++6", "1.0-1")):
+        archive.archive.add(name, version, architecture=OTHER)
+    archive.archive.add("python3", "3.13.5-1", architecture=OTHER, depends="python3.13, libc6")
+    archive.archive.add("libpcre2-8-0", architecture=OTHER, depends="libc6")
+    pcre = next(iter(name for name in libraries_of("/bin/ls") if name.startswith("libpcre")))
+    listed = f"usr/lib/{OTHER_TRIPLET}/{pcre}    libs/libpcre2-8-0\n"
+    own = (archive.archive.directory / f"dists/trixie/main/Contents-{ARCHITECTURE}.gz").read_bytes()
+    others = {f"main/Contents-{OTHER}.gz": gzip.compress(listed.encode(), mtime=0)}
+    archive.publish(more={f"main/Contents-{ARCHITECTURE}.gz": own, **others})
+    here = Path(libraries_of("/bin/ls")["libselinux.so.1"]).read_bytes()
+    for machine, data in ((MACHINE, here), (OTHER_MACHINE, here[:18] + OTHER_ELF + here[20:])):
+        archive.index.add_wheel(
+            "twofold", "1.0", files={"twofold.abi3.so": data}, tag=f"py3-none-linux_{machine}"
+        )
+    project = archive.project(twofold='{ pypi = "*" }', libpcre2_8_0="*")
+    text = project.manifest.read_text().replace(
+        'libpcre2-8-0 = "*"', f'libpcre2-8-0 = {{ debian = "*", systems = ["{MACHINE}-linux"] }}'
+    )
+    project.manifest.write_text(text)
+    project.cape("lock").failed(INPUT, f"`twofold` needs `{pcre}`", "adds `libpcre2-8-0`")
+    text = text.replace(f', systems = ["{MACHINE}-linux"]', "")
+    project.manifest.write_text(text)
+    project.cape("lock").succeeded()
+
+
+def test_an_extension_that_needs_a_newer_c_library_than_the_suites_is_refused(archive: World) -> None:
+    """An extension as it is on this machine, and a suite whose C library is from before it was split."""
+    archive.archive.add("libc6", "2.13-1", architecture=ARCHITECTURE, suite="older")
+    archive.archive.add("python3.13", "3.13.5-1", architecture=ARCHITECTURE, depends="libc6", suite="older")
+    archive.archive.add("python3", "3.13.5-1", architecture=ARCHITECTURE, depends="python3.13", suite="older")
+    archive.archive.add("libstdc++6", architecture=ARCHITECTURE, suite="older")
+    archive.archive.add("libpcre2-8-0", architecture=ARCHITECTURE, depends="libc6", suite="older")
+    own = (archive.archive.directory / f"dists/trixie/main/Contents-{ARCHITECTURE}.gz").read_bytes()
+    archive.publish(more={f"main/Contents-{ARCHITECTURE}.gz": own})
+    project = project_here(archive, linked='{ pypi = "*" }', libpcre2_8_0="*")
+    project.cape("lock").succeeded()
+    project.manifest.write_text(project.manifest.read_text().replace("trixie", "older"))
+    done = project.cape("lock").failed(
+        INPUT, "`linked` needs `GLIBC_2.", "of `libc.so.6`", "the environment's has up to `2.13`"
+    )
+    assert "cape.toml:" in done.stderr and "a newer suite has more" in done.stderr
 
 
 @pytest.mark.network
