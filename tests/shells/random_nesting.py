@@ -231,17 +231,14 @@ def _operations(draw: random.Random) -> list[Operation]:
     for _ in range(draw.randint(0, 4)):
         name = draw.choice(NAMES)
         value = draw.choice(VALUES)
-        made.append(
-            draw.choice(
-                [
-                    Set(name=name, value=(value,), origin="t"),
-                    Set(name=name, value=(Reference("HOME"), value), origin="t"),
-                    Unset(name=name, origin="t"),
-                    Prepend(name=name, value=value or "x", origin="t"),
-                    Prepend(name="PATH", value=f"/opt/{draw.randint(0, 5)}", origin="t"),
-                ]
-            )
-        )
+        choices: list[Operation] = [
+            Set(name=name, value=(value,), origin="t"),
+            Set(name=name, value=(Reference("HOME"), value), origin="t"),
+            Unset(name=name, origin="t"),
+            Prepend(name=name, value=value or "x", origin="t"),
+            Prepend(name="PATH", value=f"/opt/{draw.randint(0, 5)}", origin="t"),
+        ]
+        made.append(draw.choice(choices))
     return made
 
 

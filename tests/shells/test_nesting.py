@@ -51,3 +51,33 @@ cmp before after && greet && cape
         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("à 漢 xb\nà 漢\n", "")
+
+
+@pytest.mark.network
+def test_function_of_fish_that_was_erased_is_gone_again_after_a_profile_that_made_it(
+    shells: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """Random rounds found it: an erased function that could be loaded is listed, and has no text."""
+    one = Activation(
+        name="one",
+        project=tmp_path,
+        environment=tmp_path / "env",
+        operations=(Set(name="CAPE_PROJECT", value=(str(tmp_path),), origin="cape"),),
+        profile={"fish": "function ls; echo mine; end\nfunction kept; echo other; end"},
+    )
+    for name, text in render_shells(one, tmp_path).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(os.fsencode(text))
+    script = f"""\
+functions -q ls; functions --erase ls
+function kept; echo first; end
+source {tmp_path}/activate.fish; ls; kept
+cape deactivate
+functions --no-details ls 2>/dev/null; kept
+"""
+    words = [*shells["fish"], "--no-config", "-c", script]
+    done = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LD_LIBRARY_PATH": "/nowhere"},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("mine\nother\nfirst\n", "")

@@ -56,11 +56,13 @@ cape_attach"""
 
 BASH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
     local -
-    \builtin set +euCf
+    \builtin set +euC
+    \builtin set -f
     local IFS=' ' _cape_stat
     local -a _cape_fields
     { IFS= \builtin read -r _cape_stat </proc/$BASHPID/stat; } 2>/dev/null || \builtin return 0
-    \builtin read -r -a _cape_fields <<<"${_cape_stat##*) }"
+    # A here string would be read byte by byte.
+    _cape_fields=(${_cape_stat##*) })
     { \builtin printf '%s\n%s\n' "${_cape_fields[19]-}" "$2 - bash" >"$1/$BASHPID"; } 2>/dev/null
     _cape_undo="[[ \$BASHPID != $BASHPID ]] || \\command rm -f -- ${1@Q}/$BASHPID
 $_cape_undo"
@@ -82,7 +84,7 @@ ZSH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
 """The same for zsh."""
 
 FISH_ATTACH = r"""function _cape_attach # DIRECTORY KEY: builtins alone
-    builtin test -r /proc/$fish_pid/stat || return 0
+    builtin test -r /proc/$fish_pid/stat && builtin test -w $argv[1] || return 0
     builtin read -l _cape_stat </proc/$fish_pid/stat
     builtin set _cape_stat (builtin string replace -r '^.*\) ' '' -- $_cape_stat)
     builtin set -l _cape_fields (builtin string split ' ' -- $_cape_stat)

@@ -11,20 +11,19 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation, Operation, Prepend, Set, Unset
+from cape.environment.shells.functions import functions_of, names_of
 from cape.environment.shells.hooks import BASH_FUNCTIONS, bash_begin, has_hooks
 from cape.environment.shells.operations import pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.secrets import bash_secrets
 
-_PASSING = (
-    "_cape_save _cape_may _cape_set _cape_unset _cape_prepend _cape_front _cape_prompt _cape_begin _cape_end "
-    "_cape_names _cape_functions _cape_look _cape_options _cape_compare"
-)
+_STAYING = ("_cape_leave", "_cape_drop")
 
 
 def render_bash(activation: Activation) -> str:
     """The text that enters an environment when bash evaluates it, at its top level."""
-    functions = (Path(__file__).parent / "enter.bash").read_text(encoding="utf-8")
+    functions = functions_of("bash", with_profile=bool(_profiles(activation)))
+    passing = [name for name in names_of(functions) if name not in _STAYING]
     return "\n".join(
         [
             "# Written by cape when it sealed this generation: edits are lost.",
@@ -37,19 +36,19 @@ def render_bash(activation: Activation) -> str:
             *bash_secrets(activation),
             "_cape_front",
             "if [[ -n ${_cape_pure-} ]]; then",
-            *(_operation(operation) for operation in pure_operations(activation)),
+            *_pure(activation),
             "fi",
             *(_operation(operation) for operation in activation.operations),
             "if [[ ${_cape_mode-} == dev ]]; then \\builtin :",
             *(_operation(operation) for operation in activation.development),
             "fi",
-            "\\builtin unset -v _cape_pure _cape_mode",
+            "\\builtin unset -v _cape_pure _cape_mode _cape_name",
             f"_cape_prompt {quoted(_prompt(activation.name))}",
             *bash_begin(activation),
             *_profile(activation),
             "_cape_end",
             *_hook_failed(activation),
-            f"\\builtin unset -f {_PASSING} {BASH_FUNCTIONS}",
+            f"\\builtin unset -f {' '.join(passing)} {BASH_FUNCTIONS}",
             *_hook_status(activation),
             "fi",
             "",
@@ -61,6 +60,14 @@ def _leaving_first(activation: Activation) -> str:
     """A project that is entered again is left first, so that frames do not pile up."""
     project = quoted(str(activation.project))
     return f"if [[ -n ${{_CAPE_UNDO[0]+x}} && ${{CAPE_PROJECT-}} == {project} ]]; then\n    _cape_leave\nfi\n"
+
+
+def _pure(activation: Activation) -> list[str]:
+    """What `--pure` does, in few commands: every shell reads them, and few run them."""
+    operations = list(pure_operations(activation))
+    names = " ".join(operation.name for operation in operations if isinstance(operation, Unset))
+    others = [_operation(operation) for operation in operations if not isinstance(operation, Unset)]
+    return [f"for _cape_name in {names}; do _cape_unset $_cape_name; done", *others]
 
 
 def _operation(operation: Operation) -> str:
@@ -100,8 +107,12 @@ def _hook_status(activation: Activation) -> list[str]:
     return ["[[ -z ${_cape_failed-} ]] || { \\builtin unset -v _cape_failed; \\builtin false; }"]
 
 
+def _profiles(activation: Activation) -> list[str]:
+    return [activation.profile[shell] for shell in ("common", "bash") if activation.profile.get(shell)]
+
+
 def _profile(activation: Activation) -> list[str]:
-    texts = [activation.profile[shell] for shell in ("common", "bash") if activation.profile.get(shell)]
+    texts = _profiles(activation)
     if not texts:
         return []
     evaluated = [f"[[ -n ${{_cape_failed-}} ]] || \\builtin eval {quoted(text)}" for text in texts]

@@ -68,7 +68,8 @@ _cape_prepend() { # NAME VALUE SEPARATOR [BEFORE-NOTHING]
     local -
     \builtin set +aeu
     local _cape_old=${!1-} _cape_new _cape_rest=$_cape_undo
-    [[ $_cape_old != "$2" && $_cape_old != "$2$3"* ]] || \builtin return 0
+    # `[[` would compare as a pattern, which takes long for long values.
+    \builtin [ "${_cape_old:0:${#2}+${#3}}" != "$2$3" ] && \builtin [ "$_cape_old" != "$2" ] || \builtin return 0
     _cape_may "$1" || \builtin return 0
     _cape_new=$2$3$_cape_old
     [[ -n $_cape_old ]] || _cape_new=$2${4-}

@@ -188,7 +188,8 @@ function _cape_look # FUNCTION ...: remember the shell as it is now, and these f
         end
         builtin contains -- $_cape_name $_cape_own && not builtin contains -- $_cape_name $argv && continue
         builtin set -a _cape_functions $_cape_name
-        builtin set -a _cape_bodies (builtin functions --no-details -- $_cape_name | builtin string collect)
+        # One that was erased is still listed if it could be loaded: it has no text, and is not loaded again.
+        builtin set -a _cape_bodies "$(builtin functions --no-details -- $_cape_name 2>/dev/null)"
     end
     builtin set -g _cape_abbrs (builtin abbr --list)
     builtin set -g _cape_shown (builtin abbr --show)
@@ -216,7 +217,11 @@ function _cape_compare # FUNCTION ...: undo what differs from what `_cape_look` 
         builtin set -l _cape_at (builtin contains -i -- $_cape_name $_cape_old_functions)
         builtin set -l _cape_now (builtin contains -i -- $_cape_name $_cape_functions)
         builtin test -n "$_cape_now" && builtin test "$_cape_bodies[$_cape_now]" = "$_cape_old_bodies[$_cape_at]" && continue
-        _cape_undoing "$_cape_old_bodies[$_cape_at]"
+        if builtin test -n "$_cape_old_bodies[$_cape_at]"
+            _cape_undoing "$_cape_old_bodies[$_cape_at]"
+        else
+            _cape_undoing "builtin functions --erase -- "(builtin string escape -- $_cape_name)
+        end
     end
     # They are kept in the order of their making: if one is to come back, all are made anew.
     builtin set -l _cape_gone

@@ -219,6 +219,30 @@ _cape_end() {
     builtin unset _cape_undo
 }
 
+_cape_function() { # NAME TEXT: the command that has it defined so, into `_cape_said`
+    if [[ $2 == [[:space:]]#'builtin autoload -X'* ]]; then
+        # One that was not loaded yet: it is known by its flags, and maybe by its directory.
+        local _cape_flags=${_cape_old_loads#*$'\n'"$1 () {"} _cape_from=
+        _cape_flags=${${_cape_flags#*autoload -X}%%$'\n'*}
+        [[ $_cape_flags != *' '* ]] || _cape_from=${_cape_flags#* }/
+        _cape_flags=${_cape_flags%% *}
+        _cape_said="builtin unset -f -- ${(qqqq)1} 2>/dev/null
+builtin autoload ${_cape_flags:+-$_cape_flags} -- ${(qqqq)_cape_from}${(qqqq)1}"
+    else
+        # `functions[NAME]=TEXT` would garble bytes from 0x83 to 0xa2.
+        _cape_said="function ${(qqqq)1} {
+$2
+}"
+    fi
+    # A function that is defined by one of ours would have zsh's own options for ever.
+    _cape_said="() {
+builtin emulate -L zsh -o no_aliases
+builtin eval \"\$1\"
+} ${(qqqq)_cape_said}
+"
+    _cape_said="_cape_after+=${(qqqq)_cape_said}"
+}
+
 # A profile may do anything, so around it the whole shell is looked at (a fork each time).
 
 _cape_look() { # remember the shell as it is now
@@ -257,30 +281,6 @@ _cape_look() { # remember the shell as it is now
     _cape_plain=("${(@kv)aliases}")
     _cape_global=("${(@kv)galiases}")
     _cape_suffix=("${(@kv)saliases}")
-}
-
-_cape_function() { # NAME TEXT: the command that has it defined so, into `_cape_said`
-    if [[ $2 == [[:space:]]#'builtin autoload -X'* ]]; then
-        # One that was not loaded yet: it is known by its flags, and maybe by its directory.
-        local _cape_flags=${_cape_old_loads#*$'\n'"$1 () {"} _cape_from=
-        _cape_flags=${${_cape_flags#*autoload -X}%%$'\n'*}
-        [[ $_cape_flags != *' '* ]] || _cape_from=${_cape_flags#* }/
-        _cape_flags=${_cape_flags%% *}
-        _cape_said="builtin unset -f -- ${(qqqq)1} 2>/dev/null
-builtin autoload ${_cape_flags:+-$_cape_flags} -- ${(qqqq)_cape_from}${(qqqq)1}"
-    else
-        # `functions[NAME]=TEXT` would garble bytes from 0x83 to 0xa2.
-        _cape_said="function ${(qqqq)1} {
-$2
-}"
-    fi
-    # A function that is defined by one of ours would have zsh's own options for ever.
-    _cape_said="() {
-builtin emulate -L zsh -o no_aliases
-builtin eval \"\$1\"
-} ${(qqqq)_cape_said}
-"
-    _cape_said="_cape_after+=${(qqqq)_cape_said}"
 }
 
 _cape_aliases() { # FLAG OLD NEW: undo changes of a kind of aliases

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cape.environment.activation import Activation
 from cape.environment.development import completion_directories
+from cape.environment.shells.functions import functions_of, names_of
 from cape.environment.shells.hooks import fish_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import fish_quoted, fish_value
@@ -24,7 +25,7 @@ def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
     """The files of a generation that are fish's, by name below `scripts`, where they will be."""
     profile = [activation.profile[shell] for shell in ("fish",) if activation.profile.get(shell)]
     completions = completion_directories(activation.environment, "fish")
-    functions = (Path(__file__).parent / "enter.fish").read_text(encoding="utf-8")
+    functions = functions_of("fish", with_profile=bool(profile))
     texts = {
         "activate.fish": _WRITTEN
         + "\n".join(
@@ -80,8 +81,7 @@ def _profile(texts: list[str], scripts: Path) -> list[str]:
 
 def _finish(functions: str) -> list[str]:
     """A failed hook or secret, which said so itself, leaves the shell as it was; status 1."""
-    names = re.findall(r"^function (_cape_\w+)", functions, re.MULTILINE)
-    gone = " ".join(name for name in names if name not in _STAYING)
+    gone = " ".join(name for name in names_of(functions) if name not in _STAYING)
     return [
         f"builtin functions --erase {gone}",
         "if builtin set -q _cape_failed",

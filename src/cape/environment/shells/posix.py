@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from cape.environment.activation import Activation
+from cape.environment.shells.functions import functions_of, names_of
 from cape.environment.shells.hooks import posix_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
@@ -41,7 +42,7 @@ def render_posix(activation: Activation, scripts: Path) -> dict[str, str]:
 
 
 def _entering(activation: Activation) -> list[str]:
-    functions = (Path(__file__).parent / "enter.sh").read_text(encoding="utf-8")
+    functions = functions_of("sh", with_profile=bool(_profiles(activation)))
     project = quoted(str(activation.project))
     return [
         f"case ${{_CAPE_DEPTH-}}:${{CAPE_PROJECT-}} in ?*:{project}) _cape_leave ;; esac",
@@ -65,8 +66,12 @@ def _entering(activation: Activation) -> list[str]:
     ]
 
 
+def _profiles(activation: Activation) -> list[str]:
+    return [activation.profile[shell] for shell in ("common", "sh") if activation.profile.get(shell)]
+
+
 def _profile(activation: Activation) -> list[str]:
-    texts = [activation.profile[shell] for shell in ("common", "sh") if activation.profile.get(shell)]
+    texts = _profiles(activation)
     if not texts:
         return []
     text = "\n".join(texts)
@@ -80,8 +85,7 @@ def _profile(activation: Activation) -> list[str]:
 
 def _finish(functions: str) -> list[str]:
     """A failed hook or secret, which said so itself, leaves the shell as it was; status 1."""
-    names = re.findall(r"^(_cape_\w+)\(\)", functions, re.MULTILINE)
-    gone = " ".join(name for name in names if name not in _STAYING)
+    gone = " ".join(name for name in names_of(functions) if name not in _STAYING)
     variables = " ".join(
         sorted(set(re.findall(r"\b(_cape_[a-z]+)(?==)", functions)) - {"_cape_undoes", "_cape_all"})
     )

@@ -11,16 +11,14 @@ from pathlib import Path
 
 from cape.environment.activation import Activation
 from cape.environment.development import completion_directories
+from cape.environment.shells.functions import functions_of, names_of
 from cape.environment.shells.hooks import zsh_begin
 from cape.environment.shells.operations import calls, prompt_prefix, pure_operations
 from cape.environment.shells.quoting import quoted, quoted_value
 from cape.environment.shells.secrets import bash_secrets
 
 _WRITTEN = "# Written by cape when it sealed this generation: edits are lost.\n"
-_OURS = (
-    "_cape_text _cape_save _cape_may _cape_had _cape_assign _cape_set _cape_unset _cape_prepend _cape_prompt "
-    "_cape_complete _cape_front _cape_begin _cape_end _cape_look _cape_function _cape_aliases _cape_compare"
-)
+_STAYING = ("_cape_leave", "_cape_drop")
 
 
 def render_zsh(activation: Activation, scripts: Path) -> dict[str, str]:
@@ -68,7 +66,7 @@ def _plainly(text: str) -> str:
 
 
 def _entering(activation: Activation) -> list[str]:
-    functions = (Path(__file__).parent / "enter.zsh").read_text(encoding="utf-8")
+    functions = functions_of("zsh", with_profile=bool(_profile(activation)))
     return [
         functions,
         "_cape_begin",
@@ -85,20 +83,21 @@ def _entering(activation: Activation) -> list[str]:
         "builtin unset _cape_pure _cape_mode",
         f"_cape_prompt {quoted(prompt_prefix(activation.name))}",
         *zsh_begin(activation),
-        *_finish(),
+        *_finish(functions),
     ]
 
 
-def _finish() -> list[str]:
+def _finish(functions: str) -> list[str]:
     """What comes last: a failed hook or secret, which said so itself, leaves the shell as it was.
 
     What is to be run then under the user's own options, and gives status 1, is left in `_cape_after`.
     """
+    ours = [name for name in names_of(functions) if name not in _STAYING]
     return [
         "_cape_finish() {",
         "    builtin emulate -L zsh -o no_aliases",
         "    local _cape_status=${_cape_failed-0}",
-        f"    builtin unset -f {_OURS} _cape_finish",
+        f"    builtin unset -f {' '.join(ours)} _cape_finish",
         "    builtin unset _cape_failed _cape_after",
         "    (( _cape_status )) || return 0",
         "    typeset -g _cape_after=",
