@@ -124,6 +124,35 @@ def test_services_and_rules_of_promotion_wait_for_consent_too(
     assert ran(ben) == {"ran-rule"}
 
 
+def test_a_rule_of_somebody_else_is_asked_for_before_it_runs_and_not_before_that(
+    stocked: World, anna: Project
+) -> None:
+    rule = '\n[promote.production]\nrequire = ["touch ran-{what}"]\n'
+    where = str(stocked.place / "place")
+    plain = anna.manifest.read_text()
+    anna.manifest.write_text(plain + rule.format(what="rule"))
+    anna.cape("sync").succeeded()
+    anna.cape("push", where, "--with-artifacts").succeeded()
+    anna.cape("promote", "1", "production").succeeded()
+    ben = bens(stocked, anna)
+    ben.cape("fork", where).succeeded()
+    with_key(ben, "ben")
+    anna.cape("key", "trust", ben.cape("key", "export").succeeded().stdout.strip()).succeeded()
+    ben.cape("run", "--", "hello").succeeded()  # a rule is nothing that running runs
+    told = ben.cape("promote", "1", "production").failed(STATE, "`promote.production`", "`cape promote`")
+    assert ran(ben) == set() and "checking:" not in told.stderr
+    ben.cape("allow", *allow_command(told.stderr)).succeeded()
+    ben.cape("promote", "1", "production").succeeded()
+    assert ran(ben) == {"ran-rule"}
+    anna.manifest.write_text(plain + rule.format(what="other"))
+    anna.cape("sync").succeeded()
+    anna.cape("push").succeeded()
+    ben.cape("pull").succeeded()
+    ben.cape("promote", "2", "production").failed(STATE, "it changed since you did")
+    ben.cape("promote", "2", "production", "--allow-hooks").succeeded()
+    assert ran(ben) == {"ran-rule", "ran-other"}
+
+
 def test_a_pull_that_fails_holds_nothing_back(stocked: World, anna: Project, place: str) -> None:
     ben = bens(stocked, anna)
     ben.cape("fork", place).succeeded()

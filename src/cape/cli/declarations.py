@@ -411,6 +411,9 @@ COMMANDS: tuple[Command, ...] = (
             AT_PLACE,
             MESSAGE,
             KEY,
+            Argument(
+                flags=("--allow-hooks",), help="agree to the commands of a rule that came from somebody else"
+            ),
             JSON,
         ),
         examples=("cape promote 3 staging", "cape promote staging production"),

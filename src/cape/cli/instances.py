@@ -95,6 +95,9 @@ def promote(arguments: argparse.Namespace) -> int:
     """`cape promote SOURCE TARGET`."""
     from cape.operations.instances import promote as promote_instance
 
+    from cape.cli import agreeing as terminal
+    from cape.operations import agreeing
+
     promoted = promote_instance(
         find_project(Path.cwd()),
         Workshop.open(),
@@ -104,6 +107,7 @@ def promote(arguments: argparse.Namespace) -> int:
         message=arguments.message or "",
         key=arguments.key,
         consent=ask,
+        agreement=agreeing.everything if arguments.allow_hooks else terminal.ask,
         telling=lambda command: say(f"checking: {command}", quiet=arguments.quiet),
     )
     return _show(promoted, arguments)

@@ -65,12 +65,14 @@ class Answer:
 
 
 def content_of(manifest: Manifest, project: Path) -> Content:
-    """What somebody consents to: hooks, profiles, variables, files of them, secrets, services, includes.
+    """What somebody consents to: hooks, profiles, variables, files of them, secrets, services, includes, and
+    the commands that `cape promote` would run.
 
     Those of the manifest's other environments too, as `environments.NAME.KEY`. Of a file of variables it has
     the digest: values may be secrets.
     """
     rows = _rows(manifest, project)
+    rows += [(f"promote.{name}", _json(rule)) for name, rule in manifest.promote.items()]
     for name, part in manifest.environments.items():
         rows += [(f"environments.{name}.{key}", text) for key, text in _rows(part.manifest, project)]
     return Content(rows=tuple(sorted(rows)))

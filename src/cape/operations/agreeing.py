@@ -83,34 +83,51 @@ def require_agreement(project: Project, agreement: Agreement = nobody) -> None:
     let_run(project.directory)
 
 
+def require_rules(project: Project, agreement: Agreement = nobody) -> None:
+    """Ask for the commands of `[promote]` too: they are somebody else's, and run in this project.
+
+    Raises `HooksNotAllowed`.
+    """
+    require_agreement(project, agreement)
+    question = _question(project)
+    if _is_agreed(question, promoting=True):
+        return
+    if not agreement(question):
+        raise _not_allowed(question, promoting=True)
+    write_answer(Answer(project=question.project, verdict=Verdict.ALLOWED, content=question.content))
+
+
 def _question(project: Project) -> Question:
     directory = Path(os.path.realpath(project.directory))
     return Question(project=directory, content=content_at(directory), before=read_answer(directory))
 
 
-def _is_agreed(question: Question) -> bool:
+def _is_agreed(question: Question, *, promoting: bool = False) -> bool:
     before = question.before
     agreed = before is not None and before.verdict is Verdict.ALLOWED and before.content == question.content
-    return agreed or not _what_runs(question.content)
+    return agreed or not _what_runs(question.content, promoting=promoting)
 
 
-def _what_runs(content: Content) -> list[str]:
-    """Keys of what runs or is set. An include runs nothing by itself: what it brings has keys of its own."""
+def _what_runs(content: Content, *, promoting: bool = False) -> list[str]:
+    """Keys of what runs or is set. An include runs nothing by itself: what it brings has keys of its own.
+    The commands of `[promote]` run when something is promoted, and not before."""
+    idle = ("include.",) if promoting else ("include.", "promote.")
     return [
         key
         for key, text in content.rows
-        if not key.startswith("include.") and not (key.startswith("file ") and text == "not there")
+        if not key.startswith(idle) and not (key.startswith("file ") and text == "not there")
     ]
 
 
-def _not_allowed(question: Question) -> HooksNotAllowed:
-    keys = _what_runs(question.content)
+def _not_allowed(question: Question, *, promoting: bool = False) -> HooksNotAllowed:
+    keys = _what_runs(question.content, promoting=promoting)
     more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     shown = ", ".join(f"`{key}`" for key in keys[:_SHOWN]) + more
     changed = "; it changed since you did" if question.before is not None else ""
+    commands = "promote" if promoting else "run` and `cape activate"
     command = f"cape allow {shlex.quote(str(question.project))}"
     return HooksNotAllowed(
         f"this environment is somebody else's, and you have not agreed to what it runs: {shown}{changed}",
         where=str(question.project / "cape.toml"),
-        hint=f"read that, then `{command}`; or `--allow-hooks` with `cape run` and `cape activate`",
+        hint=f"read that, then `{command}`; or `--allow-hooks` with `cape {commands}`",
     )

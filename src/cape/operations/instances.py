@@ -18,7 +18,7 @@ from typing import Any
 from cape.environment.generations import current_generation
 from cape.errors import InputError, StateError
 from cape.names import Digest
-from cape.operations.agreeing import require_agreement
+from cape.operations import agreeing
 from cape.operations.project import Project, Workshop
 from cape.operations.sharing import Known, known_place, now, open_ledger, who
 from cape.sharing import Entry
@@ -81,11 +81,13 @@ def promote(
     message: str = "",
     key: str | None = None,
     consent: Consent = nobody,
+    agreement: agreeing.Agreement = agreeing.nobody,
     telling: Telling = lambda command: None,
 ) -> Promoted:
     """Move an instance to a generation of the place, if its rule holds.
 
-    `source` is an instance, or the number of a generation. Raises `PromotionRefused`, `OtherGeneration`,
+    `source` is an instance, or the number of a generation; `agreement` is asked before the commands of a rule
+    run that somebody else signed. Raises `PromotionRefused`, `OtherGeneration`, `HooksNotAllowed`,
     `UnknownInstance`, `InstanceMoved`, and what places raise.
     """
     check_name(target)
@@ -93,7 +95,7 @@ def promote(
     ledger = open_ledger(place, workshop, consent=consent)
     entry = _source(ledger, source)
     present = Instances(ledger).get(target)
-    checks = _checked(project, ledger, entry, target, telling)
+    checks = _checked(project, ledger, entry, target, agreement, telling)
     step = Step(
         instance=target,
         number=present.step.number + 1 if present else 1,
@@ -234,7 +236,12 @@ def _before(instances: Instances, present: Instance) -> Step:
 
 
 def _checked(
-    project: Project, ledger: Ledger, entry: Entry, target: str, telling: Telling
+    project: Project,
+    ledger: Ledger,
+    entry: Entry,
+    target: str,
+    agreement: agreeing.Agreement,
+    telling: Telling,
 ) -> tuple[Check, ...]:
     """Run the rule of an instance, as the manifest of the promoted generation has it."""
     from cape.manifest import parse_manifest
@@ -249,7 +256,8 @@ def _checked(
     commands = _required(rules, target)
     if commands:
         _require_at(project, entry, target)
-        require_agreement(project)
+        require = agreeing.require_agreement if KeyRing().owns(entry.key) else agreeing.require_rules
+        require(project, agreement)
     return tuple(_run(command, project, target, telling) for command in commands)
 
 
