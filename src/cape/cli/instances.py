@@ -93,10 +93,9 @@ def _step_fields(step: Step) -> dict[str, object]:
 
 def promote(arguments: argparse.Namespace) -> int:
     """`cape promote SOURCE TARGET`."""
-    from cape.operations.instances import promote as promote_instance
-
     from cape.cli import agreeing as terminal
     from cape.operations import agreeing
+    from cape.operations.instances import promote as promote_instance
 
     promoted = promote_instance(
         find_project(Path.cwd()),
