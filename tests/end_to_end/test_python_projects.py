@@ -61,6 +61,8 @@ def build_wheel(out, config_settings=None, metadata_directory=None):
     if os.path.exists("fails"):
         print("the reason is here")
         raise SystemExit(3)
+    for one in open("needs").read().split() if os.path.exists("needs") else ():
+        assert __import__(one).made == "from source"
     files = {}
     for top, _, names in os.walk("src"):
         for one in names:
@@ -152,8 +154,18 @@ def make_package(place: Path, name: str, described: str = "", *, version: str = 
     )
 
 
-def source_release(name: str, version: str, *, fails: bool = False, requires: Sequence[str] = ()) -> bytes:
-    """An sdist with its own backend; equal bytes for equal arguments."""
+def source_release(
+    name: str,
+    version: str,
+    *,
+    fails: bool = False,
+    requires: Sequence[str] = (),
+    must_be_built: bool = False,
+) -> bytes:
+    """An sdist with its own backend; equal bytes for equal arguments.
+
+    With `must_be_built` its building fails unless what it requires was built from source, too.
+    """
     members = {
         "pyproject.toml": SYSTEM.replace("[]", json.dumps(list(requires)))
         + f'\n[project]\nname = "{name}"\nversion = "{version}"\n',
@@ -161,6 +173,7 @@ def source_release(name: str, version: str, *, fails: bool = False, requires: Se
         "backend.py": BACKEND,
         f"src/{name}.py": "made = 'from source'\n",
         **({"fails": ""} if fails else {}),
+        **({"needs": " ".join(requires)} if must_be_built else {}),
     }
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w:gz") as archive:
@@ -277,6 +290,33 @@ def test_a_source_release_is_built_where_the_manifest_says_so(python_world: Worl
     alone = world.clone(project, store="alone").with_variables(CAPE_PYPI_INDEX="http://127.0.0.1:9/simple")
     alone.cape("sync", "--from", str(vendored)).succeeded()
     assert say(alone, "import onlysource; print(onlysource.made)") == "from source"
+
+
+def test_what_building_needs_is_built_itself_where_the_manifest_says_so(python_world: World) -> None:
+    world = python_world
+    for name, requires in (("top", ["middle"]), ("middle", ["bottom"]), ("bottom", [])):
+        release = source_release(name, "1.0", requires=requires, must_be_built=True)
+        world.index.add_file(name, f"{name}-1.0.tar.gz", release)
+    project = own_project(world, top='{ pypi = "*" }', text='\n[python]\nbuild = ["top", "middle"]\n')
+    project.cape("lock").failed(INPUT, "`bottom`", '`build = ["bottom"]` in `[python]`')
+    text = project.manifest.read_text().replace('"middle"]', '"middle", "bottom"]')
+    project.manifest.write_text(text)
+    project.cape("sync").succeeded()
+    assert say(project, "import top; print(top.made)") == "from source"
+    assert rows(project)["top"] == "1.0" and "middle" not in rows(project)
+
+
+def test_packages_that_need_each_other_to_be_built_are_not_built_in_a_ring(python_world: World) -> None:
+    world = python_world
+    for name, other in (("chicken", "egg"), ("egg", "chicken")):
+        world.index.add_file(name, f"{name}-1.0.tar.gz", source_release(name, "1.0", requires=[other]))
+        world.index.add_wheel(name, "1.0", files={f"{name}.py": b"made = 'a wheel'\n"})
+    project = own_project(
+        world, chicken='{ pypi = "*" }', egg='{ pypi = "*" }', text='\n[python]\nbuild = ["chicken", "egg"]\n'
+    )
+    project.cape("sync").succeeded()
+    code = "import chicken, egg; print(chicken.made, egg.made)"
+    assert say(project, code) == "from source from source"
 
 
 def test_a_build_that_fails_shows_its_last_lines_and_keeps_its_log(python_world: World) -> None:

@@ -136,19 +136,13 @@ def with_built(
         workshop.progress.start("building Python packages", len(lacking))
         try:
             for one in lacking:
-                work.build(one)
+                work.made(one)
                 workshop.progress.advance()
         finally:
             workshop.progress.finish()
-    made = iter(objects)
-    ordered = [_made(workshop, work.key(one)) if is_built(one) else next(made) for one in whole.packages]
+    plainly = iter(objects)
+    ordered = [work.made(one) if is_built(one) else next(plainly) for one in whole.packages]
     return Built(plan=whole, objects=tuple(ordered), built=len(lacking))
-
-
-def _made(workshop: Workshop, key: Digest) -> StoreObject:
-    found = workshop.store.objects.get(key)
-    assert found is not None, "an object that was just built is there"
-    return found
 
 
 class _Work:
@@ -175,14 +169,23 @@ class _Work:
         """The key of what a package is built to: all that the build can see is in it."""
         (plain,) = plan_keys(replace(self._plan, packages=(package,)), self._workshop.store)
         seen = [f"{one.name} {one.artifact.digest.hex}" for one in self._system if _SEEN.match(one.name)]
-        needs = [f"{one.name} {one.artifact.digest.hex}" for one in self._needs(package)]
+        needs = [f"{one.name} {self._identity(one)}" for one in self._needs(package)]
         return Digest.of_lines([f"python build {_BUILDING_VERSION}", plain.hex, *seen, "with", *needs])
 
     def _needs(self, package: LockedPackage) -> tuple[LockedPackage, ...]:
-        return build_rows_for(self._lock, self._plan.system, package.name)
+        """What building a package needs; what of that is built itself stands as it does in an environment."""
+        rows = build_rows_for(self._lock, self._plan.system, package.name)
+        return tuple(replace(one, placement="") if is_built(one) else one for one in rows)
 
-    def build(self, package: LockedPackage) -> None:
-        """Make the object of one package. Raises what `with_built` raises."""
+    def made(self, package: LockedPackage) -> StoreObject:
+        """The object of a package that is built; built now if it is not there.
+
+        Raises what `with_built` raises.
+        """
+        found = self._workshop.store.objects.get(self.key(package))
+        return found if found is not None else self._make(package)
+
+    def _make(self, package: LockedPackage) -> StoreObject:
         from cape.operations.fetching import fetch
         from cape.sources.tools import workplace
 
@@ -199,7 +202,7 @@ class _Work:
             facts["artifact"] = package.artifact.digest.hex
             return facts
 
-        store.objects.obtain(self.key(package), build)
+        return store.objects.obtain(self.key(package), build)
 
     def _environment(self, package: LockedPackage) -> RealisedEnvironment:
         """The environment that a package is built in: the system packages, and its build requirements."""
@@ -207,27 +210,32 @@ class _Work:
 
         needs = self._needs(package)
         packages = (*self._system, *needs)
-        lines = [f"{one.source} {one.name} {one.artifact.digest.hex}" for one in packages]
-        plan = replace(
+        lines = [f"{one.source} {one.name} {self._identity(one)}" for one in packages]
+        whole = replace(
             self._plan,
             identity=Digest.of_lines(["to build Python", str(self._plan.relocation_version), *lines]),
             packages=packages,
             roots=(*self._plan.roots, *((one.source, one.name) for one in needs)),
         )
+        plan = without_built(whole)
+        store = self._workshop.store
+        keys = plan_keys(plan, store)
         lacking = [
             one
-            for one, key in zip(
-                needs, plan_keys(plan, self._workshop.store)[len(self._system) :], strict=True
-            )
-            if self._workshop.store.objects.get(key) is None
+            for one, key in zip(plan.packages, keys, strict=True)
+            if one.source != "debian" and store.objects.get(key) is None
         ]
         fetch(lacking, self._workshop, self._sources, only_from=self._only_from)
 
         def unpack(one: LockedPackage, artifact: Path, into: Path) -> None:
             self._sources[one.source].unpack(one, artifact, into)
 
-        objects = make_objects(plan, unpack=unpack, store=self._workshop.store)
-        return self._realise(plan, objects)
+        made = iter(make_objects(plan, unpack=unpack, store=store))
+        objects = [self.made(one) if is_built(one) else next(made) for one in packages]
+        return self._realise(whole, objects)
+
+    def _identity(self, package: LockedPackage) -> str:
+        return (self.key(package) if is_built(package) else package.artifact.digest).hex
 
     def _build(self, package: LockedPackage, tree: Path, place: Path, environment: Path) -> str:
         """Build in `place`, lay out the wheel in `tree`; the version that it says."""

@@ -8,6 +8,7 @@ project). How a build runs is `building`'s.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,12 +55,17 @@ def is_editable(requirement: Requirement) -> bool:
 
 def names_from_source(requirements: Sequence[Requirement]) -> tuple[str, ...]:
     """The packages whose source uv may take: those that the manifest lists, and those of git and archives."""
-    names = set()
+    names = _listed(requirements)
     for one in requirements:
-        names |= {_canonical(name) for name in one.options.get(FROM_SOURCE_OPTION, "").split(",") if name}
         if "git" in one.options or _is_source(one.options.get("url")) or _is_source(one.options.get("path")):
             names.add(_canonical(one.package))
     return tuple(sorted(names))
+
+
+def _listed(requirements: Sequence[Requirement]) -> set[str]:
+    """The packages that the manifest says to build."""
+    options = [one.options.get(FROM_SOURCE_OPTION, "") for one in requirements]
+    return {_canonical(name) for option in options for name in option.split(",") if name}
 
 
 def _is_source(place: str | None) -> bool:
@@ -157,14 +163,44 @@ class Sources:
         self._source = source
         self._requirements = requirements
         self._context = context
+        self._built_for: dict[str, set[str]] = {}
+        """The packages that are built before one is, because building it needs them."""
 
     def rows(self, rows: Sequence[LockedPackage]) -> list[LockedPackage]:
-        """Rows of local directories that are built, and of everything that building needs."""
+        """Rows of local directories that are built, and of everything that building needs.
+
+        What building needs is built itself where the manifest says so, and its build requirements are
+        locked as well.
+        """
         local = [row for one in self._requirements if is_project(one) for row in self._directory_rows(one)]
         found = [row for row in local if row.artifact.size_bytes]
-        for row in [*rows, *local]:
-            if "build" in row.attributes:
-                found += self._needs(row)
+        waiting = deque(row for row in [*rows, *local] if "build" in row.attributes)
+        seen: set[tuple[str, Digest, str]] = set()
+        while waiting:
+            row = waiting.popleft()
+            key = (row.name, row.artifact.digest, row.attributes["python"])
+            if key in seen:
+                continue
+            seen.add(key)
+            needs = self._needs(row)
+            built = [one for one in needs if "build" in one.attributes]
+            self._built_for.setdefault(row.name, set()).update(one.name for one in built)
+            found += needs
+            waiting.extend(replace(one, placement="") for one in built)
+        return found
+
+    def _may_be_built_for(self, name: str) -> tuple[str, ...]:
+        """The packages that may be built for building another one: none whose own building needs that."""
+        return tuple(sorted(one for one in _listed(self._requirements) if name not in self._before(one)))
+
+    def _before(self, name: str) -> set[str]:
+        """A package, and all that is built before it."""
+        found = {name}
+        waiting = [name]
+        while waiting:
+            new = self._built_for.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
         return found
 
     def _directory_rows(self, requirement: Requirement) -> list[LockedPackage]:
@@ -220,7 +256,7 @@ class Sources:
         if not lines:
             return []
         found: list[LockedPackage] = []
-        asked = _asked(lines, row)
+        asked = _asked(lines, row, self._may_be_built_for(row.name))
         for target, platforms in self._targets(row):
             pylock = self._source.compiled_for_build(lines, asked, target, row.name, self._context)
             for package in pylock:
@@ -236,7 +272,10 @@ class Sources:
 
         wanted = Requirement(source="pypi", name=row.name, package=row.name, systems=row.systems)
         return [
-            (replace(target, from_source=()), [one for one in platforms if one.system in row.systems])
+            (
+                replace(target, from_source=self._may_be_built_for(row.name)),
+                [one for one in platforms if one.system in row.systems],
+            )
             for target, platforms in targets_of(self._context, [wanted])
             if minor(target.python) == row.attributes["python"]
         ]
@@ -255,8 +294,8 @@ class Sources:
         return described(archive, name, subdirectory=subdirectory, cache=self._source.cache)
 
 
-def _asked(lines: Sequence[str], row: LockedPackage) -> list[Requirement]:
-    """Build requirements as requirements, for messages."""
+def _asked(lines: Sequence[str], row: LockedPackage, from_source: Sequence[str]) -> list[Requirement]:
+    """Build requirements as requirements, for messages and for the choice of their files."""
     from packaging.requirements import InvalidRequirement
     from packaging.requirements import Requirement as Parsed
 
@@ -267,10 +306,14 @@ def _asked(lines: Sequence[str], row: LockedPackage) -> list[Requirement]:
         except InvalidRequirement:
             continue
         constraint = str(parsed.specifier) or "*"
-        where = f"building {row.name}"
         found.append(
             Requirement(
-                source="pypi", name=parsed.name, package=parsed.name, constraint=constraint, where=where
+                source="pypi",
+                name=parsed.name,
+                package=parsed.name,
+                constraint=constraint,
+                where=f"building {row.name}",
+                options={FROM_SOURCE_OPTION: ",".join(from_source)},
             )
         )
     return found
