@@ -13,7 +13,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -194,6 +196,37 @@ def test_places_that_are_not_there_or_not_writable_say_so(tmp_path: Path) -> Non
     file.write_text("")
     with pytest.raises(PlaceNotWritable):
         open_place(str(file), cache=tmp_path).commit("records/1.json", b"one")
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """A bucket's server that takes every put, as some that call themselves compatible do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_bucket_whose_server_overwrites_what_is_taken_is_not_pushed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "y"), ("REGION", "us-east-1")):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        place = open_place("s3://places/x", cache=tmp_path)
+        with pytest.raises(PlaceNotWritable, match="overwrites what is to be written only once"):
+            place.commit("records/1.json", b"one")
+        server.shutdown()
 
 
 def test_credentials_in_an_address_are_never_shown(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A place in an S3-compatible bucket, with the credentials and endpoint that AWS's own variables name.
 
-The client is `obstore`, of the extra `s3`. A name that is taken is told by a conditional put.
+The client is `obstore`, of the extra `s3`. A name that is taken is told by a conditional put. Not
+every server knows those, and one that puts all the same would lose a push, so each is tried before the first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 from cape.errors import StateError
 from cape.sharing.errors import PlaceNotWritable, PlaceUnreachable
 from cape.sources import reach
+
+_TRIED = "conditional"
+"""What is put twice to see whether a server refuses the second time."""
 
 
 class BucketClientMissing(StateError):
@@ -28,6 +32,7 @@ class BucketPlace:
         self.shown = url
         self._url = url
         self._opened: Any = None
+        self._keeps_names = False
 
     def read(self, path: str) -> bytes | None:
         """See `Place.read`."""
@@ -76,14 +81,29 @@ class BucketPlace:
 
     def commit(self, path: str, data: bytes) -> bool:
         """See `Place.commit`."""
-        from obstore.exceptions import AlreadyExistsError
+        self._require_conditions()
+        return self._create(path, data)
 
+    def _create(self, path: str, data: bytes) -> bool:
         with self._asking(writing=True):
+            from obstore.exceptions import AlreadyExistsError
+
             try:
                 self._client().put(self._store(), path, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
             return True
+
+    def _require_conditions(self) -> None:
+        """Raise `PlaceNotWritable` where a second put under one name is not refused."""
+        if not self._keeps_names and self._create(_TRIED, b"") and self._create(_TRIED, b""):
+            raise PlaceNotWritable(
+                "the bucket's server overwrites what is to be written only once (it ignores "
+                "`If-None-Match`): of two pushes at once one would be lost",
+                where=self.shown,
+                hint="push to a directory or a git branch, or to a server that knows conditional writes",
+            )
+        self._keeps_names = True
 
     def overwrite(self, path: str, data: bytes) -> None:
         """See `Place.overwrite`."""
