@@ -88,7 +88,7 @@ function _cape_front # what outer environments had in front of PATH before start
     builtin set -q _cape_path || return 0
     builtin set -l _cape_layers
     for _cape_entry in (builtin string split : -- "$_cape_path")
-        builtin string match -q '?*/bin' -- $_cape_entry && builtin test -e (builtin string sub -e -4 -- $_cape_entry)/environment.json || continue
+        builtin string match -q '/*/bin' -- $_cape_entry && builtin test -e (builtin string sub -e -4 -- $_cape_entry)/environment.json || continue
         builtin set -a _cape_layers $_cape_entry
     end
     builtin set -l _cape_rest

@@ -56,6 +56,8 @@ cape_start() { # ARGUMENT ...: become that shell, wherever it is
         unset @LEADING@
         export PATH=@PURE@
     }
+    # A pure shell loses `ENV` with the rest, but for our own.
+    [ -z "${cape_rc-}" ] || export ENV="$cape_rc"
     exec "$@"
 }
 """
@@ -126,7 +128,7 @@ enter:fish)
     ;;
 enter:sh)
     [ -z "${{ENV+x}}" ] || export _cape_env="$ENV"
-    export ENV={quoted(str(scripts / "shrc"))}
+    cape_rc={quoted(str(scripts / "shrc"))}
     cape_start -i
     ;;
 """
