@@ -72,6 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "building": FOUNDATION,
     "accelerators": FOUNDATION,
     "services": FOUNDATION | {"manifest"},
+    "serving": set(),
     "packing": FOUNDATION | {"sources.protocol", "manifest", "store", "environment"},
     "sharing": FOUNDATION
     | {"sources.reach", "configuration", "sources.protocol", "sources.download", "store"},

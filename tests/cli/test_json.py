@@ -142,6 +142,7 @@ ELSEWHERE = {
     **dict.fromkeys(("instances", "promote", "ci"), "tests/end_to_end/test_instances.py"),
     "gpu": "tests/accelerators",
     "fit": "tests/fitting",
+    "serve-model": "tests/serving_models",
     **dict.fromkeys(("pack", "image"), "tests/end_to_end/test_packing.py"),
     "services": "tests/services",
     "consent": "tests/shells/test_entering.py",

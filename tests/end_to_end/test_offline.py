@@ -102,6 +102,7 @@ CASES = (
     works("services", "template"),
     works("services", "systemd"),
     works("gpu"),
+    lacks("serve-model", "writer", says=("the manifest has no model",), code=INPUT),
     lacks("fit", "cape.toml", says=("no GGUF",), code=INPUT),
     works("ci"),
     changes("pack", "-o", "packed", "--", "hello"),

@@ -653,6 +653,37 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape fit writer.gguf --context 8192", "cape fit writer.gguf --memory 2GiB"),
     ),
     Command(
+        name="serve-model",
+        summary="serve a locked model behind an interface like OpenAI's",
+        description=(
+            "Starts a service that answers below `/v1` (chat, completions, models, embeddings), with "
+            "`/health` and `/metrics`: a GGUF model by llama.cpp (`xllamacpp`), safetensors by vLLM where "
+            "there is a GPU. What it takes is summed first, compared with what is free, and held to. Prints "
+            "the address. `cape services` shows, restarts and ends it."
+        ),
+        handler="serving_models:serve_model",
+        arguments=(
+            Argument(flags=("model",), help="a model of `[models]`"),
+            Argument(flags=("--port",), value="N", help="the port; otherwise a free one, which it keeps"),
+            Argument(
+                flags=("--context",),
+                value="N",
+                help="tokens of context of each answer; otherwise 4096, or what the model was trained with",
+            ),
+            Argument(flags=("--parallel",), value="N", help="how many are answered at once; 1 otherwise"),
+            Argument(flags=("--add",), help="add `xllamacpp` to the manifest where it is lacking"),
+            GPU,
+            ENVIRONMENT,
+            DRY_RUN,
+            JSON,
+        ),
+        examples=(
+            "cape serve-model writer",
+            "cape serve-model writer --context 2048 --parallel 4 --port 8080",
+            "cape serve-model large --gpu cuda12 --dry-run",
+        ),
+    ),
+    Command(
         name="gpu",
         summary="say which accelerator packages may use here, and why",
         description=(

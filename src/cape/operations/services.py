@@ -21,6 +21,7 @@ from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
 from cape.operations.project import Project, Workshop, held, project_files
 from cape.services import client
+from cape.services.asked import asked_tables, forget_tables, keep_table
 from cape.services.client import ask, home_of, is_alive, last_known, sweep_if_dead
 from cape.services.definition import Definition, definitions_of, named, with_needed
 from cape.services.logs import Follower, LogLine, last_lines
@@ -162,6 +163,36 @@ def bring_up(
     return _finished(house, _insist(house, "up", request, heard), wanted, wait=wait)
 
 
+def bring_up_asked(
+    project: Project,
+    workshop: Workshop,
+    name: str,
+    table: Mapping[str, Any],
+    *,
+    argv: Sequence[str],
+    environment: str | None = None,
+    wait: bool = True,
+    heard: Heard | None = None,
+) -> ServiceStatus:
+    """Start a service that the manifest has not, and keep its table until it is taken down.
+
+    The same table again leaves alone what runs; another one starts it anew. Raises what `bring_up` raises,
+    and `UnknownService` never.
+    """
+    home = home_of(project.directory, environment)
+    with held(project), project_files(home):
+        keep_table(home, name, table)
+    try:
+        found = bring_up(
+            project, workshop, (name,), argv=argv, environment=environment, wait=wait, heard=heard
+        )
+    except ServiceFailed:
+        with held(project), project_files(home):
+            forget_tables(home, (name,))
+        raise
+    return next(one for one in found.services if one.name == name)
+
+
 def auto_start(
     project: Project, workshop: Workshop, *, argv: Sequence[str], environment: str | None = None
 ) -> str | None:
@@ -220,6 +251,8 @@ def take_down(
         named(house.definitions, unknown)
     ask(house.home, "down", {"names": list(names)}, heard=_hearing(heard))
     _await_end(house)
+    with project_files(house.home):
+        forget_tables(house.home, names or house.definitions)
     return _status(house, swept=swept)
 
 
@@ -444,7 +477,7 @@ def _made(project: Project, workshop: Workshop, argv: Sequence[str], environment
     generation = ready_generation(project, workshop, argv=argv, environment=environment)
     require_agreement(project)
     manifest = kept_manifest(project.directory, generation.directory, environment=environment)
-    definitions = definitions_of(manifest.services, System.current())
+    definitions = _definitions(project, manifest, environment)
     if not definitions:
         raise NoServices(
             f"the manifest has no service for `{System.current()}`",
@@ -474,11 +507,17 @@ def _known(project: Project, environment: str | None, *, lenient: bool = False) 
     try:
         generation = current_generation(project.directory)
         manifest = _manifest(project, generation, environment)
-        definitions = definitions_of(manifest.services, System.current())
+        definitions = _definitions(project, manifest, environment)
     except CapeError:
         if not lenient:
             raise
     return _House(project, environment, generation, definitions)
+
+
+def _definitions(project: Project, manifest: Manifest, environment: str | None) -> dict[str, Definition]:
+    """The manifest's services, and those that a command asked for."""
+    asked = asked_tables(home_of(project.directory, environment))
+    return definitions_of({**asked, **manifest.services}, System.current())
 
 
 def _manifest(project: Project, generation: Generation | None, environment: str | None) -> Manifest:
