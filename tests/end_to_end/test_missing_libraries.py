@@ -15,6 +15,7 @@ import pytest
 
 from tests.end_to_end.harness import CAPE, INPUT, Project, World
 from tests.end_to_end.test_native import ARCHITECTURE, TRIPLET, libraries_of
+from tests.end_to_end.test_python_projects import source_release
 
 LOADER = """
 from ctypes.util import find_library
@@ -127,6 +128,16 @@ def test_an_optional_library_is_a_note_and_nothing_is_none(archive: World) -> No
     assert "note: `careful` would use `libgone.so.1` (`libgone1t64` has it)" in told
     quiet = project_here(archive, plain='{ pypi = "*" }').cape("lock").succeeded().stderr
     assert "would use" not in quiet and "not looked at" not in quiet
+
+
+def test_what_only_a_build_needs_is_no_note_and_what_is_built_is_looked_at_later(archive: World) -> None:
+    release = source_release("onlysource", "1.0", requires=["careful"])
+    archive.index.add_file("onlysource", "onlysource-1.0.tar.gz", release)
+    project = project_here(archive, onlysource='{ pypi = "*" }')
+    project.manifest.write_text(project.manifest.read_text() + '\n[python]\nbuild = ["onlysource"]\n')
+    done = project.cape("lock").succeeded()
+    assert "careful" in project.lock.read_text() and "careful" not in done.stderr
+    assert "not looked at" not in done.stderr
 
 
 def test_without_is_for_language_packages_and_names_of_files(archive: World) -> None:

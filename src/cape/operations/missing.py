@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from cape.errors import CapeError, InputError
 from cape.lock.model import Lock
+from cape.lock.queries import FOR_BUILDS
 from cape.manifest import Manifest
 from cape.names import Digest, System
 from cape.operations.project import Workshop
@@ -177,6 +178,11 @@ def _is_libc(row: LockedPackage, system: System) -> bool:
     return (row.source, row.name) == (_DEBIAN, "libc6") and system in row.systems
 
 
+def _is_built(row: LockedPackage) -> bool:
+    """Whether a package is built from its artifact: it is looked at when that was done."""
+    return "build" in row.attributes
+
+
 class _System:
     """The check of one system of a lock."""
 
@@ -200,6 +206,7 @@ class _System:
         self.scripts = scripts
         self.debian = {row.name: row for row in lock.packages_of(_DEBIAN) if system in row.systems}
         self.left: list[str] = []
+        self.only_for_builds: set[str] = set()
         self.users: dict[str, int] = {}
         self.known_owners: dict[str, str | None] = {}
         self.known_versions: dict[str, frozenset[str]] = {}
@@ -217,7 +224,11 @@ class _System:
             self.workshop, self.system, self.sources, dry_run=self.dry_run, scripts=self.scripts
         )
         needs = {**reader.read([row for row in rows if row.artifact.digest not in known]), **known}
-        self.left = sorted({row.name for row in rows if row.artifact.digest not in needs})
+        self.left = sorted(
+            {row.name for row in rows if row.artifact.digest not in needs and not _is_built(row)}
+        )
+        self.only_for_builds = {row.name for row in rows if row.placement.startswith(FOR_BUILDS)}
+        self.only_for_builds -= {row.name for row in rows if not row.placement.startswith(FOR_BUILDS)}
         asked_for = {
             name
             for one in self.lock.requirements
@@ -317,7 +328,11 @@ class _System:
     def notes(self, found: Findings) -> Iterator[str]:
         yield from found.notes
         is_known = self._names is not None and self._names.is_known
-        optional = [row for row in found.missing if is_known and _is_worth_telling(row)]
+        optional = [
+            row
+            for row in found.missing
+            if is_known and _is_worth_telling(row) and row.package not in self.only_for_builds
+        ]
         told = list(dict.fromkeys(filter(None, map(self._note, optional))))
         yield from told[:_NOTES_SHOWN]
         if len(told) > _NOTES_SHOWN:

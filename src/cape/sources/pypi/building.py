@@ -133,7 +133,8 @@ def _failure(build: Build, answer: Mapping[str, Any], code: int) -> BuildFailed:
         return BuildFailed(
             f"building {named} also needs {listed}, which its `build-system.requires` does not say",
             where=str(build.log),
-            hint="add it there; what is only known while building cannot be locked",
+            hint="if it is a program, a system package that has it will do (`ninja-build`); or add it there: "
+            "what is only known while building cannot be locked",
         )
     if "lacks" in answer:
         return BuildFailed(
