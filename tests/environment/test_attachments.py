@@ -86,6 +86,16 @@ def test_stale_entries_do_not_pile_up(one: Entered) -> None:
     assert mine.exists() and len(list(directory_of(one.project).iterdir())) <= 2
 
 
+def test_entry_that_is_being_written_is_not_taken_away(one: Entered) -> None:
+    """Twenty that entered at once found it: an entry is empty between its making and its first line."""
+    for pid in range(4_000_000, 4_000_000 + MANY):
+        (directory_of(one.project) / str(pid)).write_text("")
+    mine = directory_of(one.project) / str(os.getpid())
+    mine.write_text("")
+    assert one.run("true").returncode == 0
+    assert mine.exists() and len(list(directory_of(one.project).iterdir())) <= 2
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash --posix"])
 def test_project_that_cannot_be_written_is_entered_all_the_same(one: Entered, shell: str) -> None:
     entries = directory_of(one.project)

@@ -30,7 +30,9 @@ cape_prune() { # ENTRY ...: take away those whose process is gone
     for cape_entry; do
         shift
         { IFS= read -r cape_when <"$cape_entry"; } 2>/dev/null || cape_when=
-        cape_born "${cape_entry##*/}" && [ "$cape_time" = "$cape_when" ] || set -- "$@" "$cape_entry"
+        # One that is empty is being written at this moment, if its process lives.
+        cape_born "${cape_entry##*/}" && [ "$cape_time" = "${cape_when:-$cape_time}" ] ||
+            set -- "$@" "$cape_entry"
     done
     [ $# -eq 0 ] || PATH=/usr/bin:/bin command rm -f -- "$@"
 }
