@@ -21,7 +21,7 @@ MARK = "inside"
 """
 
 
-def project(directory: Path, name: str) -> Path:
+def project(directory: Path, name: str, text: str = MANIFEST) -> Path:
     """A project with an environment that has one program."""
     made = directory / f"{name} {{it's}} é"
     made.mkdir()
@@ -29,7 +29,7 @@ def project(directory: Path, name: str) -> Path:
     manual = {"root/usr/bin/tool*": script, "root/usr/share/man/man1/tool.1": "x"}
     store = Store(directory / "store")
     environment = make(store, plan(package(store, name, manual), roots=(name,)))
-    new_generation(made, environment, manifest_text=MANIFEST, lock_text=name)
+    new_generation(made, environment, manifest_text=text, lock_text=name)
     return made
 
 
@@ -47,3 +47,21 @@ def test_a_text_goes_through_the_shell(shell: str, shells: dict[str, list[str]],
     lines = done.stdout.splitlines()
     assert lines[:2] == ["tool", "inside"]
     assert lines[2].endswith("root/usr/share/man:")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("shell", KINDS)
+def test_mode_of_the_manifest_holds_where_the_command_says_none(
+    shell: str, shells: dict[str, list[str]], tmp_path: Path
+) -> None:
+    made = project(tmp_path, "one", MANIFEST.replace("[vars]", 'mode = "dev"\n[vars]'))
+    program = Path(shells[shell][0])
+    path = f"/usr/bin:/bin:{program.parent}"
+    for words, wanted in (((), "root/usr/share/man:"), (("--mode", "run"), ""), (("--mode", "dev"), "man:")):
+        for way in ((*words, "-c", "printenv MANPATH"), ("run", *words, "--", "printenv", "MANPATH")):
+            done = subprocess.run(
+                [str(LAUNCHER), *(() if way[0] == "run" else ("activate",)), *way],
+                cwd=made, capture_output=True, text=True, check=False, timeout=20,
+                env={"PATH": path, "HOME": str(tmp_path), "SHELL": str(program)},
+            )  # fmt: skip
+            assert done.stdout.strip().endswith(wanted) and bool(done.stdout) is bool(wanted), done

@@ -104,8 +104,8 @@ class Activation:
     `hook` is POSIX shell text that runs once per start in a process of its own, `on_deactivate` at the
     start's end; `hook_lines` says where each line of `hook` stands. `profile` maps
     `common` and shells' names to text that is run in the shell that is entered. `development` is done after
-    `operations` in mode `dev`. `supervisor` is where the supervisor of services has its files; None where
-    no service starts by itself.
+    `operations` in the mode `dev`; `mode` is the one where nobody says another. `supervisor` is where the
+    supervisor of services has its files; None where no service starts by itself.
     """
 
     name: str
@@ -118,6 +118,7 @@ class Activation:
     secrets: tuple[Secret, ...] = ()
     profile: Mapping[str, str] = field(default_factory=dict)
     development: tuple[Operation, ...] = ()
+    mode: str = "run"
     supervisor: Path | None = None
 
     @property
@@ -167,6 +168,7 @@ def activation_of(manifest: Manifest, environment: Path, project: Path) -> Activ
         secrets=secrets_of(manifest),
         profile=dict(manifest.profile),
         development=tuple(development_operations(environment)),
+        mode=manifest.mode,
         supervisor=_supervisor(manifest, project),
     )
 

@@ -85,6 +85,13 @@ KEYS: tuple[Key, ...] = (
         "Python packages, npm packages and models, not for Debian's",
         'minimum-age = "7 days"',
     ),
+    Key(
+        "environment.mode",
+        Kind.STRING,
+        "the mode in which the environment is entered where `--mode` does not say it: `run`, or `dev` with "
+        "headers, libraries, manuals and completions; otherwise `run`. An include's does not count",
+        'mode = "dev"',
+    ),
     Key("packages", Kind.TABLE, "the packages, by the names that the project calls them", "[packages]"),
     Key(
         "packages.NAME",

@@ -116,6 +116,7 @@ class Manifest:
     shell's name to shell text. `services`, `knowledge`, `writers`,
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
+    `mode` is `run` or `dev`.
     `debian` is the suite, None where the manifest names none. `gpu` is `auto` where packages that cape knows
     have their usual variants. `allow_licences` are the licences that models may have; None: any. `provided`
     names Python packages that a Debian package of this manifest stands for, each with that package; only a
@@ -150,6 +151,7 @@ class Manifest:
     python: Mapping[str, object] = field(default_factory=dict)
     expose: Expose = Expose()
     minimum_age: Age | None = None
+    mode: str = "run"
     gpu: str | None = None
     allow_licences: tuple[str, ...] | None = None
     provided: Mapping[str, str] = field(default_factory=dict)

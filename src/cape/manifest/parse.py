@@ -325,6 +325,7 @@ class _Reading:
             python=self._python(table.get("python", {})),
             expose=self._expose((table if self.is_part else environment).get("expose", {})),
             minimum_age=self._minimum_age(environment, ("environment", "minimum-age")),
+            mode=self._mode(environment),
             gpu=self._gpu(table.get("options", {})),
             allow_licences=self._allow_licences(table.get("options", {})),
             environments=MappingProxyType(self._environments(table.get("environments", {}))),
@@ -437,6 +438,12 @@ class _Reading:
                 f"`{table['minimum-age']}` is no age", path, 'for example `minimum-age = "7 days"`'
             )
             return None
+
+    def _mode(self, environment: Table) -> str:
+        mode: str = environment.get("mode", "run")
+        if mode not in ("run", "dev"):
+            self.bad_value(f"`{mode}` is no mode", ("environment", "mode"), "`run` and `dev` are")
+        return mode
 
     def _expose(self, table: Table) -> Expose:
         for kind, names in table.items():

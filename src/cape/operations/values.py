@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cape.environment.activation import Activation, Operation, Unset
 from cape.environment.generations import Generation, current_generation
@@ -123,7 +123,10 @@ def _activation(generation: Generation, environment: str | None) -> Activation:
     from cape.environment.sealing import read_activation
 
     place = generation.attached[environment] if environment else generation.environment
-    return read_activation(generation.project, generation.directory, place, name=environment)
+    found = read_activation(generation.project, generation.directory, place, name=environment)
+    if found.mode != "dev":
+        return found
+    return replace(found, operations=(*found.operations, *found.development))
 
 
 def _hooked(activation: Activation) -> tuple[Operation, ...]:

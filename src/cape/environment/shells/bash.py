@@ -39,7 +39,7 @@ def render_bash(activation: Activation) -> str:
             *_pure(activation),
             "fi",
             *(_operation(operation) for operation in activation.operations),
-            "if [[ ${_cape_mode-} == dev ]]; then \\builtin :",
+            f"if [[ ${{_cape_mode:-{activation.mode}}} == dev ]]; then \\builtin :",
             *(_operation(operation) for operation in activation.development),
             "fi",
             "\\builtin unset -v _cape_pure _cape_mode _cape_name",

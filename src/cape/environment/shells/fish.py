@@ -39,6 +39,7 @@ def render_fish(activation: Activation, scripts: Path) -> dict[str, str]:
                 "end",
                 *fish_secrets(activation),
                 *calls(activation.operations, fish_quoted, fish_value),
+                f"builtin set -q _cape_mode || builtin set -g _cape_mode {activation.mode}",
                 'if builtin test "$_cape_mode" = dev',
                 *calls(activation.development, fish_quoted, fish_value),
                 *(f"_cape_complete {fish_quoted(str(place))}" for place in completions),

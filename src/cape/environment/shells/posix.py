@@ -54,7 +54,7 @@ def _entering(activation: Activation) -> list[str]:
         ";; esac",
         *posix_secrets(activation),
         *calls(activation.operations, quoted, quoted_value),
-        "case ${_cape_mode-} in dev)",
+        f"case ${{_cape_mode:-{activation.mode}}} in dev)",
         *calls(activation.development, quoted, quoted_value),
         ";; esac",
         "\\unset _cape_pure _cape_mode",

@@ -100,7 +100,7 @@ def render_run(
                 _clean(),
                 *_outside(activation),
                 *(_operation(operation) for operation in activation.operations),
-                "case ${cape_level-} in dev)",
+                f"case ${{cape_level:-{activation.mode}}} in dev)",
                 *(_operation(operation) for operation in activation.development),
                 ";; esac",
                 _pure(activation),

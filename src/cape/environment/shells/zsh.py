@@ -30,7 +30,7 @@ def render_zsh(activation: Activation, scripts: Path) -> dict[str, str]:
         "enter.zsh": _WRITTEN + "\n".join([*_entering(activation), ""]),
         **({"profile.zsh": "".join(f"{text}\n" for text in profile)} if profile else {}),
         "zsh/.zshenv": _zshenv(scripts),
-        "zsh/.zshrc": _zshrc(scripts, completions),
+        "zsh/.zshrc": _zshrc(scripts, completions, activation.mode),
     }
 
 
@@ -76,7 +76,7 @@ def _entering(activation: Activation) -> list[str]:
         "fi",
         *bash_secrets(activation),
         *calls(activation.operations, quoted, quoted_value),
-        "if [[ ${_cape_mode-} == dev ]]; then :",
+        f"if [[ ${{_cape_mode:-{activation.mode}}} == dev ]]; then :",
         *calls(activation.development, quoted, quoted_value),
         *(f"_cape_complete {quoted(str(place))}" for place in _completions(activation)),
         "fi",
@@ -137,7 +137,7 @@ export ZDOTDIR={quoted(str(scripts / "zsh"))}
     )
 
 
-def _zshrc(scripts: Path, completions: str) -> str:
+def _zshrc(scripts: Path, completions: str, mode: str) -> str:
     """The user's own `.zshrc`, then the activation."""
     own = quoted(str(scripts / "zsh/.zsh_history"))
     return (
@@ -148,7 +148,7 @@ if [[ -n ${{_cape_zdotdir+x}} ]]; then ZDOTDIR=$_cape_zdotdir; fi
 if [[ -n ${{_cape_zdotdir_exported-}} ]]; then export ZDOTDIR; fi
 unset _cape_zdotdir _cape_zdotdir_exported
 if [[ ${{HISTFILE-}} == {own} ]]; then HISTFILE=${{ZDOTDIR-$HOME}}/.zsh_history; fi
-if [[ ${{_cape_mode-}} == dev ]]; then fpath=({completions} $fpath); fi
+if [[ ${{_cape_mode:-{mode}}} == dev ]]; then fpath=({completions} $fpath); fi
 if [[ -z ${{_cape_pure-}} && -f ${{ZDOTDIR-$HOME}}/.zshrc ]]; then . "${{ZDOTDIR-$HOME}}/.zshrc"; fi
 \\builtin . {quoted(str(scripts / "activate.zsh"))}
 """
