@@ -150,3 +150,9 @@ def test_a_wheel_is_locked_and_synced_with_an_interpreter_that_nobody_named(pyth
     site = project.cape("run", "--", "sh", "-c", 'ls "$CAPE_ENV"/lib/python3.13/site-packages').succeeded()
     assert "greet.py" in site.stdout.split()
     assert project.cape("run", "--", "python3", "x").stdout == "python x\n"
+    place = project.cape("run", "--", "sh", "-c", 'echo "$CAPE_ENV"').succeeded().stdout.strip()
+    module = "lib/python3.13/site-packages/greet.py"
+    for asked in (f"{place}/{module}", module, "site-packages/greet.py", "greet.py", f"{place}/bin/greet"):
+        told = project.cape("why", asked).succeeded().stdout
+        assert " is of pypi:greet 1.0\ngreet   (cape.toml:" in told, asked
+    project.cape("why", f"{place}/root/{module}").failed(INPUT, "the lock has no package")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -195,33 +196,47 @@ def files_of(project: Project, store: Store, text: str) -> tuple[OwnedFile, ...]
     generation = current_generation(project.directory)
     if generation is None:
         return ()
-    inside = _inside(text, str(generation.environment))
-    found = [file for one in objects_of(generation.environment, store) for file in _matching(one, inside)]
+    wanted = _Wanted.of(text, str(generation.environment))
+    found = [file for one in objects_of(generation.environment, store) for file in _matching(one, wanted)]
     return tuple(sorted(set(found), key=lambda file: (file.path, file.package)))
 
 
-def _inside(text: str, environment: str) -> str:
-    """A path relative to the environment's root; a bare name as it is."""
-    path = posixpath.normpath(text)
-    for prefix in (f"{environment}/root/", f"{environment}/", "/"):
-        if path.startswith(prefix):
-            path = path.removeprefix(prefix)
-            break
-    first, _, rest = path.partition("/")
-    return f"usr/{path}" if rest and first in ("bin", "sbin", "lib", "lib64") else path
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """A file that is asked for: its name, the paths below the environment it may have, how these may end."""
+
+    name: str
+    paths: frozenset[str]
+    ending: str | None
+
+    @classmethod
+    def of(cls, text: str, environment: str) -> _Wanted:
+        path = posixpath.normpath(text)
+        name = posixpath.basename(path)
+        if "/" not in path:
+            return cls(name=name, paths=frozenset(), ending="")
+        if path.startswith(f"{environment}/root/"):
+            inside = [f"root/{path.removeprefix(f'{environment}/root/')}"]
+        else:
+            plain = path.removeprefix(f"{environment}/").removeprefix("/")
+            inside = [plain, f"root/{plain}"]
+        # `bin` and the like are links to those of `usr`, and the environment's own lead there, too.
+        merged = [re.sub(r"\A(root/)?(?=(?:s?bin|lib|lib64)/)", "root/usr/", one) for one in inside]
+        ending = None if path.startswith("/") else f"/{path}"
+        return cls(name=name, paths=frozenset([*inside, *merged]), ending=ending)
+
+    def is_met(self, path: str) -> bool:
+        return path in self.paths or (self.ending is not None and path.endswith(self.ending))
 
 
-def _matching(one: StoreObject, wanted: str) -> Iterator[OwnedFile]:
+def _matching(one: StoreObject, wanted: _Wanted) -> Iterator[OwnedFile]:
     package = one.facts.get("package")
     if not package:
         return
-    sonames = {elf["path"] for elf in one.facts.get("elf", ()) if elf.get("soname") == wanted}
-    name = posixpath.basename(wanted)
+    sonames = {elf["path"] for elf in one.facts.get("elf", ()) if elf.get("soname") == wanted.name}
     for entry in one.listing():
-        last = entry.path.rpartition("/")[2]
-        if entry.kind == "d" or (last != name and entry.path not in sonames):
-            continue
-        if "/" not in wanted or entry.path.removeprefix("root/") == wanted or entry.path in sonames:
+        is_named = entry.path.rpartition("/")[2] == wanted.name and wanted.is_met(entry.path)
+        if entry.kind != "d" and (is_named or (not wanted.paths and entry.path in sonames)):
             yield OwnedFile(
                 path=entry.path, source=package["source"], package=package["name"], version=package["version"]
             )
