@@ -190,6 +190,22 @@ def test_a_build_that_is_not_reproducible_is_found_with_the_difference(tmp_path:
     assert str(report) in told and "made by" in report.read_text(), "diffoscope tells more"
 
 
+def test_a_clock_that_stands_makes_what_asks_for_the_time_equal(tmp_path: Path, store: Path) -> None:
+    command = """
+mkdir -p "$out"
+date +%s.%N > "$out/time"
+make -s both; cp made "$out/made"
+read first rest < /proc/uptime; sleep 0.01; timeout 5 true
+test "$(date +%s)" = "$SOURCE_DATE_EPOCH"
+"""
+    files = {"Makefile": "both: made\nmade: half\n\tdate > made\nhalf:\n\tdate > half\n"}
+    manifest = f"[build.timed]\nclock = 'fixed'\ncommand = '''{command}'''\n"
+    one = project(tmp_path / "p", store, f'make = "*"\n{manifest}', files)
+    assert "equal when built again" in one.cape("build", "--check").stderr
+    one.write({"cape.toml": MANIFEST + manifest.replace("'fixed'", "'slow'")})
+    assert "has no clock `slow`" in one.cape("build", code=1).stderr
+
+
 def test_nothing_in_out_and_links_that_lead_away_are_errors(tmp_path: Path, store: Path) -> None:
     manifest = """
 [build.nothing]

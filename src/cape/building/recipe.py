@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from cape.building.errors import BuildCycle, UnknownBuild
 from cape.names import Digest, nearest
 
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 """Part of every key: a change of the sandbox, or of how results are packed, counts up."""
+
+
+class Clock(StrEnum):
+    """What a build sees when it asks for the time: the machine's clock, or one that stands."""
+
+    REAL = "real"
+    FIXED = "fixed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """One build. `inputs` are patterns of files of the project, empty for all that git tracks; `outputs`
-    patterns below `$out`, empty for everything; `runtime` Debian packages that the result needs."""
+    patterns below `$out`, empty for everything; `runtime` Debian packages that the result needs. With
+    `clock_stands` it is always the time of the last commit."""
 
     name: str
     command: str
@@ -26,6 +35,7 @@ class Recipe:
     outputs: tuple[str, ...] = ()
     runtime: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
+    clock_stands: bool = False
 
     def key(
         self, *, inputs: Digest, environment: Digest, beneath: Sequence[Digest], sandboxed: bool
@@ -55,6 +65,7 @@ def recipes_of(builds: Mapping[str, Any]) -> dict[str, Recipe]:
             outputs=tuple(fields.get("outputs", ())),
             runtime=tuple(fields.get("runtime", ())),
             depends=tuple(fields.get("depends", ())),
+            clock_stands=fields.get("clock", Clock.REAL) == Clock.FIXED,
         )
         for name, fields in builds.items()
     }

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cape.building.errors import BuildFailed, SandboxMissing
@@ -74,6 +75,21 @@ def variables(inside: Mapping[str, str], *, time_s: int, places: tuple[Path, Pat
         "USER": "build",
         "out": str(out),
         "prefix": "/usr",
+    }
+
+
+def standing_clock(library: Path, time_s: int) -> dict[str, str]:
+    """Variables by which `libfaketime` shows one time to all dynamic programs.
+
+    Clocks that only measure (`CLOCK_MONOTONIC`) go on, so that what waits is not stuck, and the times of
+    files are what they are: `make` compares them.
+    """
+    time = datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": time,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
     }
 
 

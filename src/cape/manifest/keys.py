@@ -760,6 +760,12 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("environments.NAME.models", Kind.TABLE, "as `[models]`", "[environments.test.models]"),
     Key("environments.NAME.vars", Kind.TABLE, "as `[vars]`", 'vars = { DEBUG = "1" }'),
+    Key(
+        "build.NAME.clock",
+        Kind.STRING,
+        "`fixed`: the build sees the time of the last commit, always; `real`, as without it: the machine's",
+        'clock = "fixed"',
+    ),
     Key("environments.NAME.secrets", Kind.TABLE, "as `[secrets]`", "[environments.test.secrets]"),
     Key("environments.NAME.hook", Kind.TABLE, "as `[hook]`", "[environments.test.hook]"),
     Key("environments.NAME.profile", Kind.TABLE, "as `[profile]`", "[environments.test.profile]"),

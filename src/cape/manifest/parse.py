@@ -771,6 +771,9 @@ class _Reading:
 
     def _knowledge(self, table: Table) -> None:
         bases: Mapping[str, Table] = table.get("knowledge", {})
+            if build.get("clock", "real") not in ("real", "fixed"):
+                fact = f"build `{name}` has no clock `{build['clock']}`"
+                self.bad_value(fact, (*path, "clock"), "it is `real`, or `fixed` at the last commit")
         for name, base in bases.items():
             path: KeyPath = ("knowledge", name)
             if rule := file_name_rule(name):

@@ -17,7 +17,7 @@ from cape.building import Recipe, Sandbox, digest_of, in_order, recipes_of, trac
 from cape.building.errors import DirtyTree, NotBuilt, NotReproducible
 from cape.building.inputs import Input, changed_files, commit_of, copy_inputs, time_of
 from cape.building.packing import differences, pack, unpack
-from cape.building.sandbox import ENVIRONMENT, HOME, OUT, SOURCE, Room, run_logged, variables
+from cape.building.sandbox import ENVIRONMENT, HOME, OUT, SOURCE, Room, run_logged, standing_clock, variables
 from cape.environment.activation import activated, activation_of
 from cape.environment.plan import EnvironmentPlan
 from cape.environment.realisation import RealisedEnvironment
@@ -181,6 +181,20 @@ def _sandbox(workshop: Workshop) -> Sandbox:
     return sandbox
 
 
+def _faketime(workshop: Workshop) -> Path:
+    """The library that makes clocks stand, in an environment of its own."""
+    from cape.manifest import parse_package_argument
+    from cape.operations.once import inside_once
+
+    words = ["sh", "-c", 'printf %s "$CAPE_ENV"']
+    packages = [parse_package_argument("libfaketime")]
+    inside = inside_once(Path("/"), workshop, packages, words, argv=["build"])
+    done = subprocess.run(
+        inside.words, env=dict(inside.variables), capture_output=True, text=True, check=True
+    )
+    return next((Path(done.stdout) / "root/usr/lib").glob("*/faketime/libfaketime.so.1"))
+
+
 class _Shop:
     """Where the builds of one command are made."""
 
@@ -239,13 +253,14 @@ class _Shop:
         depended = self._lay_out(beneath, room)
         shell = self._environment if self._sandbox is None else ENVIRONMENT
         words = [str(shell / "root/usr/bin/sh"), "-eu", "-c", recipe.command]
+        clock = standing_clock(_faketime(self._workshop), self._time_s) if recipe.clock_stands else {}
         what = f"`[build.{recipe.name}]`"
         if self._sandbox is None:
-            told = self._told((room.source, room.home, room.out), depended)
+            told = self._told((room.source, room.home, room.out), depended) | clock
             run_logged(words, told, room.source, log, what=what)
             return room
         depended = {name: HOME / path.relative_to(room.home) for name, path in depended.items()}
-        told = self._told((SOURCE, HOME, OUT), depended)
+        told = self._told((SOURCE, HOME, OUT), depended) | clock
         store = self._workshop.store.root
         words = self._sandbox.words(
             room, environment=self._environment, store=store, told=told, command=words
@@ -277,7 +292,8 @@ class _Shop:
             raise NotReproducible(
                 f"`[build.{recipe.name}]` gave different results from the same inputs:{shown}{more}",
                 where=str(report or self._manifest.path),
-                hint="times come from `$SOURCE_DATE_EPOCH`; sort what lists files; leave out what is random",
+                hint='times come from `$SOURCE_DATE_EPOCH` (or `clock = "fixed"`); sort what lists files; '
+                "leave out what is random",
             )
 
     def _report(self, recipe: Recipe, one: Room, other: Room) -> Path | None:
