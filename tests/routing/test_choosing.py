@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cape.answers.routing.budget import Budget, OverBudget
-from cape.answers.routing.choosing import Ask, NoWriter, Route, RoutingPolicy, route, write
+from cape.answers.routing.choosing import Ask, Called, NoWriter, Route, RoutingPolicy, route, write
 from cape.answers.routing.writers import BadWriters, WriterRow, writers_of
 from cape.errors import SourceError
 
@@ -31,12 +31,12 @@ def names(found: Route) -> list[str]:
     return [writer.name for writer in found.writers]
 
 
-def answering(writer: WriterRow) -> tuple[str, int, int]:
-    return f"by {writer.name}", 900, 100
+def answering(writer: WriterRow) -> Called[str]:
+    return Called(value=f"by {writer.name}", sent=900, came=100)
 
 
-def failing(*down: str) -> Callable[[WriterRow], tuple[str, int, int]]:
-    def call(writer: WriterRow) -> tuple[str, int, int]:
+def failing(*down: str) -> Callable[[WriterRow], Called[str]]:
+    def call(writer: WriterRow) -> Called[str]:
         if writer.name in down:
             raise SourceError("is down")
         return answering(writer)
@@ -95,8 +95,13 @@ def test_a_writer_beyond_the_budget_is_passed_over() -> None:
 def test_a_budget_that_nobody_fits_is_told_before_any_call() -> None:
     dear = [writer for writer in WRITERS if not writer.local]
     called: list[str] = []
+
+    def counted(writer: WriterRow) -> Called[str]:
+        called.append(writer.name)
+        return answering(writer)
+
     with pytest.raises(OverBudget, match="may cost"):
-        write(route(dear, HARD, POLICY), HARD, Budget(0.001), lambda one: (called.append(one.name), 0, 0))  # type: ignore[arg-type, return-value]
+        write(route(dear, HARD, POLICY), HARD, Budget(0.001), counted)
     assert called == []
 
 

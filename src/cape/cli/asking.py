@@ -13,7 +13,7 @@ from cape.operations.project import Workshop, find_project
 if TYPE_CHECKING:
     from cape.answers.answer import Citation, Explanation
     from cape.knowledge.documents import Place
-    from cape.operations.asking import AskResult
+    from cape.operations.asking import AskResult, AskRoute
     from cape.operations.replaying import Replay
     from cape.operations.usage import Usage, UsageTotal
 
@@ -39,13 +39,13 @@ def ask(arguments: argparse.Namespace) -> int:
     workshop = Workshop.open()
     with open_named(project, name, workshop) as askable:
         result = ask_base(askable, question, user=getattr(arguments, "as"), k=k)
-        writer = None if arguments.quote else arguments.writer or askable.base.writer
+        base = askable.base
         parts = made_with(project, askable)
-    if writer is not None:
-        from cape.operations.phrasing import open_named_writer, phrased
+    writers = (arguments.writer,) if arguments.writer else base.writers
+    if writers and not arguments.quote:
+        from cape.operations.phrasing import phrase
 
-        with open_named_writer(project, writer, workshop) as opened:
-            result = phrased(result, opened)
+        result = phrase(project, result, writers, base, workshop)
     if arguments.replay:
         return _replayed(replay(project, arguments.replay, result, parts), result, arguments)
     id = record(project, result, workshop.configuration, parts)
@@ -112,10 +112,21 @@ def explained(result: AskResult) -> str:
     if len(answer.explanation.clauses) > 1:
         parts.append("asks at once: " + "; ".join(f"`{one}`" for one in answer.explanation.clauses))
     parts += [f"not found: {reason}" for reason in answer.explanation.reasons]
+    parts += _routing(result.route)
     parts += _evidence(answer.explanation)
     parts += _ranking(result)
     parts += _considered(answer.explanation)
     return "\n".join(parts)
+
+
+def _routing(found: AskRoute | None) -> list[str]:
+    if found is None:
+        return []
+    cost = "" if found.cost is None else f", {found.cost:.6f} in all"
+    told = [f"written by {f'`{found.writer}`' if found.writer else 'nobody'}{cost}"]
+    told += [f"difficulty {found.difficulty:.2f}"] if found.difficulty else []
+    told += [f"`{name}` failed: {why}" for name, why in found.failures]
+    return [*told, *(f"`{name}` is left out: it {why}" for name, why in found.left_out)]
 
 
 def _evidence(explanation: Explanation) -> list[str]:
@@ -164,11 +175,22 @@ def fields_of(result: AskResult, *, explain: bool = False) -> dict[str, object]:
         "by_vectors": answer.has_vectors,
         "writer": dict(result.writer) if result.writer is not None else None,
         "dropped": [{"text": one.text, "why": one.why} for one in result.dropped],
+        "route": _route(result.route) if result.route is not None else None,
         "tokens_to_writer": result.tokens_to_writer,
         "tokens_whole_documents": result.tokens_whole_documents,
         "ms": {name: round(value, 3) for name, value in result.took_ms.items()},
         "notes": list(result.notes),
         "explanation": _explanation(result) if explain else None,
+    }
+
+
+def _route(found: AskRoute) -> dict[str, object]:
+    return {
+        "difficulty": round(found.difficulty, 6),
+        "writer": found.writer,
+        "cost": None if found.cost is None else round(found.cost, 6),
+        "failures": [{"writer": name, "why": why} for name, why in found.failures],
+        "left_out": [{"writer": name, "why": why} for name, why in found.left_out],
     }
 
 

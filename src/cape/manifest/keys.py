@@ -388,20 +388,46 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "knowledge.NAME.writer",
-        Kind.STRING,
-        "who phrases answers: a service of `[writers]`, or a model of `[models]` that is a GGUF file; "
-        "otherwise they are quoted",
-        'writer = "big"',
+        Kind.STRING_OR_STRINGS,
+        "who phrases answers: a writer of `[writers]`, or a model of `[models]` that is a GGUF file; of "
+        "several, one is chosen for each question, and the others are asked where it fails; otherwise "
+        "answers are quoted",
+        'writer = ["small", "big"]',
     ),
-    Key("writers", Kind.TABLE, "services whose models write, by name", "[writers.big]"),
-    Key("writers.NAME", Kind.TABLE, "a service and the model that is asked for there", "[writers.big]"),
+    Key(
+        "knowledge.NAME.data",
+        Kind.STRING,
+        "the class of its data: only writers whose `data` has it are sent any, and local ones that name none",
+        'data = "internal"',
+    ),
+    Key(
+        "knowledge.NAME.local-only",
+        Kind.BOOLEAN,
+        "whether only writers on this machine may phrase its answers; otherwise no",
+        "local-only = true",
+    ),
+    Key(
+        "knowledge.NAME.strong-from",
+        Kind.NUMBER,
+        "the difficulty from which a question goes to the strongest writer first; otherwise 0.05, as about a "
+        "quarter of plain questions have",
+        "strong-from = 0.1",
+    ),
+    Key("writers", Kind.TABLE, "models that write, by name", "[writers.big]"),
+    Key("writers.NAME", Kind.TABLE, "a model that writes, and what asking it costs", "[writers.big]"),
     Key(
         "writers.NAME.api",
         Kind.STRING,
-        "what it speaks: `chat` (chat completions), `anthropic` or `google`; required",
+        "what it speaks: `chat` (chat completions), `anthropic` or `google`; or `local`: a GGUF file of "
+        "`[models]`; required",
         'api = "chat"',
     ),
-    Key("writers.NAME.model", Kind.STRING, "the model's name there; required", 'model = "large-2"'),
+    Key(
+        "writers.NAME.model",
+        Kind.STRING,
+        "the model's name there, or in `[models]`; required",
+        'model = "large-2"',
+    ),
     Key(
         "writers.NAME.endpoint",
         Kind.STRING,
@@ -414,6 +440,69 @@ KEYS: tuple[Key, ...] = (
         "the variable that holds the key for it; a secret of `[secrets]` is one",
         'key = "MODELS_KEY"',
     ),
+    Key(
+        "writers.NAME.input-price",
+        Kind.NUMBER,
+        "the price of a million tokens that it reads; with a `[budget]`, one without prices is not asked",
+        "input-price = 0.25",
+    ),
+    Key(
+        "writers.NAME.output-price",
+        Kind.NUMBER,
+        "the price of a million tokens that it writes",
+        "output-price = 1.25",
+    ),
+    Key(
+        "writers.NAME.window",
+        Kind.INTEGER,
+        "tokens that it can read and write at once; otherwise 128,000, and 4,096 of a local one",
+        "window = 200000",
+    ),
+    Key(
+        "writers.NAME.strength",
+        Kind.NUMBER,
+        "how much it can be asked, from 0 to 1: the order of several writers; otherwise 0.5",
+        "strength = 0.9",
+    ),
+    Key(
+        "writers.NAME.tokens-per-second",
+        Kind.NUMBER,
+        "how fast it writes: one that cannot end within its `timeout` is not asked",
+        "tokens-per-second = 60",
+    ),
+    Key(
+        "writers.NAME.local",
+        Kind.BOOLEAN,
+        'whether its service runs on this machine; otherwise only `api = "local"` does',
+        "local = true",
+    ),
+    Key(
+        "writers.NAME.data",
+        Kind.STRINGS,
+        "the classes of data that it may be sent; otherwise a remote one just data without a class",
+        'data = ["public", "internal"]',
+    ),
+    Key(
+        "writers.NAME.timeout",
+        Kind.INTEGER,
+        "seconds after which its reply is given up; otherwise 120, and 600 of a local one",
+        "timeout = 30",
+    ),
+    Key(
+        "writers.NAME.threads",
+        Kind.INTEGER,
+        "threads of a local one; otherwise 1, as several that wait for each other crawl on a busy machine",
+        "threads = 4",
+    ),
+    Key(
+        "budget",
+        Kind.TABLE,
+        "what writers may cost this project at most, in the currency of their prices",
+        "[budget]",
+    ),
+    Key("budget.run", Kind.NUMBER, "in one run of cape; otherwise without limit", "run = 0.10"),
+    Key("budget.day", Kind.NUMBER, "in one day, as UTC has it", "day = 2"),
+    Key("budget.month", Kind.NUMBER, "in one month, as UTC has it", "month = 30"),
     Key("python", Kind.TABLE, "what holds for Python packages", "[python]"),
     Key(
         "python.project",
@@ -672,6 +761,12 @@ KEYS: tuple[Key, ...] = (
         'depends = ["mylib"]',
     ),
     Key(
+        "build.NAME.clock",
+        Kind.STRING,
+        "`fixed`: the build sees the time of the last commit, always; `real`, as without it: the machine's",
+        'clock = "fixed"',
+    ),
+    Key(
         "promote",
         Kind.TABLE,
         "what must hold before an instance moves, by the instance's name",
@@ -760,12 +855,6 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("environments.NAME.models", Kind.TABLE, "as `[models]`", "[environments.test.models]"),
     Key("environments.NAME.vars", Kind.TABLE, "as `[vars]`", 'vars = { DEBUG = "1" }'),
-    Key(
-        "build.NAME.clock",
-        Kind.STRING,
-        "`fixed`: the build sees the time of the last commit, always; `real`, as without it: the machine's",
-        'clock = "fixed"',
-    ),
     Key("environments.NAME.secrets", Kind.TABLE, "as `[secrets]`", "[environments.test.secrets]"),
     Key("environments.NAME.hook", Kind.TABLE, "as `[hook]`", "[environments.test.hook]"),
     Key("environments.NAME.profile", Kind.TABLE, "as `[profile]`", "[environments.test.profile]"),

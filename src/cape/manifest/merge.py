@@ -29,7 +29,7 @@ from cape.names import Age, System
 from cape.sources.protocol import Requirement
 
 _INCLUDE_DIR = re.compile(r"\$(?:\{INCLUDE_DIR\}|INCLUDE_DIR(?![A-Za-z0-9_]))")
-_PER_KEY = ("vars", "secrets", "services", "knowledge", "writers", "promote")
+_PER_KEY = ("vars", "secrets", "services", "knowledge", "writers", "budget", "promote")
 
 
 def compose(root: Manifest, opener: Opener) -> Manifest:
@@ -220,6 +220,7 @@ class _Merging:
             services=MappingProxyType(tables["services"]),
             knowledge=MappingProxyType(tables["knowledge"]),
             writers=MappingProxyType(tables["writers"]),
+            budget=MappingProxyType(tables["budget"]),
             promote=MappingProxyType(tables["promote"]),
             hook=Hook(**{name: self._text("hook", name.replace("_", "-")) for name in _HOOKS}),
             profile=MappingProxyType(

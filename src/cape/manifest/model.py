@@ -24,7 +24,7 @@ DEFAULT_ENVIRONMENT = "default"
 """The name of the environment that the manifest's own tables say."""
 
 ORIGINATING = (
-    *("packages", "models", "vars", "secrets", "services", "knowledge", "writers", "promote"),
+    *("packages", "models", "vars", "secrets", "services", "knowledge", "writers", "budget", "promote"),
     *("hook", "profile"),
 )
 """Tables whose keys a manifest above may replace, add to or remove."""
@@ -113,7 +113,7 @@ class Manifest:
     `vars` is ordered so that a variable stands after those of `[vars]` that it refers to, and otherwise
     as in the text. `secrets` maps a variable to how its value is looked up (`command` or `keyring`), and
     `env_files` are paths from the manifest's directory of files with variables. `profile` maps `common` or a
-    shell's name to shell text. `services`, `knowledge`, `writers`,
+    shell's name to shell text. `services`, `knowledge`, `writers`, `budget`,
     `include`, `build`, `promote`, `npm` and `python` are checked, frozen copies of their tables: mappings and
     tuples.
     `mode` is `run` or `dev`.
@@ -144,6 +144,7 @@ class Manifest:
     services: Mapping[str, object] = field(default_factory=dict)
     knowledge: Mapping[str, object] = field(default_factory=dict)
     writers: Mapping[str, object] = field(default_factory=dict)
+    budget: Mapping[str, object] = field(default_factory=dict)
     include: Mapping[str, object] = field(default_factory=dict)
     build: Mapping[str, object] = field(default_factory=dict)
     promote: Mapping[str, object] = field(default_factory=dict)

@@ -17,8 +17,19 @@ PACKAGE_SOURCES = ("debian", "pypi", "npm", "build", "uv")
 DIRECT_KEYS = ("git", "ref", "url", "path")
 """Keys of a Python package that say where it comes from, if not from an index."""
 
-WRITER_APIS = ("chat", "anthropic", "google")
-"""What services whose models write may speak."""
+WRITER_APIS = ("chat", "anthropic", "google", "local")
+"""What writers may speak; `local` is a file of this machine."""
+
+WRITER_NUMBERS = {
+    "input-price": 1e9,
+    "output-price": 1e9,
+    "window": 1e9,
+    "strength": 1.0,
+    "tokens-per-second": 1e6,
+    "timeout": 86_400.0,
+    "threads": 1024.0,
+}
+"""Numbers of a writer, and what each is at most."""
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 

@@ -43,6 +43,7 @@ from cape.manifest.naming import (
     PACKAGE_SOURCES,
     VARIABLE_NAME,
     WRITER_APIS,
+    WRITER_NUMBERS,
     alike,
     constraint_rule,
     file_name_rule,
@@ -297,7 +298,8 @@ class _Reading:
         self._names_are_single(table)
         self._services(table)
         self._knowledge(table)
-        self._writers(table.get("writers", {}))
+        self._writers(table)
+        self._budget(table)
         self._builds(table)
         self._include(table.get("include", {}))
         return Manifest(
@@ -318,6 +320,7 @@ class _Reading:
             services=_frozen(table.get("services", {})),
             knowledge=_frozen(table.get("knowledge", {})),
             writers=_frozen(table.get("writers", {})),
+            budget=_frozen(table.get("budget", {})),
             include=_frozen(table.get("include", {})),
             build=_frozen(table.get("build", {})),
             promote=_frozen(table.get("promote", {})),
@@ -768,12 +771,12 @@ class _Reading:
                         self.bad_value(f"`{other}` is no name of a package", (*path, key, index), rule)
             if rule := file_name_rule(build.get("version", "0")):
                 self.bad_value(f"the version of build `{name}` cannot be part of a file's name", path, rule)
-
-    def _knowledge(self, table: Table) -> None:
-        bases: Mapping[str, Table] = table.get("knowledge", {})
             if build.get("clock", "real") not in ("real", "fixed"):
                 fact = f"build `{name}` has no clock `{build['clock']}`"
                 self.bad_value(fact, (*path, "clock"), "it is `real`, or `fixed` at the last commit")
+
+    def _knowledge(self, table: Table) -> None:
+        bases: Mapping[str, Table] = table.get("knowledge", {})
         for name, base in bases.items():
             path: KeyPath = ("knowledge", name)
             if rule := file_name_rule(name):
@@ -784,14 +787,35 @@ class _Reading:
             if "embedder" in base:
                 fact = f"knowledge base `{name}` wants the embedder"
                 self._known_name(fact, base["embedder"], table, "models", (*path, "embedder"))
-            if "writer" in base and base["writer"] not in table.get("writers", {}):
-                fact = f"knowledge base `{name}` wants the writer"
-                self._known_name(fact, base["writer"], table, "models", (*path, "writer"))
+            self._writers_of(name, base, table)
             if not 0 <= base.get("answer-from", 0) <= 100:
                 fact = f"`answer-from` of knowledge base `{name}` is no share in per cent"
                 self.bad_value(fact, (*path, "answer-from"), "a number from 0 to 100")
 
-    def _writers(self, writers: Mapping[str, Table]) -> None:
+    def _writers_of(self, name: str, base: Table, table: Table) -> None:
+        wanted = base.get("writer", ())
+        path: KeyPath = ("knowledge", name, "writer")
+        for one in [wanted] if isinstance(wanted, str) else wanted:
+            if one not in table.get("writers", {}):
+                fact = f"knowledge base `{name}` wants the writer"
+                self._known_name(fact, one, table, "models", path)
+        if not base.get("data", "-").strip():
+            self.bad_value(f"`data` of knowledge base `{name}` is empty", ("knowledge", name, "data"))
+
+    def _amounts(self, whose: str, table: Table, path: KeyPath, most: Mapping[str, float]) -> None:
+        """Check that numbers of a table are from 0 to what each may be at most; integers from 1."""
+        for key, limit in most.items():
+            value = table.get(key, 1)
+            least = 1 if key in ("window", "timeout", "threads") else 0
+            if not least <= value <= limit:
+                self.bad_value(f"`{key}` of {whose} is `{value}`", (*path, key), f"{least} to {limit:,g}")
+
+    def _budget(self, table: Table) -> None:
+        budget = table.get("budget", {})
+        self._amounts("the budget", budget, ("budget",), dict.fromkeys(("run", "day", "month"), 1e9))
+
+    def _writers(self, table: Table) -> None:
+        writers: Mapping[str, Table] = table.get("writers", {})
         for name, writer in writers.items():
             path: KeyPath = ("writers", name)
             if rule := file_name_rule(name):
@@ -805,6 +829,13 @@ class _Reading:
                 self.bad_value(
                     f"the writer `{name}` speaks `{writer['api']}`", (*path, "api"), f"one of {listed}"
                 )
+            if writer.get("api") == "local" and writer.get("model"):
+                fact = f"the writer `{name}` wants the model"
+                self._known_name(fact, writer["model"], table, "models", (*path, "model"))
+            self._amounts(f"the writer `{name}`", writer, path, WRITER_NUMBERS)
+            if ("input-price" in writer) != ("output-price" in writer):
+                hint = "both belong together; 0 where it costs nothing"
+                self.bad_value(f"the writer `{name}` has one price of two", path, hint)
             if not writer.get("endpoint", "https://").startswith(("http://", "https://")):
                 self.bad_value(f"`endpoint` of the writer `{name}` is no address", (*path, "endpoint"))
             if not VARIABLE_NAME.match(writer.get("key", "KEY")):

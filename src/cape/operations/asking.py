@@ -40,6 +40,20 @@ class QuestionTooLong(InputError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AskRoute:
+    """How an answer came to its writer: the question's difficulty (0 where there was one writer alone), who
+    was left out and who failed, each with the reason, and what all calls cost (None: there are
+    no prices). `writer` is None where none answered.
+    """
+
+    difficulty: float
+    writer: str | None = None
+    cost: float | None = None
+    failures: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AskResult:
     """An answer, the ranking that it was read from, and what it took.
 
@@ -60,6 +74,7 @@ class AskResult:
     notes: tuple[str, ...]
     writer: Mapping[str, str] | None = None
     dropped: tuple[Sentence, ...] = ()
+    route: AskRoute | None = None
 
     @property
     def question_digest(self) -> Digest:

@@ -51,7 +51,10 @@ class KnowledgeBase:
     embedder: str | None = None
     access: str | None = None
     questions: str | None = None
-    writer: str | None = None
+    writers: tuple[str, ...] = ()
+    data: str | None = None
+    local_only: bool = False
+    strong_from: float | None = None
     private: bool = False
     answer_from: int | None = None
 
@@ -68,10 +71,17 @@ def _base(name: str, table: Any) -> KnowledgeBase:
         embedder=table.get("embedder"),
         access=table.get("access"),
         questions=table.get("questions"),
-        writer=table.get("writer"),
+        writers=_names(table.get("writer", ())),
+        data=table.get("data"),
+        local_only=bool(table.get("local-only", False)),
+        strong_from=table.get("strong-from"),
         private=bool(table.get("private", False)),
         answer_from=table.get("answer-from"),
     )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def find_base(manifest: Manifest, name: str | None) -> KnowledgeBase:

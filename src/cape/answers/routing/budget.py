@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from cape.errors import StateError
 
@@ -24,16 +25,33 @@ class Reservation:
     def __init__(self, most: float) -> None:
         self.most = most
         self.spent: float | None = None
+        self.sent = self.came = 0
 
-    def cost(self, amount: float) -> None:
-        """Say what the call did cost. More than was reserved is a bug of whoever reserved: it raises."""
+    def cost(self, amount: float, *, sent: int = 0, came: int = 0) -> None:
+        """Say what the call did cost, and the tokens that were sent and came back.
+
+        More than was reserved is a bug of whoever reserved: it raises.
+        """
         if not 0.0 <= amount <= self.most * (1 + 1e-9) + 1e-12:
             raise ValueError(f"the call cost {amount}, and {self.most} was reserved")
-        self.spent = amount
+        self.spent, self.sent, self.came = amount, sent, came
+
+    @property
+    def final(self) -> float:
+        """What counts as spent: what it did cost, or all that was held."""
+        return self.most if self.spent is None else self.spent
+
+
+class Account(Protocol):
+    """What calls are paid from."""
+
+    def reserve(self, most: float, *, writer: str = "") -> AbstractContextManager[Reservation]:
+        """Hold `most` during a call to a writer; what is not settled counts as spent. Raises `OverBudget`."""
+        ...
 
 
 class Budget:
-    """An amount that calls draw from. `spent + reserved` never exceeds `limit`."""
+    """An account of one process: an amount that calls draw from. `spent + reserved` never exceeds `limit`."""
 
     def __init__(self, limit: float) -> None:
         if not limit >= 0.0:
@@ -55,7 +73,7 @@ class Budget:
             return max(0.0, self.limit - self._spent - self._reserved)
 
     @contextmanager
-    def reserve(self, most: float) -> Iterator[Reservation]:
+    def reserve(self, most: float, *, writer: str = "") -> Iterator[Reservation]:
         """Hold `most` during a call; what it did not cost is given back. Raises `OverBudget`.
 
         A call that fails without saying its cost counts as having cost everything that was held: a provider
@@ -75,4 +93,4 @@ class Budget:
         finally:
             with self._lock:
                 self._reserved -= most
-                self._spent += most if held.spent is None else held.spent
+                self._spent += held.final

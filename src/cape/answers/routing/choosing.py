@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from cape.answers.routing.budget import Budget, OverBudget
+from cape.answers.routing.budget import Account, OverBudget, Reservation
 from cape.answers.routing.writers import WriterRow
 from cape.errors import CapeError, SourceError, StateError
+
+Value = TypeVar("Value")
 
 
 class NoWriter(StateError):
@@ -27,21 +30,31 @@ class RoutingPolicy:
 
     Questions from `strong_from` of difficulty go to the strongest writer, the others to the cheapest.
     `data` is the class of the question's and the evidence's data; `local_only` keeps everything on this
-    machine.
+    machine; with `priced_only` nobody is asked whose price is not known.
     """
 
     strong_from: float
     data: str | None = None
     local_only: bool = False
+    priced_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """A question as a writer would get it: its difficulty, the tokens sent, and the most that come back."""
+    """A question as a writer would get it: its difficulty, about the tokens sent, the most that come back.
+
+    `most_input` is what the tokens sent cannot exceed, whoever counts them; None: they are exact.
+    """
 
     difficulty: float
     input_tokens: int
     output_tokens: int
+    most_input: int | None = None
+
+    @property
+    def bound(self) -> int:
+        """What the tokens sent cannot exceed."""
+        return self.input_tokens if self.most_input is None else self.most_input
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +66,27 @@ class Route:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
-    """What a writer gave, what it cost, and what those before it failed with."""
+class Called(Generic[Value]):
+    """What a call gave: its value, the tokens that were sent and came back, and why it is of no use."""
+
+    value: Value
+    sent: int
+    came: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routed(Generic[Value]):
+    """What a writer gave, what all calls cost, and what those before it failed with.
+
+    `problem` is why it is of no use: the last writer's, where none had a better one.
+    """
 
     writer: WriterRow
-    text: str
+    value: Value
     cost: float
     failures: tuple[tuple[str, str], ...]
+    problem: str = ""
 
 
 def route(writers: Sequence[WriterRow], ask: Ask, policy: RoutingPolicy) -> Route:
@@ -86,25 +113,33 @@ def route(writers: Sequence[WriterRow], ask: Ask, policy: RoutingPolicy) -> Rout
 
 
 def _why_not(writer: WriterRow, ask: Ask, policy: RoutingPolicy) -> str | None:
+    wanted = ask.input_tokens + ask.output_tokens
     if policy.local_only and not writer.local:
         return "is not on this machine"
     if not writer.may_see(policy.data):
         return f"may not see `{policy.data}`"
-    if ask.input_tokens + ask.output_tokens > writer.window:
-        return f"reads {writer.window} tokens, and the question wants {ask.input_tokens + ask.output_tokens}"
+    if policy.priced_only and not writer.priced:
+        return "has no price, and there is a budget"
+    if wanted > writer.window:
+        return f"reads {writer.window} tokens, and the question wants {wanted}"
+    if writer.tokens_per_second is not None and writer.patience_s is not None:
+        seconds = ask.output_tokens / max(writer.tokens_per_second, 1e-9)
+        if seconds > writer.patience_s:
+            return f"may write for {seconds:.0f} s, and is waited for {writer.patience_s:g} s"
     return None
 
 
-Call = Callable[[WriterRow], tuple[str, int, int]]
-"""Calls a writer: its text, and the tokens that were sent and came back. Raises `CapeError` where it "
-"fails."""
+Call = Callable[[WriterRow], Called[Value]]
+"""Calls a writer. Raises `CapeError` where it fails; one whose `charged` is False has cost nothing."""
 
 
-def write(chosen: Route, ask: Ask, budget: Budget, call: Call) -> Written:
-    """Ask the writers of a route until one answers. What each may cost is reserved before it is asked.
+def write(chosen: Route, ask: Ask, account: Account, call: Call[Value]) -> Routed[Value]:
+    """Ask the writers of a route until one gives something of use. What each may cost is reserved before it
+    is asked.
 
     One that does not fit into the budget is passed over; one that fails counts as if it had cost all that
-    was held.
+    was held, unless it says that it was not charged. Where all that answered are of no use, the last of them
+    is given, with its problem.
 
     Raises:
         OverBudget: no writer of the route fits into what is left.
@@ -112,19 +147,45 @@ def write(chosen: Route, ask: Ask, budget: Budget, call: Call) -> Written:
     """
     failures: list[tuple[str, str]] = []
     last: CapeError | None = None
-    asked = False
+    useless: tuple[WriterRow, Called[Value]] | None = None
+    asked, spent = False, 0.0
     for writer in chosen.writers:
+        held: Reservation | None = None
         try:
-            with budget.reserve(writer.most(ask.input_tokens, ask.output_tokens)) as held:
-                asked = True
-                text, sent, came = call(writer)
-                cost = writer.most(min(sent, ask.input_tokens), min(came, ask.output_tokens))
-                held.cost(cost)
-            return Written(writer=writer, text=text, cost=cost, failures=tuple(failures))
+            with account.reserve(writer.most(ask.bound, ask.output_tokens), writer=writer.name) as held:
+                called = _called(call, writer, ask, held)
         except CapeError as error:
-            failures.append((writer.name, str(error)))
+            failures.append((writer.name, error.fact))
             last = error
+            continue
+        finally:
+            if held is not None:
+                asked = True
+                spent += held.final
+        if not called.problem:
+            return Routed(writer=writer, value=called.value, cost=spent, failures=tuple(failures))
+        failures.append((writer.name, called.problem))
+        useless = writer, called
+    if useless is not None:
+        row, called = useless
+        return Routed(
+            writer=row, value=called.value, cost=spent, failures=tuple(failures), problem=called.problem
+        )
     if not asked and isinstance(last, OverBudget):
         raise last
     told = "; ".join(f"`{name}`: {why}" for name, why in failures)
     raise SourceError(f"no writer answered: {told}") from last
+
+
+def _called(call: Call[Value], writer: WriterRow, ask: Ask, held: Reservation) -> Called[Value]:
+    """Call, and settle what it did cost: all that was held where the writer does not count its tokens."""
+    try:
+        called = call(writer)
+    except CapeError as error:
+        if not getattr(error, "charged", True):
+            held.cost(0.0)
+        raise
+    sent = min(called.sent or ask.bound, ask.bound)
+    came = min(called.came or ask.output_tokens, ask.output_tokens)
+    held.cost(writer.most(sent, came), sent=called.sent, came=called.came)
+    return called

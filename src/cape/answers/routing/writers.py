@@ -36,7 +36,8 @@ class WriterRow:
     """A writer. Prices are per million tokens, in the project's currency; `window` is in tokens.
 
     `strength` in [0, 1] orders writers by how much they can be asked; `data` are the classes of data that it
-    may see, all if it is local and none are named. `tokens_per_second` is None where nobody measured it.
+    may see, all if it is local and none are named. `tokens_per_second` is None where nobody measured it,
+    `patience_s` is how long its reply is waited for. One that is not `priced` costs nobody knows what.
     """
 
     name: str
@@ -47,6 +48,8 @@ class WriterRow:
     local: bool
     data: frozenset[str]
     tokens_per_second: float | None
+    patience_s: float | None = None
+    priced: bool = True
 
     def most(self, input_tokens: int, output_tokens: int) -> float:
         """What a call with so many tokens costs at most."""

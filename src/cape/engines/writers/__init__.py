@@ -6,7 +6,14 @@ is worth must never be decided here. No service's address is known: it comes wit
 
 from __future__ import annotations
 
-from cape.engines.writers.errors import WriterBusy, WriterDown, WriterError, WriterJunk, WriterRefused
+from cape.engines.writers.errors import (
+    WriterBusy,
+    WriterDown,
+    WriterError,
+    WriterJunk,
+    WriterRefused,
+    WriterUnreached,
+)
 from cape.engines.writers.opening import WriterSettings, open_writer
 
 __all__ = [
@@ -16,5 +23,6 @@ __all__ = [
     "WriterJunk",
     "WriterRefused",
     "WriterSettings",
+    "WriterUnreached",
     "open_writer",
 ]

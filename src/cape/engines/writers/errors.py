@@ -9,6 +9,8 @@ class WriterError(SourceError):
     """A model that writes did not."""
 
     slug = "writer-failed"
+    charged: bool = True
+    """Whether it may have cost something all the same."""
 
 
 class WriterDown(WriterError):
@@ -17,16 +19,25 @@ class WriterDown(WriterError):
     slug = "writer-down"
 
 
+class WriterUnreached(WriterDown):
+    """No connection to a writer's service could be made: nothing was sent."""
+
+    slug = "writer-unreached"
+    charged = False
+
+
 class WriterBusy(WriterError):
     """A writer's service has no room now, or the account's limit is reached."""
 
     slug = "writer-busy"
+    charged = False
 
 
 class WriterRefused(WriterError):
     """A writer's service does not take the key, or not this request."""
 
     slug = "writer-refused"
+    charged = False
 
 
 class WriterJunk(WriterError):

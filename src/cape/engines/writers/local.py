@@ -20,7 +20,11 @@ from cape.engines.writers.wire import Service
 from cape.names import Digest
 
 CONTEXT_TOKENS = 4096
-THREADS = 2
+LONGEST_S = 600.0
+"""Seconds for which a reply is waited, however it comes."""
+THREADS = 1
+"""Threads of it: several wait for each other at each step, which on a busy machine takes many times as long
+(24 tokens of a small model: 29 s with two threads on two busy cores, 4 s with one)."""
 _SERVE = """
 import os, signal, sys
 try:
@@ -42,25 +46,39 @@ os._exit(0)
 
 
 @contextlib.contextmanager
-def local_writer(name: str, file: Path, *, context: int = CONTEXT_TOKENS) -> Iterator[ChatWriter]:
+def local_writer(
+    name: str,
+    file: Path,
+    *,
+    context: int = CONTEXT_TOKENS,
+    threads: int = THREADS,
+    longest_s: float = LONGEST_S,
+) -> Iterator[ChatWriter]:
     """A file that is loaded until the block ends, or this process does.
 
     Raises `MissingModelFile`, `MissingEngine`, `WriterDown`.
     """
     if not file.is_file():
         raise MissingModelFile(f"the writer `{name}` has no file", where=str(file))
-    process = _started(file, context)
+    process = _started(file, context, threads)
     try:
         address = _address(process, name, file)
         yield ChatWriter(
             name=name,
             model=file.name,
-            service=Service(name=name, base=f"{address}/v1", headers={}, silence_s=600.0, attempts=1),
+            service=Service(
+                name=name,
+                base=f"{address}/v1",
+                headers={},
+                silence_s=longest_s,
+                attempts=1,
+                longest_s=longest_s,
+            ),
             more={"seed": 0, "cache_prompt": False},
             known={
                 "file": Digest.of_file(file).hex,
                 "context": str(context),
-                "threads": str(THREADS),
+                "threads": str(threads),
                 "slots": "1",
             },
         )
@@ -81,9 +99,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _started(file: Path, context: int) -> subprocess.Popen[bytes]:
+def _started(file: Path, context: int, threads: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(file), str(context), str(THREADS)],
+        [sys.executable, "-c", _SERVE, str(file), str(context), str(threads)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

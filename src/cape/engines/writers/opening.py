@@ -33,6 +33,7 @@ class WriterSettings:
     key: str | None = None
     silence_s: float = 60.0
     attempts: int = 3
+    longest_s: float = 120.0
 
 
 def open_writer(settings: WriterSettings, variables: Mapping[str, str]) -> Writer:
@@ -68,6 +69,7 @@ def _service(settings: WriterSettings, variables: Mapping[str, str]) -> Service:
         headers=_headers(settings, variables),
         silence_s=settings.silence_s,
         attempts=settings.attempts,
+        longest_s=settings.longest_s,
     )
 
 

@@ -14,12 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cape.engines.writers.errors import WriterBusy, WriterDown, WriterError, WriterJunk, WriterRefused
+from cape.engines.writers.errors import (
+    WriterBusy,
+    WriterDown,
+    WriterError,
+    WriterJunk,
+    WriterRefused,
+    WriterUnreached,
+)
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _LARGEST_BYTES = 4 << 20
+_AT_ONCE = 1 << 16
 _LONGEST_REASON = 200
 _PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
@@ -30,7 +38,8 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 class Service:
     """Where requests go, with which headers, and how long they may take.
 
-    `silence_s` is the longest time without a byte. `attempts` counts the first one too.
+    `silence_s` is the longest time without a byte, `longest_s` that of a whole reply. `attempts` counts the
+    first one too.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Service:
     headers: Mapping[str, str]
     silence_s: float = 60.0
     attempts: int = 3
+    longest_s: float = 600.0
 
     def shown(self) -> str:
         """The address without user, password and query, for messages."""
@@ -48,9 +58,7 @@ class Service:
 def ask(service: Service, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to a request, as a JSON object. Raises `WriterError`s."""
     with _answered(service, path, body, stream=False) as answer:
-        data = answer.read(_LARGEST_BYTES + 1)
-    if len(data) > _LARGEST_BYTES:
-        raise WriterJunk(f"the writer `{service.name}` sent too much", where=service.shown())
+        data = b"".join(_pieces(service, answer))
     try:
         told = json.loads(data)
     except ValueError:
@@ -87,21 +95,30 @@ def events(service: Service, path: str, body: Mapping[str, Any]) -> Iterator[dic
 
 
 def _lines(service: Service, answer: BaseHTTPResponse) -> Iterator[str]:
+    waiting = b""
+    for piece in _pieces(service, answer):
+        waiting += piece
+        *whole, waiting = waiting.split(b"\n")
+        yield from (one.decode("utf-8", "replace").rstrip("\r") for one in whole)
+    if waiting:
+        yield waiting.decode("utf-8", "replace")
+
+
+def _pieces(service: Service, answer: BaseHTTPResponse) -> Iterator[bytes]:
+    """What comes of a reply, as it comes, within its size and its time."""
     import urllib3
 
-    waiting, taken = b"", 0
+    taken, ends = 0, time.monotonic() + service.longest_s
     try:
-        for piece in answer.stream(4096):
+        while piece := answer.read1(_AT_ONCE):
             taken += len(piece)
             if taken > _LARGEST_BYTES:
                 raise WriterJunk(f"the writer `{service.name}` sent too much", where=service.shown())
-            waiting += piece
-            *whole, waiting = waiting.split(b"\n")
-            yield from (one.decode("utf-8", "replace").rstrip("\r") for one in whole)
+            if time.monotonic() > ends:
+                raise _down(service, f"its reply did not end in {service.longest_s:g} s")
+            yield piece
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _down(service, "it broke off") from error
-    if waiting:
-        yield waiting.decode("utf-8", "replace")
 
 
 @contextmanager
@@ -117,7 +134,8 @@ def _answered(
         "accept": "text/event-stream" if stream else "application/json",
         **service.headers,
     }
-    timeout = urllib3.Timeout(connect=min(15.0, service.silence_s), read=service.silence_s)
+    silence_s = min(service.silence_s, service.longest_s)
+    timeout = urllib3.Timeout(connect=min(15.0, silence_s), read=silence_s)
     with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
         last: WriterError | None = None
         for attempt in range(service.attempts):
@@ -128,6 +146,10 @@ def _answered(
                     "POST", service.base.rstrip("/") + path, body=sent, headers=headers,
                     preload_content=False, redirect=False,
                 )  # fmt: skip
+            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+                last = _down(service, "it did not answer", WriterUnreached)
+                last.__cause__ = error
+                continue
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 last = _down(service, "it did not answer")
                 last.__cause__ = error
@@ -146,8 +168,8 @@ def _answered(
         raise last
 
 
-def _down(service: Service, what: str) -> WriterDown:
-    return WriterDown(
+def _down(service: Service, what: str, error: type[WriterDown] = WriterDown) -> WriterDown:
+    return error(
         f"the writer `{service.name}` cannot be used: {what}",
         where=service.shown(),
         hint="without a writer answers are quoted: leave `--writer` out, or name another one",
