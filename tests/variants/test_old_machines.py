@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cape.accelerators import Accelerator
 from cape.lock import Lock
-from cape.lock.variants import Choice, LockedVariants
+from cape.lock.variants import Choice, LockedVariants, label_for
 from cape.names import Digest, System
 from cape.operations.variants import DriverTooOld, GpuTooOld, NoVariant, cuda_of, fitting
 from cape.sources.protocol import Artifact, LockedPackage, Requirement
@@ -61,6 +63,7 @@ def nvidia(cuda: str, capability: str) -> Accelerator:
     )
 
 
+CPU = Accelerator(kind="cpu", reason="a test")
 ALL = lock(new=("cuda>=13", CUDA_13), old=("cuda>=12", CUDA_12), plain=("cpu", PLAIN))
 
 
@@ -78,6 +81,26 @@ def test_driver_that_is_older_than_the_wheel_needs_is_told_with_what_fits() -> N
     assert "the driver 550.54 has CUDA 12.4" in caught.value.fact
     assert "a driver from 580 on" in str(caught.value.hint)
     assert "`CAPE_GPU=cpu` fits: it takes debian:torch" in str(caught.value.hint)
+
+
+def test_driver_that_is_too_old_is_told_what_is_left_out_without_a_gpu() -> None:
+    alone = replace(
+        lock(only=("cuda", CUDA_13)),
+        variants=(
+            LockedVariants(
+                name="torch",
+                choices=(Choice(key="only", when="cuda", source="pypi", package="torch"),),
+                optional=True,
+            ),
+        ),
+    )
+    nothing = Lock(systems=(SYSTEM,))
+    alone = replace(
+        alone, combinations={**alone.combinations, label_for(alone.variants, CPU, SYSTEM): nothing}
+    )
+    with pytest.raises(DriverTooOld) as caught:
+        fitting(alone, accelerator=nvidia("12.4", "8.0"))
+    assert str(caught.value.hint).endswith("`CAPE_GPU=cpu` fits: it leaves out `torch`")
 
 
 def test_gpu_that_is_too_old_is_told_with_what_fits() -> None:

@@ -30,7 +30,7 @@ RUNTIMES = {LLAMA: "xllamacpp", VLLM: "vllm"}
 
 _LINES = {
     LLAMA: '`xllamacpp = { pypi = "*" }` and `libgomp1 = "*"`',
-    VLLM: '`vllm = { pypi = "*", when = "cuda>=12", systems = ["x86_64-linux"] }`',
+    VLLM: '`vllm = { pypi = "*", when = "cuda", systems = ["x86_64-linux"] }`',
 }
 _CONTEXT, _EMBEDDED_CONTEXT = 4096, 2048
 _STEP = 256
@@ -499,7 +499,7 @@ def _check_digests(planned: Planned, home: Path | None) -> None:
             raise ModelDiffers(
                 f"the file of `{planned.serving.model}` has {found}, and the lock says {wanted}",
                 where=str(file),
-                hint="`cape verify` finds what else differs; remove the environment and `cape sync` again",
+                hint="`cape doctor --verify` finds what else differs; `cape sync` makes anew what is removed",
             )
 
 

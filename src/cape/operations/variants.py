@@ -410,10 +410,11 @@ def _check_fits(lock: Lock, whole: Lock, accelerator: Accelerator, system: Syste
         if found is _chosen(whole, accelerator_for("cpu", system), system):
             word = "cpu"
         if found is not None and _fault(found, limited, system) is None:
-            taken = ", ".join(
-                f"{one.source}:{one.package}" for one in decisions(whole, limited, system) if one.when
-            )
-            fault.hint = f"{fault.hint}; `CAPE_GPU={word}` fits: it takes {taken}"
+            made = decisions(whole, limited, system)
+            taken = ", ".join(f"{one.source}:{one.package}" for one in made if one.when)
+            left = ", ".join(f"`{one.name}`" for one in made)
+            what = f"it takes {taken}" if taken else f"it leaves out {left}"
+            fault.hint = f"{fault.hint}; `CAPE_GPU={word}` fits: {what}"
             break
     raise fault
 

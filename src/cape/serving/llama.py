@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUPS = "/sys/fs/cgroup"
 _PREFIX = "cape-model-"
 _ALL_LAYERS = 999
+_OWN_THREADS, _USUAL_STACK = 8, 8 << 20
 
 
 def main(words: list[str]) -> int:
@@ -81,10 +82,18 @@ def limit_memory(size_bytes: int) -> str | None:
     for parent, file in _parents():
         if group := _joined(parent, file, size_bytes):
             return f"{size_bytes} bytes, by the control group {group}"
+    return _limited_data(size_bytes)
+
+
+def _limited_data(size_bytes: int) -> str:
+    """The limit of a process's data; what the stacks of its threads reserve, and hardly use, comes on top."""
     import resource
 
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    stack = _USUAL_STACK if stack == resource.RLIM_INFINITY else stack
+    size = size_bytes + stack * (_OWN_THREADS + 2 * (os.cpu_count() or 1))
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    size = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+    size = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
     return f"{size} bytes of data, by a limit of the process"
 
