@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import sys
 from collections.abc import Iterable
@@ -149,7 +148,8 @@ class System(StrEnum):
     @classmethod
     def current(cls) -> System:
         """The system of this machine. Raises `UnsupportedMachine`."""
-        machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+        told = os.uname().machine
+        machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(told, told)
         kernel = "darwin" if sys.platform == "darwin" else "linux"
         try:
             return cls(f"{machine}-{kernel}")

@@ -9,7 +9,6 @@ import os
 import posixpath
 from pathlib import Path
 
-from cape.environment.relocation.paths import in_root
 from cape.errors import IntegrityError
 
 
@@ -21,6 +20,8 @@ class EscapingPath(IntegrityError):
 
 def exists(root: Path, path: str) -> bool:
     """Whether an absolute path of a system has a file or link, dangling or not, in the root."""
+    from cape.environment.relocation.paths import in_root  # Activation, which must be quick, reaches here.
+
     inside = in_root(path)
     return inside is not None and os.path.lexists(root / inside)
 
