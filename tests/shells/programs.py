@@ -1,4 +1,4 @@
-"""The shells that the tests need, made by cape itself where the machine has none."""
+"""The shells that the tests need, and a multiplexer, made by cape itself where the machine has none."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ zsh = "*"
 fish = "*"
 dash = "*"
 busybox = "*"
+tmux = "*"
 """
 WORDS = {
     "bash": ("bash",),
@@ -26,6 +27,7 @@ WORDS = {
     "fish": ("fish",),
     "dash": ("dash",),
     "busybox": ("busybox", "sh"),
+    "tmux": ("tmux",),
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment.starts import until
 from tests.shells.terminal import Terminal
 from tests.shells.test_entering import CAPE, Scene, bash_scene, cd, scene, value
 
@@ -156,3 +157,36 @@ def test_cron_has_no_variables_and_still_comes_in(text: str, bash_scene: Scene) 
         capture_output=True, text=True, check=False, timeout=20,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "tool\n"), done.stderr
+
+
+@pytest.mark.network
+def test_windows_of_a_multiplexer_enter_where_they_stand_and_come_in_by_hand(scene: Scene) -> None:
+    """The server was started outside; each window is a login shell of its own with its own directory."""
+    (scene.home / ".profile").write_text(". ~/.bashrc\n")
+    project, other = scene.project("one"), scene.project("two", more=HOOK)
+    scene.cape("allow", str(project))
+    scene.cape("deny", str(other))
+    tmux = [*scene._shells["tmux"], "-S", str(scene.home / "socket"), "-f", "/dev/null"]
+
+    def do(*words: str) -> None:
+        env = {**scene.variables, "TERM": "screen", "LC_ALL": "C.UTF-8", "SHELL": scene._shells["bash"][0]}
+        subprocess.run([*tmux, *words], cwd=scene.work, env=env, check=True, capture_output=True, timeout=20)
+
+    def typed(window: str, line: str) -> None:
+        do("send-keys", "-t", window, "-l", line)
+        do("send-keys", "-t", window, "Enter")
+
+    told = scene.home / "told"
+    do("new-session", "-d", "-s", "s", "-n", "first", "-c", str(project))
+    try:
+        do("new-window", "-t", "s", "-n", "second", "-c", str(other))
+        typed("s:first", 'echo "$MARK_one." >>~/told')
+        until(lambda: told.exists())
+        typed("s:second", f'eval "$({CAPE} activate)"; echo "$MARK_two$MARK_one." >>~/told')
+        until(lambda: len(told.read_text().split()) == 2)
+        typed("s:second", 'cape deactivate; echo "$MARK_two." >>~/told')
+        until(lambda: len(told.read_text().split()) == 3)
+    finally:
+        do("kill-server")
+    assert told.read_text().split() == ["in.", "in.", "."]
+    assert (other / "runs").read_text().split() == ["ran"]
