@@ -75,8 +75,8 @@ CASES = (
     lacks("install", "nowhere", says=("has no package `nowhere`",), code=INPUT),
     changes("uninstall", "other"),
     lacks("upgrade", says=("base", "cannot be read")),
-    lacks("upgrade", "hello", says=("trixie", "not here")),
-    lacks("outdated", says=("trixie", "not here")),
+    changes("upgrade", "hello"),
+    works("outdated"),
     works("lock"),
     works("lock", "--check"),
     works("sync"),
@@ -334,6 +334,23 @@ def test_changed_manifest_is_locked_from_indices_that_are_here(settled: Project,
     done = run_without_interfaces(project, "sync").succeeded()
     assert "tool" in done.stdout
     assert run_without_interfaces(project, "run", "--", "tool").stdout == "tool 1.0-1\n"
+
+
+def _package_rows(lock: Path) -> list[str]:
+    return [line for line in lock.read_text().splitlines() if line.startswith('{"row":"package"')]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_upgrade_takes_the_newest_of_what_is_here_and_says_how_old_that_is(
+    settled: Project, way: str, tmp_path: Path
+) -> None:
+    project = _place_for(Case(words=(), in_copy=True), settled, tmp_path)
+    project.manifest.write_text(project.manifest.read_text().partition("[include]")[0])
+    before = _package_rows(project.lock)
+    told = WAYS[way](project, "upgrade").succeeded()
+    assert "the mirror of `trixie` could not be asked; its state of " in told.stdout + told.stderr
+    assert WAYS[way](project, "outdated").succeeded().stdout.count("\n") <= 1
+    assert _package_rows(project.lock) == before
 
 
 @pytest.mark.parametrize("way", WAYS)

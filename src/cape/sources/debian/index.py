@@ -28,6 +28,7 @@ from cape.sources.debian.release import IndexFile, Release, verified_detached, v
 from cape.sources.debian.table import BrokenTable, Table, build
 from cape.sources.download import FileNotServed, disk_errors, fetch_bytes, shown_url, usual_patience
 from cape.sources.protocol import RegistryGarbage, RegistryUnreachable
+from cape.sources.reach import Offline
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,10 @@ class Indices:
         self._without: dict[str, SourceError] = {}
 
     def refresh(self) -> None:
-        """Ask the mirrors again at the next use, however fresh the cache is."""
+        """Ask the mirrors again at the next use, however fresh the cache is.
+
+        Without any network the cache serves, with a note of its age; a mirror that is away is an error.
+        """
         self._archives = None
         self._silent.clear()
         self._without.clear()
@@ -169,8 +173,11 @@ class Indices:
             except FileNotServed:
                 _note_absence(directory)
                 return None
-            except RegistryUnreachable:
-                if cached is None or self._asked_anew:
+            except RegistryUnreachable as error:
+                nobody_can_ask = isinstance(error, Offline)
+                if nobody_can_ask and (directory / "absent").exists():
+                    return None
+                if cached is None or (self._asked_anew and not nobody_can_ask):
                     raise
                 archive = Archive(place=place, release=cached, directory=directory, is_old=True)
         if place.from_apt and archive.release.fields.get("Origin") != "Debian":

@@ -102,7 +102,7 @@ class DebianSource:
         self._as_of: datetime | None = None
 
     def refresh(self) -> None:
-        """Ask the mirrors for a newer state at the next use, however fresh the cache is."""
+        """Ask the mirrors for a newer state at the next use; see `Indices.refresh`."""
         self._indices.refresh()
         self._tables.clear()
 
@@ -340,7 +340,7 @@ class DebianSource:
         for archive in self._indices.archives():
             if archive.is_old:
                 yield (
-                    f"the mirror of `{archive.place.suite}` did not answer; "
+                    f"the mirror of `{archive.place.suite}` could not be asked; "
                     f"its state of {archive.release.iso_date} was used"
                 )
             if archive.older:
