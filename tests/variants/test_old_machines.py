@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from cape.accelerators import Accelerator
+from cape.accelerators import Accelerator, decide
 from cape.lock import Lock
 from cape.lock.variants import Choice, LockedVariants, label_for
 from cape.names import Digest, System
 from cape.operations.variants import DriverTooOld, GpuTooOld, NoVariant, cuda_of, fitting
 from cape.sources.protocol import Artifact, LockedPackage, Requirement
+from tests.accelerators.test_machines import Case, card, driver, machine, nodes
 
 SYSTEM = System.X86_64_LINUX
 
@@ -147,3 +149,47 @@ def test_driver_that_was_asked_for_is_told_as_one() -> None:
     careless = lock(new=("cuda", CUDA_13), plain=("cpu", PLAIN))
     with pytest.raises(DriverTooOld, match=r"needs CUDA 13.0 .*, and `cuda12` was asked for"):
         fitting(careless, gpu="cuda12", system=SYSTEM)
+
+
+# -- machines laid out as files -------------------------------------------------------------------------
+
+
+def laid_out(root: Path, version: str, device: str, name: str) -> Accelerator:
+    """What is decided on a machine with that driver and that card."""
+    lay = driver(version) | card(device, name, kind="0x030200") | nodes("nvidia0")
+    return decide(machine(root, Case(name, lay, "cuda", name)), library=True)
+
+
+ONLY_13 = lock(new=("cuda", CUDA_13))
+
+
+def test_machine_whose_driver_is_older_than_the_wheel_needs(tmp_path: Path) -> None:
+    found = laid_out(tmp_path, "550.54.14", "0x20b2", "NVIDIA A100-SXM4-80GB")
+    with pytest.raises(DriverTooOld) as caught:
+        fitting(ONLY_13, accelerator=found)
+    assert "needs CUDA 13.0" in caught.value.fact
+    assert "the driver 550.54.14 has CUDA 12.4" in caught.value.fact
+    assert caught.value.hint == "a driver from 580 on has it"
+    assert fitting(ALL, accelerator=found).packages == CUDA_12.packages
+
+
+def test_machine_whose_gpu_is_too_old_for_every_variant(tmp_path: Path) -> None:
+    """The newest driver for Volta has CUDA 13, whose libraries no longer run on it."""
+    found = laid_out(tmp_path, "580.65.06", "0x1db6", "Tesla V100-PCIE-32GB")
+    with pytest.raises(GpuTooOld) as caught:
+        fitting(ONLY_13, accelerator=found)
+    assert "wants compute capability 7.5, and Tesla V100-PCIE-32GB has 7.0" in caught.value.fact
+    assert caught.value.hint == "allow versions that are built for an older CUDA"
+    with pytest.raises(GpuTooOld, match=r"wants compute capability 7\.5") as also:
+        fitting(ALL, accelerator=found)
+    assert "`CAPE_GPU=cuda12` fits: it takes pypi:torch" in str(also.value.hint)
+
+
+def test_machine_whose_driver_is_older_than_every_variant(tmp_path: Path) -> None:
+    found = laid_out(tmp_path, "390.157", "0x0fc6", "GeForce GTX 650")
+    with pytest.raises(NoVariant) as caught:
+        fitting(lock(new=("cuda>=13", CUDA_13), old=("cuda>=12", CUDA_12)), accelerator=found)
+    assert "which has cuda 9.1" in caught.value.fact
+    assert "`cuda>=13`: " in str(caught.value.hint)
+    assert "`cuda>=12`: " in str(caught.value.hint)
+    assert fitting(ALL, accelerator=found).packages == PLAIN.packages

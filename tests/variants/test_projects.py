@@ -249,6 +249,36 @@ def test_environment_has_what_the_machine_takes(tool: Project) -> None:
     tool.cape("run", "--", "tool", CAPE_GPU="cpu").succeeded()
 
 
+def test_changed_word_is_noticed_by_the_sealed_script_and_by_activation(tool: Project) -> None:
+    """The script has the word that its environment answers; the same one again, or none, starts no Python."""
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    for word, name in (("cpu", "tool"), ("cuda12", "tool-gpu"), ("cuda12", "tool-gpu"), ("", "tool-gpu")):
+        done = tool.cape("run", "--", name, CAPE_GPU=word).succeeded()
+        assert done.stdout == f"this is {name}\n"
+    assert "[ \"$CAPE_GPU\" = 'cuda12' ]" in (tool.directory / ".cape/current/run.sh").read_text()
+    assert tool.cape("activate", "-c", "tool", CAPE_GPU="cpu").succeeded().stdout == "this is tool\n"
+    assert tool.cape("activate", "-c", "tool", CAPE_GPU="").succeeded().stdout == "this is tool\n"
+    tool.cape("run", "--", "tool", CAPE_GPU="tpu").failed(INPUT, "`tpu` is no accelerator")
+    tool.cape("run", "--", "tool", CAPE_GPU='cpu" ] && [ "').failed(INPUT, "is no accelerator")
+
+
+def test_rollback_to_another_choice_is_noticed(tool: Project) -> None:
+    tool.cape("sync", CAPE_GPU="cpu").succeeded()
+    tool.cape("run", "--", "tool-gpu", CAPE_GPU="cuda").succeeded()
+    tool.cape("rollback", CAPE_GPU="cuda").succeeded()
+    assert tool.cape("run", "--", "tool", CAPE_GPU="cpu").succeeded().stdout == "this is tool\n"
+    assert tool.cape("run", "--", "tool-gpu", CAPE_GPU="cuda").succeeded().stdout == "this is tool-gpu\n"
+
+
+def test_changed_word_is_noticed_for_other_environments_too(tool: Project) -> None:
+    with tool.manifest.open("a") as stream:
+        stream.write("\n[environments.test]\n")
+    tool.cape("sync", "-e", "test", CAPE_GPU="cpu").succeeded()
+    for word, name in (("cpu", "tool"), ("cuda", "tool-gpu"), ("cpu", "tool")):
+        done = tool.cape("run", "-e", "test", "--", name, CAPE_GPU=word).succeeded()
+        assert done.stdout == f"this is {name}\n"
+
+
 def test_environment_for_elsewhere_leaves_the_project_as_it_is(tool: Project) -> None:
     tool.cape("sync", CAPE_GPU="cpu").succeeded()
     before = tool.state()

@@ -624,11 +624,12 @@ def _point(project: Path, number: int) -> None:
     sync_directory(own)
 
 
-def seal(project: Path, target: Generation) -> None:
+def seal(project: Path, target: Generation, *, gpu: str | None = None) -> None:
     """Write the scripts of a generation (if they differ) and its stamps: the fast path is open again.
 
     To be called when something may have moved and turned out to be the same: the files' times, or the
-    project's directory. A manifest or lock that differs from the generation's leaves it unsealed.
+    project's directory. A manifest or lock that differs from the generation's leaves it unsealed. `gpu` is
+    the word of `CAPE_GPU` that its environments are known to answer; without it, any word goes to Python.
     """
     from cape.environment.kept import kept_locals
     from cape.environment.node_modules import link_modules
@@ -639,9 +640,9 @@ def seal(project: Path, target: Generation) -> None:
     home, locals_ = kept_locals(target.directory)
     link_modules(project, target.directory, locals_, home=home)
     make_overlay(project, target.environment)
-    seal_scripts(project, target.directory, target.directory, target.environment)
+    seal_scripts(project, target.directory, target.directory, target.environment, gpu=gpu)
     for name, environment in target.attached.items():
-        seal_scripts(project, target.directory, target.directory, environment, name=name)
+        seal_scripts(project, target.directory, target.directory, environment, name=name, gpu=gpu)
     seal_stamps(project, target.directory)
 
 

@@ -29,28 +29,42 @@ ATTACHED = "environments"
 
 
 def seal_scripts(
-    project: Path, directory: Path, final: Path, environment: Path, *, name: str | None = None
+    project: Path,
+    directory: Path,
+    final: Path,
+    environment: Path,
+    *,
+    name: str | None = None,
+    gpu: str | None = None,
 ) -> None:
     """Write the scripts of the generation in `directory`, which will be (or is) at `final`.
 
-    With `name`, those of that environment of it, in a directory of its own. Files that hold the right
-    text already are left alone. Raises `InputError` for a manifest that cannot be activated.
+    With `name`, those of that environment of it, in a directory of its own. `gpu` is the word of `CAPE_GPU`
+    that the environment is known to answer. Files that hold the right text already are left alone. Raises
+    `InputError` for a manifest that cannot be activated.
     """
     activation = read_activation(project, directory, environment, name=name)
     absent = _keep_variables(project, directory)
     stamps = [(file, final / stamp) for file, _, stamp in _stamped_files(project, directory)]
     below = Path(ATTACHED, name) if name else Path()
-    scripts = final / below
+    scripts, word = final / below, _word(directory, gpu)
     texts = {
         "activation.json": json.dumps(recorded(activation), indent=1) + "\n",
         **render_shells(activation, scripts),
-        "run.sh": render_run(activation, final, stamps, scripts=scripts, absent=absent),
+        "run.sh": render_run(activation, final, stamps, scripts=scripts, absent=absent, gpu=word),
     }
     write_start(activation)
     for file, text in texts.items():
         (directory / below / file).parent.mkdir(mode=0o700, exist_ok=True)
         _write(directory / below / file, text)
     _link(directory / below / "bin", environment / "bin")
+
+
+def _word(directory: Path, gpu: str | None) -> str | None:
+    """What scripts compare `CAPE_GPU` with; None where the lock has no variants."""
+    if b'"row":"variants"' not in (directory / "cape.lock").read_bytes():
+        return None
+    return gpu or ""
 
 
 def read_activation(

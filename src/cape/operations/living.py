@@ -39,7 +39,7 @@ def ready_generation(
         if current is not None and is_up_to_date(project.directory, current) and _is_asked_for(current):
             if environment is not None:
                 _attach(project, workshop, current, environment)
-            seal(project.directory, current)
+            seal(project.directory, current, gpu=os.environ.get("CAPE_GPU"))
             return current
         from cape.operations.syncing import sync_project
 
@@ -50,17 +50,22 @@ def ready_generation(
 
 
 def _is_asked_for(current: Generation) -> bool:
-    """Whether the environment has the variants that `CAPE_GPU` names; without the variable, it has."""
+    """Whether its environments have the variants that `CAPE_GPU` names; without the variable, they have."""
     if not os.environ.get("CAPE_GPU") or '"row":"variants"' not in current.lock_text:
         return True
     from cape.lock import parse_lock
     from cape.names import System
+    from cape.operations.composing import lock_of
     from cape.operations.syncing import plan_for
     from cape.operations.variants import fitting
 
-    lock = fitting(parse_lock(current.lock_text, path=current.directory / "cape.lock"))
-    return str(plan_for(lock, System.current(), current.project).identity.hex).startswith(
-        current.environment.name
+    lock = parse_lock(current.lock_text, path=current.directory / "cape.lock")
+    made: list[tuple[str | None, Path]] = [(None, current.environment), *current.attached.items()]
+    return all(
+        plan_for(fitting(lock_of(lock, name)), System.current(), current.project).identity.hex.startswith(
+            place.name
+        )
+        for name, place in made
     )
 
 
@@ -123,8 +128,8 @@ def _sealed(
     generation: Generation, environment: str | None, words: tuple[str, ...], command: Sequence[str]
 ) -> Inside:
     starter = (
-        "cape_mode=$1 cape_level=$2 cape_shell=$3 cape_pure=$4 cape_project=$5 cape_script=$6; shift 6; "
-        '. "$cape_script"; exit 70'
+        "cape_known=1 cape_mode=$1 cape_level=$2 cape_shell=$3 cape_pure=$4 cape_project=$5 cape_script=$6; "
+        'shift 6; . "$cape_script"; exit 70'
     )
     script = str(scripts_of(generation, environment) / "run.sh")
     start = ("/bin/sh", "-c", starter, "cape", *words, str(generation.project), script)

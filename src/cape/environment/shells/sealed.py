@@ -30,7 +30,8 @@ _HEAD = """\
 # Written by cape when it sealed this generation, and again whenever something moved: edits are lost.
 # The `cape` launcher sources it with `cape_project` (the project it found), `cape_mode` (`run` or `pure` with
 # the command in "$@"; `print`, `enter`, or `string` with a text, for `cape activate`), `cape_level` (`run`,
-# `dev`, or empty), `cape_shell` and `cape_pure` (may be empty). It returns where something may be stale.
+# `dev`, or empty), `cape_shell` and `cape_pure` (may be empty), and `cape_known` where Python looked at
+# `CAPE_GPU` just now. It returns where something may be stale.
 """
 
 _SAME = """\
@@ -84,18 +85,20 @@ def render_run(
     *,
     scripts: Path | None = None,
     absent: Sequence[Path] = (),
+    gpu: str | None = None,
 ) -> str:
     """The sealed script of a generation.
 
     `stamps` are files and the stamps that carry their times, `absent` files that were not there, and
-    `scripts` is where the other scripts are, if not in the generation's own directory.
+    `scripts` is where the other scripts are, if not in the generation's own directory. `gpu` is the word of
+    `CAPE_GPU` that the environment was chosen by, empty for none; None where the word chooses nothing.
     """
     return (
         _HEAD
         + _SAME
         + "\n".join(
             [
-                _freshness(activation, generation, stamps, absent),
+                _freshness(activation, generation, stamps, absent, gpu),
                 _modes(activation, scripts or generation),
                 _clean(),
                 *_outside(activation),
@@ -118,6 +121,7 @@ def _freshness(
     generation: Path,
     stamps: Sequence[tuple[Path, Path]],
     absent: Sequence[Path],
+    gpu: str | None,
 ) -> str:
     marker = activation.environment / "environment.json"
     switching, held_back = (activation.project / ".cape" / name for name in ("switching", HELD_BACK))
@@ -127,6 +131,9 @@ def _freshness(
         f"[ ! -e {quoted(str(switching))} ]",
         f"[ ! -e {quoted(str(held_back))} ]",
     ]
+    if gpu is not None:  # Without a word, the environment that is there is the one that is meant.
+        known = f'[ "${{cape_known-}}" ] || [ "$CAPE_GPU" = {quoted(gpu)} ]'
+        tests.append(f'{{ [ -z "${{CAPE_GPU-}}" ] || {known}; }}')
     tests += [f"[ ! -e {quoted(str(file))} ]" for file in absent]
     for file, stamp in stamps:
         one, other = quoted(str(file)), quoted(str(stamp))
