@@ -1,9 +1,10 @@
-"""The look for missing libraries: `python -m benchmarks.missing_libraries [--sets] [--where DIR] [--write]`.
+"""The look for missing libraries: `python -m benchmarks.missing_libraries [--sets [--runs]] [--write]`.
 
 Locks a set of language packages once, then measures what the look adds to a lock: with artifacts at hand and
 nothing kept ("cold"), and with what an earlier look kept ("warm"), which every later lock pays. With `--sets`
-both corpora of `tests.acceptance.libraries` are locked, too, for recall and precision; `--write` puts all of
-it into `docs/benchmarks.md`.
+both corpora of `tests.acceptance.libraries` are locked, too, for recall and precision, and with `--runs` each
+program is run, on the machine and in a file system without its libraries; `--write` puts all of it into
+`docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -58,34 +59,41 @@ ROUNDS = 7
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.missing_libraries")
     parser.add_argument("--sets", action="store_true", help="lock both corpora, for recall and precision")
+    parser.add_argument("--runs", action="store_true", help="with --sets: run each program, too")
     parser.add_argument("--where", help="directory for the store and projects of the corpora")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    lines = [*cost()]
-    if arguments.sets:
-        lines += ["", *sets(arguments.where)]
+    found = list(sets(arguments.where, runs=arguments.runs)) if arguments.sets else []
+    lines = [*cost(), *([""] if found else []), *found]
     print("\n".join(lines))
     if arguments.write:
         write("\n".join(lines))
     return 0
 
 
-def sets(where: str | None) -> Iterator[str]:
-    """A table of what is found in both corpora, of the cases that can be locked."""
-    from tests.acceptance.libraries import CORPUS, DEFAULT, HELD_OUT, Bench, load_needs, summary
+def sets(where: str | None, *, runs: bool) -> Iterator[str]:
+    """A table of what is found in both corpora, of what can be locked; a line per case goes to stderr."""
+    from tests.acceptance.libraries import CORPUS, DEFAULT, HELD_OUT, Bench, line, load_needs, summary
 
     bench = Bench(Path(where) if where else DEFAULT)
-    yield "| set | cases | linked: recall, precision | by name: recall, precision | nothing needed |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| set | cases | linked: recall, precision | by name: recall, precision | nothing needed |"
+        " runs on the machine, and without its libraries |"
+    )
+    yield "|---|---|---|---|---|---|"
     for name, file in (("that rules were made on", CORPUS), ("held out at first", HELD_OUT)):
-        needs = [need for need in load_needs(file) if not need.blocked]
-        reports = [bench.measure(need, runs=False) for need in needs]
-        told = [line.partition(": ")[2] for line in summary(reports)]
+        reports = []
+        for need in load_needs(file):
+            if not need.blocked:
+                reports.append(bench.measure(need, runs=runs))
+                print(line(reports[-1]), file=sys.stderr, flush=True)
+        told = [row.partition(": ")[2] for row in summary(reports)]
         locked = sum(report.locked for report in reports)
-        linked, named, quiet = (
-            re.sub(r"recall |precision | without a false alarm", "", one) for one in told[:3]
+        linked, named, quiet, host, strict = (
+            re.sub(r"recall |precision | without a false alarm| ran", "", one) for one in told
         )
-        yield f"| {name} | {locked} of {len(reports)} locked | {linked} | {named} | {quiet} |"
+        ran = f"{host}, {strict}" if runs else "not run"
+        yield f"| {name} | {locked} of {len(reports)} locked | {linked} | {named} | {quiet} | {ran} |"
 
 
 def cost() -> Iterator[str]:

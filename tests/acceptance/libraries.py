@@ -176,7 +176,7 @@ def main() -> int:
             continue
         report = bench.measure(need, runs=not arguments.only_lock)
         reports.append(report)
-        print(_line(report), flush=True)
+        print(line(report), flush=True)
         if arguments.truth:
             for package in sorted(need.truth):
                 fails = bench.fails_without(need, package)
@@ -196,7 +196,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _line(report: Report) -> str:
+def line(report: Report) -> str:
+    """What is told of a case."""
     parts = [f"{report.need.name:<18}", "locked" if report.locked else "NOT LOCKED"]
     for kind, outcome in (("host", report.host), ("strict", report.strict)):
         if outcome is not None:
