@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "knowledge": FOUNDATION,
     "engines": FOUNDATION | {"knowledge", "answers"},
     "answers": FOUNDATION | {"knowledge"},
+    "figures": FOUNDATION | {"knowledge", "answers"},
     "evaluation": FOUNDATION | {"knowledge", "answers"},
     "building": FOUNDATION,
     "accelerators": FOUNDATION,

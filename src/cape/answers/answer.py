@@ -58,7 +58,8 @@ class Explanation:
 
     `clauses` are the questions that the question was cut into. `evidence` is what the decision measured, and
     `contributions` what each piece added to it, in log-odds; both are empty when nothing was read, or when
-    rows of a table answered. `reasons` are sentences on why nothing was found.
+    rows of a table answered. `reasons` are sentences on why nothing was found. `query` is the query over a
+    table whose result the answer is; empty for an answer that quotes.
     """
 
     clauses: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Explanation:
     contributions: Mapping[str, float] = field(default_factory=dict)
     bar: float = 0.0
     reasons: tuple[str, ...] = ()
+    query: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,7 +135,13 @@ def ask(
     found = time.perf_counter()
     if bar is None and askable.base.answer_from is not None:
         bar = askable.base.answer_from / 100
-    answer = answer_from(askable.index, embedder, text, retrieval, groups, bar=bar)
+    answer = _with_figures(
+        askable.index,
+        text,
+        retrieval,
+        groups,
+        answer_from(askable.index, embedder, text, retrieval, groups, bar=bar),
+    )
     ended = time.perf_counter()
     return AskResult(
         base=askable.base.name,
@@ -147,6 +153,20 @@ def ask(
         took_ms={"search": (found - started) * 1000, "answer": (ended - found) * 1000},
         notes=(*notes, *answer.notes),
     )
+
+
+def _with_figures(
+    index: ChunkIndex, text: str, retrieval: Retrieval, groups: frozenset[str], quoted: Answer
+) -> Answer:
+    """The answer that was computed over rows, where one is; else the quoted one, if rows can say that."""
+    from cape.operations.figures import figures_for, without_rows
+
+    computed, notes = figures_for(index, text, retrieval, groups)
+    if computed is None:
+        return without_rows(text, quoted, notes)
+    if computed.is_quoted_by(quoted):
+        return quoted
+    return replace(computed.answer, passages=quoted.passages, has_vectors=quoted.has_vectors)
 
 
 def _retrieve(

@@ -53,8 +53,8 @@ def phrase(
 
     manifest = project_manifest(project)
     rows = [writer_row(manifest, name) for name in names]
-    if not result.answer.is_found:
-        return result
+    if not result.answer.is_found or result.answer.explanation.query:
+        return result  # nothing to phrase: nothing was found, or a query says it exactly
     asking = _asking(result, several=len(rows) > 1)
     try:
         chosen = route(rows, asking.ask, policy_of(base, manifest))

@@ -42,6 +42,8 @@ class Replay:
 
 def made_with(project: Project, askable: AskableBase) -> dict[str, str]:
     """What answers of an open base depend on, by name; a digest each, or a short text."""
+    from cape.figures import RULES_VERSION
+    from cape.figures.query import version
     from cape.operations.knowledge_lock import locked_generation
 
     generation = askable.index.generation
@@ -52,6 +54,7 @@ def made_with(project: Project, askable: AskableBase) -> dict[str, str]:
         "index": locked_generation(project, askable.base, generation).hex,
         "answer-from": "calibrated" if bar is None else str(bar),
         "answers": _answers_version(),
+        "tables": f"{RULES_VERSION} by DuckDB {version()}",
     }
 
 
