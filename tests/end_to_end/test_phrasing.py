@@ -136,3 +136,156 @@ def test_a_writer_that_cannot_be_opened_is_said_before_anything_is_sent(manual: 
     without.cape("ask", QUESTION, "--writer", "big", CAPE_WRITERS="big=http://127.0.0.1:9").failed(
         SOURCE, "`$WRITER_KEY` is not set"
     )
+
+
+TABLE = """
+[writers.small]
+api = "chat"
+model = "small-1"
+endpoint = "{small}/v1"
+input-price = 1
+output-price = 2
+strength = 0.3
+timeout = {patience}
+
+[writers.large]
+api = "chat"
+model = "large-2"
+endpoint = "{large}/v1"
+input-price = 10
+output-price = 30
+strength = 0.9
+data = ["internal"]
+{more}
+"""
+
+
+def routing(
+    project: Project, small: str, large: str, *, base: str = "", more: str = "", patience: int = 20
+) -> Project:
+    """The project with a table of two writers, both of the base."""
+    text = project.manifest.read_text().replace(
+        "answer-from = 40", f'answer-from = 40\nwriter = ["small", "large"]\n{base}'
+    )
+    table = TABLE.format(small=small, large=large, more=more, patience=patience)
+    project.manifest.write_text(text + table)
+    return project
+
+
+def routed(project: Project, *words: str) -> dict[str, Any]:
+    found = json.loads(project.cape("ask", QUESTION, "--json", *words).succeeded().stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_router_asks_the_cheap_writer_first_and_usage_tells_what_it_cost(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url))
+        assert (len(small.asked), len(large.asked)) == (1, 0)
+    assert found["route"]["writer"] == "small" and found["route"]["failures"] == []
+    assert found["route"]["cost"] == pytest.approx((50 + 2 * 9) / 1e6)
+    told = json.loads(manual.cape("usage", "--json").succeeded().stdout)
+    (row,) = told["writers"]
+    assert (row["writer"], row["calls"], row["tokens_sent"], row["tokens_written"]) == ("small", 1, 50, 9)
+    assert row["cost"] == pytest.approx(68 / 1e6)
+
+
+def test_a_hard_question_goes_to_the_strong_writer_first(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url, base="strong-from = -5"))
+        assert (len(small.asked), len(large.asked)) == (0, 1)
+    assert found["route"]["writer"] == "large"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer(status=503), "answered 503"),
+        (says(finish_reason="length", message={"content": "I cannot."}), "not of the form"),
+        (says(("Sigrid Aune inspects every anchor on 3 October 2019.", [1])), "support nothing"),
+        (Answer(body={"choices": []}), "without a text"),
+        (Answer(body=GOOD.body, wait_s=4), "cannot be used"),
+    ],
+)
+def test_the_next_writer_is_asked_where_one_is_down_or_slow_or_says_junk(
+    manual: Project, answer: Answer, why: str
+) -> None:
+    with service(answer) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url, patience=1))
+    assert found["route"]["writer"] == "large"
+    ((failure),) = found["route"]["failures"]
+    assert failure["writer"] == "small" and why in failure["why"]
+    assert any("`small` was asked first" in note for note in found["notes"])
+    assert found["text"].startswith("Olav Brekke inspects every anchor in the first week")
+
+
+def test_a_class_of_data_that_no_writer_may_see_is_sent_to_nobody(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url, base='data = "secret"'))
+        assert small.asked == large.asked == []
+    assert "Olav Brekke" in found["text"]
+    (note,) = [one for one in found["notes"] if "quoted, because" in one]
+    assert "`large` may not see `secret`" in note and "`small` may not see `secret`" in note
+
+
+def test_data_of_a_class_goes_to_who_may_see_it(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url, base='data = "internal"'))
+        assert small.asked == []
+    assert found["route"]["writer"] == "large"
+    assert found["route"]["left_out"] == [{"writer": "small", "why": "may not see `internal`"}]
+
+
+def test_what_must_stay_here_is_sent_to_nobody_elsewhere(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        found = routed(routing(manual, small.url, large.url, base="local-only = true"))
+        assert small.asked == large.asked == []
+    assert any("`small` is not on this machine" in note for note in found["notes"])
+
+
+def test_a_budget_lets_no_call_through_that_it_may_not_cover(manual: Project) -> None:
+    """A call to `small` may cost some 0.01, to `large` ten times as much; each does cost 68 millionths."""
+    with service(GOOD) as small, service(GOOD) as large:
+        project = routing(manual, small.url, large.url, more="[budget]\nday = 0.0001")
+        found = routed(project)
+        assert small.asked == large.asked == []
+        assert any("of the day's 0.0001 is left" in note for note in found["notes"]), found["notes"]
+        text = project.manifest.read_text()
+        project.manifest.write_text(text.replace("day = 0.0001", "day = 0.02"))
+        assert routed(project)["route"]["writer"] == "small"
+    told = json.loads(project.cape("usage", "--json").succeeded().stdout)
+    (day,) = told["budget"]
+    assert (day["limit"], day["spent"]) == (0.02, pytest.approx(68 / 1e6))
+    shown = project.cape("usage").succeeded().stdout
+    assert "of 0.02 this day" in shown
+
+
+def test_a_question_of_100_000_characters_is_cut_before_it_is_sent(manual: Project) -> None:
+    with service(GOOD) as small, service(GOOD) as large:
+        project = routing(manual, small.url, large.url)
+        long = QUESTION + " " + "and the anchor " * 6_666
+        done = project.cape("ask", long, "--json").succeeded()
+        sent = small.asked + large.asked
+    assert len(long) > 100_000 - 10 and len(json.loads(done.stdout)["question"]) == 2_000
+    assert sent
+    assert all(len(body["messages"][1]["content"]) < 20_000 for _, _, body in sent)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("input-price = -1\noutput-price = 1", "`input-price` of the writer"),
+        ("input-price = nan\noutput-price = 1", "`input-price` of the writer"),
+        ("strength = 1.5", "`strength` of the writer"),
+        ("input-price = 1", "has one price of two"),
+        ("window = 0", "`window` of the writer"),
+        ("[budget]\nday = -1", "`day` of the budget"),
+        ("[budget]\nweek = 1", "week"),
+    ],
+)
+def test_a_table_of_writers_with_a_wrong_number_is_told_with_its_line(
+    manual: Project, more: str, says: str
+) -> None:
+    text = manual.manifest.read_text()
+    manual.manifest.write_text(text + f'\n[writers.other]\napi = "chat"\nmodel = "m"\n{more}\n')
+    manual.cape("ask", QUESTION).failed(INPUT, says, "cape.toml:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cape.knowledge.documents import Place
     from cape.operations.asking import AskResult, AskRoute
     from cape.operations.replaying import Replay
+    from cape.operations.spending import Allowance, SpentDay
     from cape.operations.usage import Usage, UsageTotal
 
 MOST_PASSAGES = 200
@@ -112,6 +114,7 @@ def explained(result: AskResult) -> str:
     if len(answer.explanation.clauses) > 1:
         parts.append("asks at once: " + "; ".join(f"`{one}`" for one in answer.explanation.clauses))
     parts += [f"not found: {reason}" for reason in answer.explanation.reasons]
+    parts += [f"computed by: {answer.explanation.query}"] if answer.explanation.query else []
     parts += _routing(result.route)
     parts += _evidence(answer.explanation)
     parts += _ranking(result)
@@ -222,6 +225,7 @@ def _explanation(result: AskResult) -> dict[str, object]:
     return {
         "clauses": list(explanation.clauses),
         "reasons": list(explanation.reasons),
+        "query": explanation.query or None,
         "evidence": dict(explanation.evidence),
         "contributions": dict(explanation.contributions),
         "passages": [
@@ -250,23 +254,84 @@ def _explanation(result: AskResult) -> dict[str, object]:
 
 def usage(arguments: argparse.Namespace) -> int:
     """`cape usage`."""
+    from cape.operations.including import project_manifest
+    from cape.operations.spending import allowances, spent_days, spent_months
     from cape.operations.usage import usage_of
 
     project = find_project(Path.cwd())
     found = usage_of(project, Workshop.open().configuration, daily=arguments.daily)
+    days = spent_days(project)
+    spent = days if arguments.daily else spent_months(days)
+    budget = allowances(project, project_manifest(project))
+    if arguments.picture:
+        _draw(Path(arguments.picture), days, quiet=arguments.quiet)
     if arguments.json:
         show_json(
             {
                 "price_per_million_tokens": found.price,
                 "unreadable_lines": found.unreadable,
                 "totals": [_total_fields(one) for one in found.totals],
+                "writers": [_spent_fields(one) for one in spent],
+                "budget": [_allowance_fields(one) for one in budget],
             }
         )
         return 0
     if found.unreadable:
         say(f"note: {found.unreadable} lines of the record are none, and are left out", quiet=arguments.quiet)
     print(_usage_table(found) if found.totals else "no answers yet: ask with `cape ask`")
+    if spent:
+        print("\n" + _spent_table(spent))
+    for one in budget:
+        print(
+            f"{one.spent:.6g} of {one.limit:.6g} this {'day' if one.is_day else 'month'}, {one.left:.6g} left"
+        )
     return 0
+
+
+def _draw(file: Path, days: Sequence[SpentDay], *, quiet: bool) -> None:
+    from cape.operations.usage_picture import write_picture
+
+    write_picture(file, days)
+    say(f"the picture is in `{file}`", quiet=quiet)
+
+
+def _spent_fields(one: SpentDay) -> dict[str, object]:
+    return {
+        "period": one.day,
+        "writer": one.writer,
+        "calls": one.calls,
+        "failed": one.failed,
+        "open": one.open_calls,
+        "tokens_sent": one.sent,
+        "tokens_written": one.came,
+        "cost": round(one.cost, 6),
+    }
+
+
+def _allowance_fields(one: Allowance) -> dict[str, object]:
+    return {
+        "period": one.period,
+        "limit": one.limit,
+        "spent": round(one.spent, 6),
+        "left": round(one.left, 6),
+    }
+
+
+def _spent_table(spent: Sequence[SpentDay]) -> str:
+    head = ("when", "writer", "calls", "failed", "tokens sent", "written", "cost")
+    rows = [
+        (
+            one.day,
+            one.writer,
+            f"{one.calls:,}",
+            f"{one.failed:,}",
+            f"{one.sent:,}",
+            f"{one.came:,}",
+            f"{one.cost:.6f}",
+        )
+        for one in spent
+    ]
+    return table([head, *rows], right=range(2, len(head)))
 
 
 def _total_fields(one: UsageTotal) -> dict[str, object]:

@@ -1265,12 +1265,22 @@ COMMANDS: tuple[Command, ...] = (
             "Counts the answers of this project by base and month: the tokens that went to a model that "
             "writes, and those that sending it whole documents would have cost, of each answer just the "
             "documents that it cites. Tokens are estimated: one per mark and per started six letters of a "
-            "word. With `usage.price` set, also in money. A question's text is not kept, unless "
-            "`usage.questions` is `text`."
+            "word. With `usage.price` set, also in money. Then what each writer of `[writers]` did cost, as "
+            "its service counts tokens and by its prices, and what is left of the `[budget]`. A question's "
+            "text is not kept, unless `usage.questions` is `text`."
         ),
         handler="asking:usage",
-        arguments=(Argument(flags=("--daily",), help="by day instead of month"), JSON),
-        examples=("cape usage", "cape usage --daily --json"),
+        arguments=(
+            Argument(flags=("--daily",), help="by day instead of month"),
+            Argument(
+                flags=("--picture",),
+                value="FILE",
+                complete="file",
+                help="draw cost and tokens by day and writer into FILE, as SVG",
+            ),
+            JSON,
+        ),
+        examples=("cape usage", "cape usage --daily --json", "cape usage --picture usage.svg"),
     ),
     Command(
         name="evaluate",

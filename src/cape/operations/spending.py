@@ -72,6 +72,11 @@ class Allowance:
     spent: float
 
     @property
+    def is_day(self) -> bool:
+        """Whether it is a day's limit; a month's otherwise."""
+        return self.period.count("-") == 2
+
+    @property
     def left(self) -> float:
         return max(0.0, self.limit - self.spent)
 
@@ -216,6 +221,15 @@ def spent_days(project: Project) -> tuple[SpentDay, ...]:
             cost=call.counted / _MILLION,
         )  # fmt: skip
         found[one.day, one.writer] = _added(found.get((one.day, one.writer)), one)
+    return tuple(found[key] for key in sorted(found))
+
+
+def spent_months(days: Iterable[SpentDay]) -> tuple[SpentDay, ...]:
+    """The same by month: `day` is then `2026-03`."""
+    found: dict[tuple[str, str], SpentDay] = {}
+    for one in days:
+        month = replace(one, day=one.day[:7])
+        found[month.day, one.writer] = _added(found.get((month.day, one.writer)), month)
     return tuple(found[key] for key in sorted(found))
 
 
