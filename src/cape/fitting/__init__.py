@@ -1,12 +1,33 @@
-"""What a model takes of memory when it runs, by arithmetic over what its header says.
+"""What a model takes of memory when it runs or is trained, by arithmetic over what its header says.
 
-Owns the shape of a language model, and the sum over weights, cache, compute and run time. Which file is
-meant, the network and what a machine has must never be put here; nothing of a model is loaded.
+Owns the shape of a transformer, the law of each part of each run time (llama.cpp, torch, onnxruntime), and
+the sums over them. Which file is meant, the network and what a machine has must never be put here; nothing
+of a model is loaded.
 """
 
 from __future__ import annotations
 
-from cape.fitting.estimate import Estimate, Part, estimate_gguf, largest_context
-from cape.fitting.shape import Shape, shape_of
+from cape.fitting.estimate import Estimate, Part
+from cape.fitting.llama import (
+    CACHE_BYTES,
+    LOAD,
+    UnknownShape,
+    estimate_gguf,
+    largest_context,
+    memory_needed,
+)
+from cape.fitting.shape import Shape, shape_of, shape_of_config
 
-__all__ = ["Estimate", "Part", "Shape", "estimate_gguf", "largest_context", "shape_of"]
+__all__ = [
+    "CACHE_BYTES",
+    "LOAD",
+    "Estimate",
+    "Part",
+    "Shape",
+    "UnknownShape",
+    "estimate_gguf",
+    "largest_context",
+    "memory_needed",
+    "shape_of",
+    "shape_of_config",
+]

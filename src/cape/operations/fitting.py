@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cape.errors import InputError
-from cape.fitting import Estimate, estimate_gguf, largest_context
-from cape.fitting.estimate import CACHE_BYTES
+from cape.fitting import CACHE_BYTES, Estimate, estimate_gguf, largest_context
 from cape.models.errors import BadModelFile
 from cape.models.recognition import read_header
 
