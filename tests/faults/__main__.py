@@ -8,15 +8,21 @@ import time
 from pathlib import Path
 
 from tests.end_to_end.harness import world_at
+from tests.faults import serving
 from tests.faults.scenes import SCENES, scene_at
 from tests.faults.stepping import ERRORS, driver_at, new_state, one_of_each, run_all
+
+SERVICES = "services"
 
 
 def main(words: list[str]) -> int:
     every = "--all" in words
-    names = [word for word in words if word != "--all"] or list(SCENES)
+    names = [word for word in words if word != "--all"] or [*SCENES, SERVICES]
     failed = 0
     for name in names:
+        if name == SERVICES:
+            failed += _break_services(every)
+            continue
         with (
             tempfile.TemporaryDirectory() as directory,
             world_at(Path(directory)) as world,
@@ -31,13 +37,35 @@ def main(words: list[str]) -> int:
             for errors in [*((one,) for one in ERRORS), (None,)] if every else [ERRORS, (None,)]:
                 wrong += run_all(scene, chosen, new, errors=errors)
             took_s = time.monotonic() - started
-            print(
-                f"{name}: {len(chosen)} of {len(steps)} steps, {len(wrong)} wrong, {took_s:.0f} s", flush=True
-            )
-            for one in wrong:
-                print("  ", one[:1500])
-            failed += bool(wrong)
+            failed += _told(name, len(chosen), len(steps), wrong, took_s)
     return min(failed, 1)
+
+
+def _break_services(every: bool) -> int:
+    failed = 0
+    for mode in serving.MODES:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            world_at(Path(directory)) as world,
+            driver_at(Path(directory)) as driver,
+            serving.serving_at(world, driver, mode) as one,
+        ):
+            started = time.monotonic()
+            steps = one.steps()
+            chosen = steps if every else serving.some(steps, 20)
+            wrong = []
+            for errors in [*((code,) for code in ERRORS), (None,)] if every else [ERRORS, (None,)]:
+                wrong += serving.run_all(one, chosen, errors=errors)
+            name = f"{SERVICES}, namespace {mode}"
+            failed += _told(name, len(chosen), len(steps), wrong, time.monotonic() - started)
+    return failed
+
+
+def _told(name: str, chosen: int, of: int, wrong: list[str], took_s: float) -> bool:
+    print(f"{name}: {chosen} of {of} steps, {len(wrong)} wrong, {took_s:.0f} s", flush=True)
+    for one in wrong:
+        print("  ", one[:1500])
+    return bool(wrong)
 
 
 if __name__ == "__main__":

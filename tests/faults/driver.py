@@ -16,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+MORE = {"os.fork", "os.exec", "os.kill", "socket.bind", "socket.connect", "fcntl.flock", "subprocess.Popen"}
+"""Steps that start, signal or reach processes; they count where a job asks for `more`."""
 _PATHS = {
     "os.rename": 2, "os.link": 2, "os.symlink": 2, "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1,
     "os.truncate": 1, "os.chmod": 1, "os.utime": 1,
@@ -29,8 +31,22 @@ class Fault:
         self.place = job["place"]
         self.step = job.get("step", 0)
         self.error = job.get("error")
+        self.more = bool(job.get("more"))
+        self.line, self.wanted_line = "", job.get("line", "")
         self.log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.count = 0
+
+    def begin(self) -> None:
+        """See what this process does from now on."""
+        for name in ("fsync", "fdatasync"):
+            self.wrap(name)
+        sys.addaudithook(self.hook)
+        if self.more:
+            os.register_at_fork(after_in_child=self._branch)
+
+    def _branch(self) -> None:
+        """A child's steps are told from its parent's by the step at which it was forked."""
+        self.line, self.count = f"{self.line}.{self.count}", 0
 
     def hook(self, event: str, given: tuple[Any, ...]) -> None:
         if event == "open":
@@ -38,15 +54,17 @@ class Fault:
                 self.at(event, given[:1])
         elif event in _PATHS:
             self.at(event, given[: _PATHS[event]])
+        elif self.more and event in MORE:
+            self.at(event, ())
 
     def at(self, event: str, paths: tuple[Any, ...]) -> None:
         told = [os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)]
         if not all(path.startswith(self.place) or not path.startswith("/") for path in told):
             return
         self.count += 1
-        line = json.dumps([self.count, event, told, os.getpid()]) + "\n"
+        line = json.dumps([self.count, event, told, os.getpid(), self.line]) + "\n"
         os.write(self.log, line.encode())
-        if self.count == self.step:
+        if self.count == self.step and self.line == self.wanted_line:
             if self.error is None:
                 os.kill(os.getpid(), signal.SIGKILL)
                 return
@@ -88,10 +106,9 @@ def _in_child(job: dict[str, Any]) -> int:
     from cape.cli.main import main
 
     if "log" in job:
-        fault = Fault(job)
-        for name in ("fsync", "fdatasync"):
-            fault.wrap(name)
-        sys.addaudithook(fault.hook)
+        Fault(job).begin()
+    if "interpreter" in job:
+        sys.executable = job["interpreter"]
     return main(job["words"])
 
 

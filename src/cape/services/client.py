@@ -175,6 +175,8 @@ def ensure(home: Path, project: Path, version: str) -> bool:
                 raise _gone()
             time.sleep(0.02)
         sweep_if_dead(home)
+        for half in home.glob("*.tmp"):
+            half.unlink(missing_ok=True)
         _start(home, project, version)
         return True
     finally:

@@ -17,13 +17,12 @@ class Ports:
     def __init__(self, file: str) -> None:
         self._file = file
         self._known: dict[str, dict[str, int]] = {}
-        with contextlib.suppress(OSError, ValueError), open(file, encoding="utf-8") as stream:
-            known = json.load(stream)
-            if isinstance(known, dict):
-                self._known = {
-                    service: {name: int(number) for name, number in ports.items()}
-                    for service, ports in known.items()
-                }
+        # Whatever is wrong with the file, other ports will do.
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError), open(file, "rb") as stream:
+            self._known = {
+                service: {name: int(number) for name, number in ports.items()}
+                for service, ports in json.load(stream).items()
+            }
 
     def given(self, service: str, wanted: dict[str, int]) -> dict[str, int]:
         """Numbers for the ports that a service wants; 0 asks for any free one. Raises `OSError`."""
