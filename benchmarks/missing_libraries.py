@@ -60,10 +60,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.missing_libraries")
     parser.add_argument("--sets", action="store_true", help="lock both corpora, for recall and precision")
     parser.add_argument("--runs", action="store_true", help="with --sets: run each program, too")
+    parser.add_argument("--resume", action="store_true", help="with --sets: keep what was measured before")
     parser.add_argument("--where", help="directory for the store and projects of the corpora")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    found = list(sets(arguments.where, runs=arguments.runs)) if arguments.sets else []
+    found = list(sets(arguments)) if arguments.sets else []
     lines = [*cost(), *([""] if found else []), *found]
     print("\n".join(lines))
     if arguments.write:
@@ -71,11 +72,11 @@ def main() -> int:
     return 0
 
 
-def sets(where: str | None, *, runs: bool) -> Iterator[str]:
+def sets(arguments: argparse.Namespace) -> Iterator[str]:
     """A table of what is found in both corpora, of what can be locked; a line per case goes to stderr."""
     from tests.acceptance.libraries import CORPUS, DEFAULT, HELD_OUT, Bench, line, load_needs, summary
 
-    bench = Bench(Path(where) if where else DEFAULT)
+    bench = Bench(Path(arguments.where) if arguments.where else DEFAULT)
     yield (
         "| set | cases | linked: recall, precision | by name: recall, precision | nothing needed |"
         " runs on the machine, and without its libraries |"
@@ -85,14 +86,15 @@ def sets(where: str | None, *, runs: bool) -> Iterator[str]:
         reports = []
         for need in load_needs(file):
             if not need.blocked:
-                reports.append(bench.measure(need, runs=runs))
+                known = bench.recalled(need, runs=arguments.runs) if arguments.resume else None
+                reports.append(known or bench.measure(need, runs=arguments.runs))
                 print(line(reports[-1]), file=sys.stderr, flush=True)
         told = [row.partition(": ")[2] for row in summary(reports)]
         locked = sum(report.locked for report in reports)
         linked, named, quiet, host, strict = (
             re.sub(r"recall |precision | without a false alarm| ran", "", one) for one in told
         )
-        ran = f"{host}, {strict}" if runs else "not run"
+        ran = f"{host}; {strict}" if any(report.host for report in reports) else "not run"
         yield f"| {name} | {locked} of {len(reports)} locked | {linked} | {named} | {quiet} | {ran} |"
 
 

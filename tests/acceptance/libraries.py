@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cape.names import System
 from tests.acceptance.cases import CAPE, HERE, Case, Laboratory, Outcome
@@ -103,6 +104,22 @@ class Report:
     def missed(self) -> list[str]:
         return sorted(self.need.truth - self.there)
 
+    def to_json(self) -> dict[str, object]:
+        """What `from_json` reads; the case itself is left to its file."""
+        outcomes = {"host": self.host, "strict": self.strict}
+        ran = {kind: [one.code, one.output] for kind, one in outcomes.items() if one is not None}
+        return {"name": self.need.name, "locked": self.locked, "added": dict(self.added)} | {
+            "there": sorted(self.there & self.need.truth), "said": self.said, "ran": ran,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any], need: Need) -> Report:
+        ran = {kind: Outcome(code, output) for kind, (code, output) in row["ran"].items()}
+        return cls(
+            need=need, locked=row["locked"], added=row["added"], there=frozenset(row["there"]),
+            host=ran.get("host"), strict=ran.get("strict"), said=row["said"],
+        )  # fmt: skip
+
 
 _MOST_ROUNDS = 12
 _NEEDS = re.compile(r" needs (`[^\n]+?), which nothing")
@@ -112,7 +129,25 @@ _QUOTED = re.compile(r"`([^`]+)`")
 class Bench(Laboratory):
     """A laboratory whose manifests are those of the corpus."""
 
+    def recalled(self, need: Need, *, runs: bool) -> Report | None:
+        """What `measure` found of a case before, if all that is wanted was looked at."""
+        try:
+            report = Report.from_json(json.loads(self._record(need).read_text()), need)
+        except (OSError, ValueError):
+            return None
+        return report if report.host is not None or not runs or not report.locked else None
+
+    def _record(self, need: Need) -> Path:
+        return self.directory / "reports" / f"{need.name}.json"
+
     def measure(self, need: Need, *, runs: bool) -> Report:
+        """What becomes of a case; kept for `recalled`."""
+        report = self._measured(need, runs=runs)
+        self._record(need).parent.mkdir(exist_ok=True)
+        self._record(need).write_text(json.dumps(report.to_json()))
+        return report
+
+    def _measured(self, need: Need, *, runs: bool) -> Report:
         """Lock with `--fix`, then make the environment and run the program."""
         case = Case(need.name, need.packages, need.run)
         project = self.project(case)
@@ -174,7 +209,9 @@ def main() -> int:
         if need.blocked and not arguments.blocked:
             print(f"{need.name:<18} not run: {need.blocked}", flush=True)
             continue
-        report = bench.measure(need, runs=not arguments.only_lock)
+        runs = not arguments.only_lock
+        known = bench.recalled(need, runs=runs) if arguments.resume else None
+        report = known or bench.measure(need, runs=runs)
         reports.append(report)
         print(line(report), flush=True)
         if arguments.truth:
@@ -192,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", action="store_true", help="the set that rules were not tuned on")
     parser.add_argument("--only-lock", action="store_true", help="compare with the truth, and run nothing")
     parser.add_argument("--truth", action="store_true", help="test the truth: leave out one package each")
+    parser.add_argument("--resume", action="store_true", help="keep what was measured there before")
     parser.add_argument("--blocked", action="store_true", help="try the cases that cannot run yet, too")
     return parser
 
