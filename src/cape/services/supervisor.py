@@ -359,10 +359,12 @@ class Supervisor:
     def _look_at_attached(self) -> None:
         """Watch each shell that says it is attached, and lives."""
         directory = os.path.join(str(self.settings["project"]), ".cape", ATTACHED)
-        try:
-            names = {int(name) for name in os.listdir(directory) if name.isdigit()}
-        except OSError:
-            names = set()
+        names = set()
+        with contextlib.suppress(OSError):
+            for one in os.scandir(directory):
+                with contextlib.suppress(OSError):  # It may be gone by now.
+                    if one.name.isdigit() and one.stat().st_size:  # A shell that leaves empties its entry.
+                        names.add(int(one.name))
         for pid in [pid for pid in self._attached if pid not in names]:
             self._detached(pid)
         for pid in names - self._attached.keys():
@@ -419,17 +421,15 @@ class Supervisor:
         words, self._at_detach = self._at_detach, []
         if not words:
             return
-        log = os.open(
-            os.path.join(self.home, LOGS, "on-deactivate.log"),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
-        actions = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
-        with contextlib.suppress(OSError):
-            pid = os.posix_spawn(words[0], words, self.house.base, file_actions=actions)
-            self._detaching = pid
-            self.loop.on_exit(pid, lambda _: self._detach_done())
-        os.close(log)
+        path = os.path.join(self.home, LOGS, "on-deactivate.log")
+        with contextlib.suppress(OSError):  # A full disk is no reason to end.
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            actions = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+            try:
+                self._detaching = os.posix_spawn(words[0], words, self.house.base, file_actions=actions)
+            finally:
+                os.close(log)
+            self.loop.on_exit(self._detaching, lambda _: self._detach_done())
 
     def _detach_done(self) -> None:
         self._detaching = 0
