@@ -130,12 +130,13 @@ class Bench(Laboratory):
     """A laboratory whose manifests are those of the corpus."""
 
     def recalled(self, need: Need, *, runs: bool) -> Report | None:
-        """What `measure` found of a case before, if all that is wanted was looked at."""
+        """What `measure` found of a case before, if all that is wanted was looked at and nothing failed."""
         try:
             report = Report.from_json(json.loads(self._record(need).read_text()), need)
         except (OSError, ValueError):
             return None
-        return report if report.host is not None or not runs or not report.locked else None
+        ran = [report.host, report.strict] if runs else []
+        return report if report.locked and all(one is not None and one.passed for one in ran) else None
 
     def _record(self, need: Need) -> Path:
         return self.directory / "reports" / f"{need.name}.json"
