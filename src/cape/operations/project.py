@@ -42,6 +42,12 @@ class DirectoryNotWritable(StateError):
     slug = "directory-not-writable"
 
 
+class OtherUsersProject(StateError):
+    """What cape keeps in the project is another user's, and closed to this one."""
+
+    slug = "other-users-project"
+
+
 @contextlib.contextmanager
 def project_files(directory: Path) -> Iterator[None]:
     """Turn the kernel's refusals to write the project's files into errors that a user can act on.
@@ -229,8 +235,9 @@ def held(project: Project) -> Iterator[None]:
     """Keep other changes of this project waiting until the block ends, or this process does.
 
     The kernel drops the hold when the process dies, whatever kills it.
-    Raises `DirectoryNotWritable`.
+    Raises `DirectoryNotWritable`, `DiskFull`, `OtherUsersProject`.
     """
+    require_own(project)
     try:
         project.state.mkdir(mode=0o700, exist_ok=True)
         ignore = project.state / ".gitignore"
@@ -238,6 +245,9 @@ def held(project: Project) -> Iterator[None]:
             ignore.write_text("*\n")
         descriptor = os.open(project.state / "held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            with project_files(project.state):
+                raise
         raise DirectoryNotWritable(
             "the project's directory cannot be written",
             where=str(project.state),
@@ -248,3 +258,30 @@ def held(project: Project) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def require_own(project: Project) -> None:
+    """Raises `OtherUsersProject` where another user has made `.cape`, and this one may not write there.
+
+    Generations, state and services are one user's: they are private, and would be written over.
+    """
+    try:
+        owner = project.state.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid() and not os.access(project.state, os.R_OK | os.W_OK | os.X_OK):
+        raise OtherUsersProject(
+            f"the environment of this project belongs to another user, `{_user_name(owner)}`",
+            where=str(project.state),
+            hint="a clone, or a copy without `.cape`, is a project of your own, and its lock "
+            "makes the same environment",
+        )
+
+
+def _user_name(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

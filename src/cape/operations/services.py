@@ -19,7 +19,7 @@ from cape.environment.generations import Generation, current_generation
 from cape.errors import CapeError, InputError, StateError
 from cape.manifest import Manifest
 from cape.names import Digest, System, write_atomically
-from cape.operations.project import Project, Workshop, held, project_files
+from cape.operations.project import Project, Workshop, held, project_files, require_own
 from cape.services import client
 from cape.services.asked import asked_tables, forget_tables, keep_table
 from cape.services.client import ask, home_of, is_alive, last_known, sweep_if_dead
@@ -501,7 +501,9 @@ def _known(project: Project, environment: str | None, *, lenient: bool = False) 
     """What the current generation says; makes nothing. Without a generation, what the manifest says.
 
     When it is `lenient`, a manifest that cannot be read has no services: what runs can still be stopped.
+    Raises `OtherUsersProject`.
     """
+    require_own(project)
     generation = None
     definitions: Mapping[str, Definition] = {}
     try:
