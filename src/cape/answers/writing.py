@@ -51,6 +51,12 @@ LONGEST_PASSAGE = 1_600
 """Characters of a passage that a model is sent."""
 
 
+def prompt_digest() -> Digest:
+    """The digest of all that a model is told beside question and passages, and of how its reply is read."""
+    limits = f"{PROMPT_VERSION} {LONGEST_REPLY_TOKENS} {LONGEST_PASSAGE}"
+    return Digest.of_lines([_SYSTEM, json.dumps(SCHEMA, sort_keys=True), limits])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """What a model is sent: who it is, and what it is asked."""

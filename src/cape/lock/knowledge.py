@@ -25,6 +25,8 @@ class LockedKnowledge:
     """What an index was made by, and what it came to.
 
     `parts` are the recipe's, by name. `questions` is the digest of the base's test set; None: it has none.
+    `answers` are digests of what decides answers without being in the index, by name: weights, the prompt;
+    empty where an older cape wrote the row.
     Where the base is private, `index` and `access` are keyed digests,
     which only machines that have the project's key can compare.
     """
@@ -36,6 +38,7 @@ class LockedKnowledge:
     documents: int
     chunks: int
     questions: Digest | None = None
+    answers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,7 @@ def knowledge_line(locked: LockedKnowledge) -> str:
             "chunks": locked.chunks,
             "index": locked.index.hex,
             **({"questions": locked.questions.hex} if locked.questions else {}),
+            **({"answers": dict(locked.answers)} if locked.answers else {}),
         }
     )
 
@@ -85,10 +89,11 @@ def document_line(document: LockedDocument) -> str:
 def knowledge_of(row: Row) -> LockedKnowledge:
     """The value of a knowledge base's row. Raises `BadKnowledgeRow`."""
     kinds = {"row": str, "name": str, "recipe": dict, "access": str, "index": str}
-    asked: dict[str, type] = {"questions": str} if "questions" in row else {}
-    _check(row, kinds | {"documents": int, "chunks": int} | asked)
-    if not all(type(part) is str for part in row["recipe"].values()):
-        raise BadKnowledgeRow("`recipe` is no table of texts")
+    more: dict[str, type] = {"questions": str, "answers": dict}
+    _check(row, kinds | {"documents": int, "chunks": int} | {key: more[key] for key in more if key in row})
+    for key in ("recipe", "answers"):
+        if not all(type(part) is str for part in row.get(key, {}).values()):
+            raise BadKnowledgeRow(f"`{key}` is no table of texts")
     return LockedKnowledge(
         name=row["name"],
         parts=tuple(row["recipe"].items()),
@@ -96,7 +101,8 @@ def knowledge_of(row: Row) -> LockedKnowledge:
         access=_digest(row, "access"),
         documents=row["documents"],
         chunks=row["chunks"],
-        questions=_digest(row, "questions") if asked else None,
+        questions=_digest(row, "questions") if "questions" in row else None,
+        answers=tuple(row.get("answers", {}).items()),
     )
 
 

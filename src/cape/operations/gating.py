@@ -147,15 +147,18 @@ def _stands(askable: AskableBase, groups: frozenset[str], citation: Citation) ->
 def _parts(project: Project, askable: AskableBase, file: Path) -> tuple[dict[str, str], list[str]]:
     """What the answers were made with, and in what the test set is not the lock's."""
     from cape.lock import read_lock
-    from cape.operations.knowledge_lock import is_locked_test_set
+    from cape.operations.knowledge_lock import answers_drift, is_locked_test_set
     from cape.operations.replaying import made_with
 
     parts = {**made_with(project, askable), "questions": Digest.of_file(file).hex}
     lock = read_lock(project.lock_path)
     rows = [one for one in lock.knowledge if one.name == askable.base.name] if lock else []
+    notes = []
     if rows and not is_locked_test_set(project, askable.base, rows[0]):
-        return parts, ["the test set is not the one of the lock: `cape index` takes it over"]
-    return parts, []
+        notes.append("the test set is not the one of the lock: `cape index` takes it over")
+    if rows and (drifted := answers_drift(project, askable.base, rows[0])):
+        notes.append(f"answers are made with other {', '.join(drifted)} than the lock says: `cape index`")
+    return parts, notes
 
 
 def write_evaluation(file: Path, evaluation: Evaluation) -> None:

@@ -79,7 +79,7 @@ class _Rows:
     """Makes the rows of one base."""
 
     def __init__(self, project: Project, base: KnowledgeBase) -> None:
-        self._base = base
+        self._project, self._base = project, base
         self._key = project_key(project) if base.private else None
         self._questions = project.directory / base.questions if base.questions else None
 
@@ -87,28 +87,36 @@ class _Rows:
         return LockedKnowledge(
             name=self._base.name,
             parts=tuple(generation.recipe.parts.items()),
-            index=self._told(generation.digest),
-            access=self._told(generation.access.digest),
+            index=self.told(generation.digest),
+            access=self.told(generation.access.digest),
             documents=generation.documents,
             chunks=generation.chunks,
             questions=self._test_set(),
+            answers=tuple(sorted(self.answers().items())),
         )
+
+    def answers(self) -> dict[str, str]:
+        """What decides answers, by name."""
+        from cape.operations.replaying import deciding_parts
+
+        return deciding_parts(self._project, self._base)
 
     def _test_set(self) -> Digest | None:
         if self._questions is None or not self._questions.is_file():
             return None
-        return self._told(Digest.of_file(self._questions))
+        return self.told(Digest.of_file(self._questions))
 
     def document(self, content: Content) -> LockedDocument:
         return LockedDocument(
             base=self._base.name,
             path=content.path,
-            digest=self._told(content.digest),
+            digest=self.told(content.digest),
             size_bytes=content.size_bytes,
             keyed=self._key is not None,
         )
 
-    def _told(self, digest: Digest) -> Digest:
+    def told(self, digest: Digest) -> Digest:
+        """A digest as the lock has it."""
         if self._key is None:
             return digest
         return Digest(hmac.new(self._key, bytes.fromhex(digest.hex), hashlib.sha256).hexdigest())
@@ -135,9 +143,17 @@ def is_locked_test_set(project: Project, base: KnowledgeBase, locked: LockedKnow
     return locked.questions in (None, _Rows(project, base)._test_set())
 
 
+def answers_drift(project: Project, base: KnowledgeBase, locked: LockedKnowledge) -> tuple[str, ...]:
+    """What decides answers otherwise than the lock says, by name; nothing where an older cape wrote it."""
+    then, now = dict(locked.answers), _Rows(project, base).answers()
+    return tuple(
+        name for name in sorted(then.keys() | now.keys()) if then and then.get(name) != now.get(name)
+    )
+
+
 def locked_generation(project: Project, base: KnowledgeBase, generation: IndexGeneration) -> Digest:
     """The digest by which a lock names a generation of an index."""
-    return _Rows(project, base).knowledge(generation).index
+    return _Rows(project, base).told(generation.digest)
 
 
 def write_rows(

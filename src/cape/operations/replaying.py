@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cape.errors import InputError
@@ -16,7 +17,7 @@ from cape.operations.project import Project
 
 if TYPE_CHECKING:
     from cape.operations.asking import AskResult
-    from cape.operations.knowledge import AskableBase
+    from cape.operations.knowledge import AskableBase, KnowledgeBase
 
 
 class UnknownAnswer(InputError):
@@ -53,17 +54,47 @@ def made_with(project: Project, askable: AskableBase) -> dict[str, str]:
         "access": generation.access.digest.hex,
         "index": locked_generation(project, askable.base, generation).hex,
         "answer-from": "calibrated" if bar is None else str(bar),
-        "answers": _answers_version(),
         "tables": f"{RULES_VERSION} by DuckDB {version()}",
+        **deciding_parts(project, askable.base),
     }
 
 
-def _answers_version() -> str:
-    """What decides answers without being in the index: the weights of choosing and refusing, the prompt."""
-    from cape.answers.weights import BY_VECTORS, BY_WORDS
-    from cape.answers.writing import PROMPT_VERSION
+def deciding_parts(project: Project, base: KnowledgeBase) -> dict[str, str]:
+    """What decides a base's answers without being in its index, by name; a digest each.
 
-    return Digest.of_lines([repr(BY_WORDS), repr(BY_VECTORS), str(PROMPT_VERSION)]).hex
+    The weights that choose and refuse; of what is written also the prompt with its schema, the weights that
+    check claims and those of the router, and the base's writers as the manifest has them.
+    """
+    from cape.answers.weights import BY_VECTORS, BY_WORDS
+
+    parts = {"weights": Digest.of_lines([repr(BY_WORDS), repr(BY_VECTORS)]).hex}
+    if base.writers:
+        parts["writers"] = _writers_digest(project, base)
+    return parts | dict(_shipped())
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[tuple[str, str], ...]:
+    """What comes with cape and decides what is written, by name; a digest each."""
+    from cape.answers.claims.weights import shipped_digest
+    from cape.answers.routing.difficulty import shipped_difficulty
+    from cape.answers.writing import prompt_digest
+
+    return (
+        ("checker", shipped_digest().hex),
+        ("prompt", prompt_digest().hex),
+        ("router", shipped_difficulty()[1].hex),
+    )
+
+
+def _writers_digest(project: Project, base: KnowledgeBase) -> str:
+    from cape.operations.including import project_manifest
+    from cape.operations.phrasing import policy_of
+    from cape.operations.writers import writer_settings
+
+    manifest = project_manifest(project)
+    told = [writer_settings(manifest, name) for name in base.writers]
+    return Digest.of_lines([repr(policy_of(base, manifest)), *told]).hex
 
 
 def record_fields(result: AskResult, parts: Mapping[str, str]) -> dict[str, Any]:

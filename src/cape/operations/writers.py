@@ -84,6 +84,18 @@ def writer_row(manifest: Manifest, name: str) -> WriterRow:
     )
 
 
+def writer_settings(manifest: Manifest, name: str) -> str:
+    """All that the manifest says of a writer, as one line; of a key just its variable's name.
+
+    Raises `UnknownWriter`.
+    """
+    import json
+
+    table = _table(manifest, name)
+    told = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
+    return json.dumps({"name": name, **told}, sort_keys=True)
+
+
 def _table(manifest: Manifest, name: str) -> Mapping[str, Any]:
     """A writer's table; of a model that `[writers]` does not name, that of a file of this machine."""
     if name in manifest.writers:
