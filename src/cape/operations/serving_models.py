@@ -35,13 +35,6 @@ _LINES = {
 _CONTEXT, _EMBEDDED_CONTEXT = 4096, 2048
 _STEP = 256
 _MICRO_BATCH = 512
-_EMBEDDERS = frozenset(
-    (
-        *("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert"),
-        *("gemma-embedding", "eurobert"),
-    )
-)
-"""Architectures that give vectors and write nothing."""
 
 
 class UnknownModel(InputError):
@@ -372,8 +365,11 @@ def service_of(model: str) -> str:
 
 def is_embedder(header: Header) -> bool:
     """Whether a GGUF file gives vectors: it says how to pool them, or is of such an architecture."""
+    from cape.fitting import shape_of
+
+    shape = shape_of(header)
     architecture = str(header.metadata.get("general.architecture"))
-    return architecture in _EMBEDDERS or bool(header.metadata.get(f"{architecture}.pooling_type"))
+    return bool(header.metadata.get(f"{architecture}.pooling_type") or (shape and shape.is_encoder))
 
 
 def usual_context(header: Header | None, *, embeds: bool) -> int:
@@ -511,7 +507,7 @@ def _needed(header: Header, serving: Serving) -> int | None:
     from cape.fitting import estimate_gguf
 
     batch = max(_MICRO_BATCH, serving.context) if serving.embeds else _MICRO_BATCH
-    found = estimate_gguf(header, context=serving.context * serving.parallel, micro_batch=batch)
+    found = estimate_gguf(header, context=serving.context, parallel=serving.parallel, micro_batch=batch)
     return None if found.unknown else found.size_bytes
 
 

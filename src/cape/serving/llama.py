@@ -46,8 +46,8 @@ def main(words: list[str]) -> int:
 def _served(model: str, settings: dict[str, Any]) -> Any:
     """The running server: as many slots as were asked for, and no memory that was not counted.
 
-    A cache of earlier prompts and check points would grow beyond what was counted; that llama.cpp shortens
-    the context to fit is what `cape fit` has done already, and said.
+    A cache of earlier prompts would grow beyond what was counted; that llama.cpp shortens the context to fit
+    is what `cape fit` has done already, and said.
     """
     import xllamacpp  # type: ignore[import-not-found, unused-ignore]
 
@@ -59,8 +59,7 @@ def _served(model: str, settings: dict[str, Any]) -> Any:
     params.n_ctx = int(settings["context"]) * params.n_parallel
     params.n_gpu_layers = _ALL_LAYERS if settings["accelerated"] else 0
     params.fit_params = False
-    params.cache_ram_mib = params.n_ctx_checkpoints = 0
-    params.swa_full = params.endpoint_metrics = True
+    params.cache_ram_mib, params.endpoint_metrics = 0, True
     if settings["embeds"]:
         params.embedding = True
         params.n_batch = params.n_ubatch = int(settings["context"])
