@@ -17,12 +17,13 @@ FILE = "asked.json"
 
 
 def asked_tables(home: Path) -> dict[str, dict[str, Any]]:
-    """The tables that are kept, by name; empty where there are none, or they cannot be read."""
+    """The tables that are kept, by name; none where they cannot be read. What is no table is left out."""
     try:
         found = json.loads((home / FILE).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    rows = found.items() if isinstance(found, dict) else ()
+    return {name: table for name, table in rows if isinstance(table, dict) and "command" in table}
 
 
 def keep_table(home: Path, name: str, table: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ Owns the socket's other side. A supervisor that is not there is None; what it an
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cape.errors import StateError
+from cape.errors import DiskFull, StateError
 from cape.services.supervisor import LOCK, LOGS, PID, PROTOCOL, RECORD, SOCKET, STATUS
 from cape.services.sweeping import sweep
 
@@ -144,10 +145,12 @@ def sweep_if_dead(home: Path) -> int:
 
 
 def last_known(home: Path) -> Answer | None:
-    """What the last supervisor wrote of its services; None where there was none."""
+    """What the last supervisor wrote of its services; None where there was none, or it cannot be read."""
     try:
         answer: Answer = json.loads((home / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not all({"name", "state", "ports"} <= row.keys() for row in answer["services"]):
+            return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return answer
 
@@ -206,10 +209,22 @@ def _start(home: Path, project: Path, version: str) -> None:
     )
     said, _ = process.communicate(json.dumps(settings).encode() + b"\n", timeout=_PATIENCE_S)
     if b"ready\n" not in said:
-        raise SupervisorFailed(
-            "the process that runs services cannot be started",
-            where=(said.decode("utf-8", "replace").strip().splitlines() or [None])[-1],  # type: ignore[list-item]
+        raise _not_started(home, said.decode("utf-8", "replace").strip().splitlines())
+
+
+def _not_started(home: Path, said: list[str]) -> StateError:
+    if said and any(f"[Errno {number}]" in said[-1] for number in (errno.ENOSPC, errno.EDQUOT)):
+        return DiskFull(
+            "there is no room left for the services' files",
+            where=str(home),
+            hint="make room on its file system, then run the command again",
         )
+    fact = "the process that runs services cannot be started"
+    return SupervisorFailed(
+        f"{fact}: {said[-1]}" if said else f"{fact}: it ended without a word",
+        where=str(home),
+        hint=f"`{home / 'supervisor.log'}` may say more; `cape services up` tries again",
+    )
 
 
 def base_variables(outside: Mapping[str, str]) -> dict[str, str]:

@@ -27,11 +27,11 @@ def sweep(home: Path) -> int:
     token = record.get("token") or status.get("token")
     if not token:
         return 0
-    sessions = status.get("sessions", []) if status.get("token") == token else []
-    same_boot = status.get("boot") == kernel.boot()
+    is_its_own = status.get("token") == token and status.get("boot") == kernel.boot()
+    sessions = _sessions(status) if is_its_own else {}
     killed: set[int] = set()
     for _ in range(_ROUNDS):
-        left = _left(str(token), {int(sid): str(start) for sid, start in sessions} if same_boot else {})
+        left = _left(str(token), sessions)
         if not left:
             break
         for one in left:
@@ -39,6 +39,14 @@ def sweep(home: Path) -> int:
             kernel.send(one.pid, signal.SIGKILL)
         time.sleep(0.01)
     return len(killed)
+
+
+def _sessions(status: Mapping[str, Any]) -> dict[int, str]:
+    """The sessions that were started, each with its leader's start."""
+    try:
+        return {int(session): str(start) for session, start in status["sessions"]}
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def _left(token: str, sessions: Mapping[int, str]) -> list[kernel.Process]:
