@@ -75,6 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "services": FOUNDATION | {"manifest"},
     "serving": set(),
     "packing": FOUNDATION | {"sources.protocol", "manifest", "store", "environment"},
+    "submitting": FOUNDATION,
     "sharing": FOUNDATION
     | {"sources.reach", "configuration", "sources.protocol", "sources.download", "store"},
 }

@@ -146,6 +146,7 @@ ELSEWHERE = {
     **dict.fromkeys(("pack", "image"), "tests/end_to_end/test_packing.py"),
     "services": "tests/services",
     "consent": "tests/shells/test_entering.py",
+    "submit": "tests/submitting",
     **dict.fromkeys(("build", "publish"), "tests/end_to_end/test_building.py"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),
 }

@@ -108,6 +108,7 @@ CASES = (
     changes("pack", "-o", "packed", "--", "hello"),
     changes("image", "-o", "image.tar", "--", "hello"),
     works("k8s", "registry.example/app:1", "--", "hello"),
+    lacks("submit", "--on", "ray://127.0.0.1:9", "--", "hello", says=("ray://127.0.0.1:9",)),
     works("key", "new", "another", other_home=True),
     works("key", "list"),
     works("key", "export"),

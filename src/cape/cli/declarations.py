@@ -518,6 +518,77 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape k8s registry.example/app:1",),
     ),
     Command(
+        name="submit",
+        summary="run a command in the locked environment on other machines",
+        description=(
+            "Packs the environment, sends it with the files that git tracks to a Ray cluster, runs the "
+            "command there, shows what it prints, and brings what it left in `outputs/`. Ends with its exit "
+            "code. A machine that is lost is replaced by another; an interrupt cancels what runs. `--on k8s` "
+            "prints the manifest of a job instead."
+        ),
+        handler="submitting:submit",
+        arguments=(
+            Argument(
+                flags=("--on",),
+                value="WHERE",
+                default="ray://127.0.0.1:10001",
+                help="`ray://HOST:PORT`, the client server of a Ray cluster, or `k8s`",
+            ),
+            Argument(
+                flags=("-n", "--tasks"),
+                value="N",
+                help="run it N times, each with its number in `$CAPE_TASK`, from 0; otherwise once",
+            ),
+            Argument(flags=("--cpus",), value="N", help="CPUs that one task takes; otherwise 1"),
+            Argument(flags=("--gpus",), value="N", help="GPUs that one task takes; otherwise none"),
+            Argument(
+                flags=("--retries",),
+                value="N",
+                help="how often a task is started again when its machine is lost; otherwise 3",
+            ),
+            Argument(
+                flags=("-o", "--outputs"),
+                value="DIR",
+                help="the directory whose files come back; otherwise `outputs`",
+            ),
+            Argument(
+                flags=("--pass",),
+                value="NAME",
+                many=True,
+                help="send the value of this variable too",
+            ),
+            Argument(
+                flags=("--limit",), value="MB", help="the most that the files may be; otherwise 100 megabytes"
+            ),
+            Argument(
+                flags=("--ray",),
+                value="VERSION",
+                help="the cluster's Ray; otherwise that of the lock, or any",
+            ),
+            SYSTEM,
+            ENVIRONMENT,
+            GPU,
+            Argument(flags=("--image",), value="IMAGE", help="with `k8s`: the image's name in a registry"),
+            Argument(
+                flags=("--claim",),
+                value="NAME",
+                help="with `k8s`: the volume claim that keeps results",
+            ),
+            Argument(
+                flags=("--apply",),
+                help="with `k8s`: give it to `kubectl`, and follow it, instead of printing",
+            ),
+            DRY_RUN,
+            JSON,
+            Argument(flags=("command",), nargs="...", help="the command, after `--`"),
+        ),
+        examples=(
+            "cape submit --on ray://head:10001 -- python3 train.py",
+            "cape submit --on ray://head:10001 -n 8 -- python3 sweep.py",
+            "cape submit --on k8s --image registry.example/app:1 -- python3 train.py",
+        ),
+    ),
+    Command(
         name="services up",
         summary="start background processes and wait until they are ready",
         description=(
@@ -1539,3 +1610,8 @@ VARIABLES: tuple[Variable, ...] = (
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
+    Variable(name="CAPE_TASK", set_inside=True, meaning="which task of `cape submit` this is, from 0"),
+    Variable(name="CAPE_TASKS", set_inside=True, meaning="how many tasks `cape submit` was asked for"),
+    Variable(
+        name="CAPE_OUTPUTS", set_inside=True, meaning="where a task of `cape submit` leaves what comes back"
+    ),

@@ -78,11 +78,11 @@ def choose(
         activation=activation_of(replace(manifest, env_files=()), place, project.directory),
         system=wanted,
         lock=Digest.of_file(project.lock_path),
-        outside=_outside(manifest, project),
+        outside=outside_of(manifest, project),
     )
 
 
-def _outside(manifest: Manifest, project: Project) -> tuple[str, ...]:
+def outside_of(manifest: Manifest, project: Project) -> tuple[str, ...]:
     """Names of variables whose values come from files of variables, or are secrets."""
     from cape.environment.variables import variables_of
 
@@ -206,14 +206,14 @@ def k8s(
     if not project.lock_path.exists():
         raise NotLocked("the project has no lock yet", hint="`cape lock` writes one")
     services = definitions_of(manifest.services, System.X86_64_LINUX)
-    secrets = _outside(manifest, project)
+    secrets = outside_of(manifest, project)
     text = kubernetes_manifest(
         name=manifest.name,
         image=image_name,
         lock=str(Digest.of_file(project.lock_path)),
         workloads=_workloads(services),
         command=command,
-        variables={name: text for name, text in manifest.vars.items() if _is_plain(text)},
+        variables=plain_variables(manifest),
         secrets=secrets,
     )
     return Written(text=text, secret=kubernetes_name(manifest.name), secrets=secrets)
@@ -266,6 +266,11 @@ def _workload(service: Definition, ports: dict[str, int], shared: Mapping[str, s
         timeout_s=ready.timeout_s if ready else 60.0,
         grace_s=service.stop_grace_s,
     )
+
+
+def plain_variables(manifest: Manifest) -> dict[str, str]:
+    """Variables of the manifest that refer to no others: a cluster can set them itself."""
+    return {name: text for name, text in manifest.vars.items() if _is_plain(text)}
 
 
 def _is_plain(text: str) -> bool:

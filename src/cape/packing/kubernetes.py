@@ -7,6 +7,7 @@ Owns the objects and their text as YAML. Secrets are named, never written: conta
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,91 @@ def kubernetes_manifest(
     if not workloads:
         objects.append(_job(command, setting))
     return str(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """A command that runs `tasks` times, each with its number in `$CAPE_TASK`, and files that it finds.
+
+    What it leaves in `$CAPE_OUTPUTS` stays in the volume that `claim` names, or is lost with its pod. A pod
+    that was lost is started again, `retries` times; one whose command failed is not.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    files: Mapping[str, tuple[bytes, bool]]
+    tasks: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+    retries: int = 3
+    claim: str | None = None
+    variables: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
+
+
+def kubernetes_errand(errand: Errand, *, own: str, image: str, lock: str) -> str:
+    """The manifest of a command that runs once, or several times, as YAML: what is used comes first.
+
+    `own` is the environment's name; a `Secret` of that name has the secrets.
+    """
+    import yaml
+
+    name = kubernetes_name(errand.name)
+    labels = {"app.kubernetes.io/name": kubernetes_name(own), "app.kubernetes.io/managed-by": "cape"}
+    setting = _Setting(
+        own=kubernetes_name(own),
+        image=image,
+        lock=lock,
+        labels=labels,
+        has_variables=False,
+        secrets=errand.secrets,
+    )
+    keys = {path: f"f{number}" for number, path in enumerate(sorted(errand.files))}
+    data = {keys[path]: b64encode(content).decode() for path, (content, _) in sorted(errand.files.items())}
+    objects = [
+        setting.object("v1", "ConfigMap", f"{name}-files") | {"binaryData": data},
+        _errand_job(errand, name, keys, setting),
+    ]
+    return str(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
+
+
+def _errand_job(errand: Errand, name: str, keys: Mapping[str, str], setting: _Setting) -> Mapping[str, Any]:
+    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    told = {**errand.variables, "CAPE_TASKS": str(errand.tasks), "CAPE_OUTPUTS": "/cape/outputs"}
+    container = setting.container("task", errand.command, told)
+    container["env"].append({"name": "CAPE_TASK", "valueFrom": {"fieldRef": {"fieldPath": index}}})
+    container["workingDir"] = "/cape/work"
+    container["resources"]["requests"]["cpu"] = f"{round(errand.cpus * 1000)}m"
+    if errand.gpus:
+        container["resources"]["limits"] = {"nvidia.com/gpu": str(round(errand.gpus))}
+    container["volumeMounts"] += [
+        {"name": "work", "mountPath": "/cape/work"},
+        {"name": "outputs", "mountPath": "/cape/outputs"},
+    ]
+    pod = _pod(container) | {"restartPolicy": "Never"}
+    items = [
+        {"key": keys[path], "path": path, "mode": 0o755 if runnable else 0o644}
+        for path, (_, runnable) in sorted(errand.files.items())
+    ]
+    kept = {"persistentVolumeClaim": {"claimName": errand.claim}} if errand.claim else {"emptyDir": {}}
+    pod["volumes"] += [
+        {"name": "work", "configMap": {"name": f"{name}-files", "items": items}},
+        {"name": "outputs", **kept},
+    ]
+    failed = {"containerName": "task", "operator": "NotIn", "values": [0]}
+    rules = [
+        {"action": "FailIndex", "onExitCodes": failed},
+        {"action": "Count", "onPodConditions": [{"type": "DisruptionTarget"}]},
+    ]
+    spec = {
+        "completions": errand.tasks,
+        "parallelism": errand.tasks,
+        "completionMode": "Indexed",
+        "backoffLimitPerIndex": errand.retries,
+        "podFailurePolicy": {"rules": rules},
+        "template": {"metadata": {"labels": dict(setting.labels)}, "spec": pod},
+    }
+    return setting.object("batch/v1", "Job", name) | {"spec": spec}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
