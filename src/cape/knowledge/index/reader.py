@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cape.knowledge.access import AccessPolicy
 from cape.knowledge.documents import Chunk, UnreadDocument
@@ -292,6 +292,33 @@ class IndexReader:
         """The paths of the documents that the asker may see, in order."""
         seen = zip(self._paths, self._groups, strict=True)
         return [path for path, sees in seen if not sees.isdisjoint(groups)]
+
+    # -- the graph's tables
+
+    def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the database as they are: of all generations, and of what the asker may not see."""
+        with self._reading():
+            return self._connection.execute(query, values).fetchall()
+
+    def visible_ids(self, numbers: Sequence[int], groups: frozenset[str]) -> dict[int, int]:
+        """The ids of chunks by their numbers in the database, of those that the asker may see."""
+        import numpy as np
+
+        wanted = np.unique(np.asarray(numbers, dtype=np.int64))
+        order = np.argsort(self._numbers, kind="stable")
+        found = np.searchsorted(self._numbers, wanted, sorter=order)
+        seen = [not sees.isdisjoint(groups) for sees in self._groups]
+        ids = {}
+        for number, at in zip(wanted.tolist(), found.tolist(), strict=True):
+            if at < len(order) and int(self._numbers[order[at]]) == number:
+                chunk = int(order[at])
+                if seen[int(self._of_document[chunk])]:
+                    ids[number] = chunk
+        return ids
+
+    def numbers_of(self, ids: Sequence[int]) -> list[int]:
+        """The numbers of chunks in the database."""
+        return [int(self._numbers[one]) for one in ids]
 
     # -- about the index
 
