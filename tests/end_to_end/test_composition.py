@@ -137,6 +137,25 @@ def test_missing_include_says_where_it_was_looked_for(stocked: World) -> None:
     project.cape("lock").failed(INPUT, "has no `cape.toml`")
 
 
+def test_include_of_a_file_says_that_a_directory_is_wanted(stocked: World) -> None:
+    project = including(stocked, "cape.toml")
+    project.cape("lock").failed(INPUT, "`cape.toml`: ", "is a file", "the directory that the manifest is in")
+
+
+def test_include_that_moved_is_named_and_found_again_through_a_link(stocked: World) -> None:
+    base = base_at(stocked.place / "moving", '[packages]\nhello = "*"\n')
+    project = including(stocked, "../moving")
+    project.cape("sync").succeeded()
+    before = project.state()
+    base.rename(base.with_name("moved"))
+    project.cape("run", "--", "hello").failed(INPUT, "include `moving`: ", "is not there", "hint: ")
+    project.cape("list").succeeded()
+    assert project.state() == before
+    base.symlink_to(base.with_name("moved"))
+    assert project.cape("run", "--", "hello").succeeded().stdout == "hello 1.0-1\n"
+    assert project.state() == before
+
+
 def test_include_of_another_schema_is_refused(stocked: World) -> None:
     base = stocked.place / "base"
     base.mkdir()

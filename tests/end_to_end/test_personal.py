@@ -35,6 +35,11 @@ def test_first_package_that_is_not_there_leaves_nothing(stocked: World) -> None:
     somewhere(stocked).cape("uninstall", "--global", "hello").failed(STATE, "no environment of your own")
 
 
+def test_own_environment_without_a_place_is_told(stocked: World) -> None:
+    nowhere = stocked.project().with_variables(HOME="/proc/nowhere", XDG_CONFIG_HOME="")
+    nowhere.cape("install", "--global", "hello").failed(STATE, "no place for your own environment", "hint: ")
+
+
 def test_programs_of_the_own_environment_change_as_one(stocked: World) -> None:
     here = somewhere(stocked)
     here.cape("install", "--global", "hello").succeeded()

@@ -156,13 +156,17 @@ def _text(directory: Path, name: str, wanted: Wanted) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        there = "has no `cape.toml`" if directory.is_dir() else "is not there"
-        raise IncludeMissing(
-            f"include `{name}`: `{directory}` {there}",
-            where=wanted.where,
-            hint="`path` is relative to the manifest that includes"
+        hint = (
+            "`path` is relative to the manifest that includes"
             if wanted.url is None
-            else "`path` is the directory inside the repository",
+            else "`path` is the directory inside the repository"
+        )
+        if directory.is_file():
+            there, hint = "is a file", "`path` is the directory that the manifest is in"
+        else:
+            there = "has no `cape.toml`" if directory.is_dir() else "is not there"
+        raise IncludeMissing(
+            f"include `{name}`: `{directory}` {there}", where=wanted.where, hint=hint
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise IncludeMissing(f"include `{name}`: `{file}` cannot be read", where=wanted.where) from error

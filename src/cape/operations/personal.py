@@ -14,7 +14,7 @@ from pathlib import Path
 from cape.configuration import user_file
 from cape.manifest import new_manifest
 from cape.names import System, write_atomically
-from cape.operations.project import DEFAULT_SUITE, NoProject, Project, project_files
+from cape.operations.project import DEFAULT_SUITE, DirectoryNotWritable, NoProject, Project, project_files
 
 NAME = "global"
 
@@ -43,11 +43,21 @@ def personal_project() -> Project:
 
 @contextlib.contextmanager
 def personal_project_or_new() -> Iterator[Project]:
-    """The user's own environment, made if there is none; gone again if the block fails then."""
+    """The user's own environment, made if there is none; gone again if the block fails then.
+
+    Raises `DirectoryNotWritable`, `DiskFull`.
+    """
     project = Project(personal_directory())
     is_new = not project.manifest_path.is_file()
     with project_files(project.directory):
-        project.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            project.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+            raise DirectoryNotWritable(
+                "there is no place for your own environment",
+                where=str(project.directory),
+                hint="`XDG_CONFIG_HOME`, or else `HOME`, says where it is; make that a directory of yours",
+            ) from error
         if is_new:
             text = new_manifest(NAME, (System.current(),), DEFAULT_SUITE)
             write_atomically(project.manifest_path, text.replace("this project needs", "you need").encode())
