@@ -163,7 +163,7 @@ _TRY = re.compile(
     re.MULTILINE,
 )
 _RAISES = re.compile(
-    r"^except[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*[ \t]+(?:[^\n]*\n[ \t]+){0,3}?raise\b", re.MULTILINE
+    r"^except[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]+(?:[^\n]*\n[ \t]+){0,3}?raise\b", re.MULTILINE
 )
 
 
