@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-NEEDS_VERSION = 19
+NEEDS_VERSION = 20
 """Counts up when reading learns something else, so that what was kept is read anew."""
 
 
@@ -55,8 +55,8 @@ class ElfNeeds:
     """One ELF file, placed where it will lie below the environment.
 
     `role` is `extension` for what an interpreter imports, `program` for what is started, `library` for the
-    rest. `versions` are (library, symbol version); `literals` names of libraries among its strings.
-    `is_foreign`: it is for another kind of machine.
+    rest. `versions` are (library, symbol version). `is_foreign`: it is for another kind of machine. (Names of
+    libraries among its texts say nothing: none that `dlopen` could be given was needed in either corpus.)
     """
 
     path: str
@@ -65,7 +65,6 @@ class ElfNeeds:
     needed: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
-    literals: tuple[str, ...] = ()
     is_foreign: bool = False
 
 
@@ -102,7 +101,6 @@ class PackageNeeds:
                     list(one.needed),
                     list(one.search_path),
                     [list(pair) for pair in one.versions],
-                    list(one.literals),
                     one.is_foreign,
                 ]
                 for one in self.elf
@@ -141,7 +139,7 @@ class PackageNeeds:
 
 
 def _elf(row: list[Any]) -> ElfNeeds:
-    path, role, soname, needed, search_path, versions, literals, is_foreign = row
+    path, role, soname, needed, search_path, versions, is_foreign = row
     return ElfNeeds(
         path=path,
         role=role,
@@ -149,7 +147,6 @@ def _elf(row: list[Any]) -> ElfNeeds:
         needed=tuple(needed),
         search_path=tuple(search_path),
         versions=tuple((library, version) for library, version in versions),
-        literals=tuple(literals),
         is_foreign=is_foreign,
     )
 

@@ -29,8 +29,6 @@ from cape.names import Digest, System
 LARGEST_MEMBER_BYTES = 400 << 20
 _LARGEST_SCRIPT_BYTES = 2 << 20
 _LARGEST_METADATA_BYTES = 1 << 20
-_LITERAL = re.compile(rb"(?<=\0)(lib[A-Za-z0-9_+.-]{1,48}\.so(?:\.\d+){0,3})\0")
-_MOST_LITERALS = 60
 _DATA = re.compile(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.+)\Z")
 _MANYLINUX = re.compile(r"manylinux(?:_(\d+)_(\d+)|(1|2010|2014))_")
 _LEGACY = {"1": "2.5", "2010": "2.12", "2014": "2.17"}
@@ -273,8 +271,6 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
     facts = elf_facts(data, path, system)
     if facts is None or facts.kind is ElfKind.STATIC or any(map(_OTHER_LIBC.match, facts.needed)):
         return None
-    known = {*facts.needed, facts.soname, _base(path)}
-    literals = dict.fromkeys(name.decode("ascii") for name in _LITERAL.findall(data))
     return ElfNeeds(
         path=path,
         role="program" if facts.kind is ElfKind.EXECUTABLE else role,
@@ -282,7 +278,6 @@ def elf_needs(data: bytes, path: str, system: System) -> ElfNeeds | None:
         needed=facts.needed,
         search_path=facts.search_path,
         versions=_versions(data),
-        literals=tuple(name for name in literals if name not in known)[:_MOST_LITERALS],
     )
 
 
