@@ -41,6 +41,7 @@ class Asked:
         return not any(clash <= set(members) for clash in self.clashes)
 
 
+@settings(deadline=None)
 @given(clashes, st.lists(st.integers(0, MEMBERS - 1), max_size=5, unique=True))
 def test_what_is_found_clashes_and_holds_without_any_one_of_it(clashes: Clashes, first: list[int]) -> None:
     members = tuple(range(MEMBERS))
@@ -52,6 +53,7 @@ def test_what_is_found_clashes_and_holds_without_any_one_of_it(clashes: Clashes,
         assert holds([other for other in found.members if other != member])
 
 
+@settings(deadline=None)
 @given(st.frozensets(st.integers(0, 63), min_size=1, max_size=3))
 def test_few_questions_find_a_small_clash_among_many_members(clash: frozenset[int]) -> None:
     """Junker's bound, 2k log2(n/k) + 2k, and k more for the check of each member."""
@@ -60,6 +62,7 @@ def test_few_questions_find_a_small_clash_among_many_members(clash: frozenset[in
     assert asked.questions <= 2 * len(clash) * 7 + 3 * len(clash)
 
 
+@settings(deadline=None)
 @given(clashes, st.integers(0, 6))
 def test_when_time_ends_what_was_found_so_far_still_clashes(clashes: Clashes, until: int) -> None:
     members = tuple(range(MEMBERS))
@@ -67,7 +70,7 @@ def test_when_time_ends_what_was_found_so_far_still_clashes(clashes: Clashes, un
     assert not Asked(clashes)(found.members)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_a_resolver_that_more_members_can_please_is_answered_member_by_member(data: st.DataObject) -> None:
     """Some members make others hold: then leaving one out may break a set that held."""
