@@ -339,16 +339,13 @@ def test_an_import_that_is_tried_and_whose_failure_raises_is_no_guard() -> None:
     assert load.reach is Reach.OPTIONAL
 
 
-def test_a_handler_that_begins_with_many_comments_is_read_in_time() -> None:
-    """A pattern that tried every way of dividing blank lines did not come to an end, on real packages."""
-    text = (
-        "try:\n    from p.loader import lib\nexcept ImportError:\n"
-        + "    # why\n\n" * 200
-        + "    lib = None\n"
-    )
+@pytest.mark.parametrize("after", ["except ImportError:\n", "finally:\n"])
+def test_long_trials_and_handlers_are_read_in_time(after: str) -> None:
+    """A pattern that tries every way of dividing lines or blanks does not come to an end, on real packages."""
+    many = "    # why\n\n        deeper = 1\n" * 300
+    text = f"try:\n    from p.loader import lib\n{many}{after}{many}    lib = None\n"
     loader = "import ctypes\nlib = ctypes.CDLL('libgone.so.1')\n"
-    (load,) = loads_of(text, loader=loader)
-    assert load.reach is Reach.OPTIONAL
+    assert loads_of(text, loader=loader)
 
 
 def test_a_driver_that_a_large_package_imports_in_a_guard_is_optional() -> None:

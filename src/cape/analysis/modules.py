@@ -158,12 +158,13 @@ class Modules:
         return any(found in others for found in self.imports(path))
 
 
+# Each line can be taken in one way only: a pattern that could divide it would try all ways of all lines.
 _TRY = re.compile(
-    r"^try:[^\n]*\n(?P<body>(?:[ \t]+[^\n]*\n|\n)+)(?P<handlers>(?:except[^\n]*\n(?:[ \t]+[^\n]*\n|\n)+)+)",
+    r"^try:[^\n]*\n(?P<body>(?:[ \t][^\n]*\n|\n)+)(?P<handlers>(?:except[^\n]*\n(?:[ \t][^\n]*\n|\n)+)+)",
     re.MULTILINE,
 )
 _RAISES = re.compile(
-    r"^except[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]+(?:[^\n]*\n[ \t]+){0,3}?raise\b", re.MULTILINE
+    r"^except[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*(?:[ \t][^\n]*\n){0,3}?[ \t]+raise\b", re.MULTILINE
 )
 
 
