@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cape.sources.npm.semver import BadRange, in_range, newest_in, parse_range, parse_version
@@ -83,6 +83,7 @@ def test_ranges_agree_with_npms_own_reading() -> None:
         pytest.skip("npm is not on this machine, or carries no semver of its own")
     asked: list[tuple[str, list[str]]] = []
 
+    @settings(deadline=None)
     @given(wanted=ranges, all_versions=st.lists(versions, max_size=8, unique=True))
     def collect(wanted: str, all_versions: list[str]) -> None:
         asked.append((wanted, all_versions))

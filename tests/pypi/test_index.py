@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cape.configuration import Configuration
@@ -122,6 +122,7 @@ def test_the_best_wheel_is_the_one_pip_would_take(
     assert chosen == (None if best is None else package.wheels[best])
 
 
+@settings(deadline=None)
 @given(
     order=st.permutations(
         ["cp313-cp313-manylinux_2_17_x86_64", "cp313-abi3-manylinux_2_28_x86_64", "py3-none-any"]

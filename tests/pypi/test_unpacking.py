@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cape.sources.pypi import unpacking
@@ -159,6 +159,7 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:
             unpack_wheel(tmp_path / "a-1-py3-none-any.whl", tmp_path / "tree", python="3.13")
 
 
+@settings(deadline=None)
 @given(place=st.integers(min_value=0, max_value=2**31), value=st.integers(min_value=1, max_value=255))
 def test_a_flipped_byte_never_raises_anything_else_nor_changes_a_file_unseen(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int
