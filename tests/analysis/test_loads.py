@@ -341,7 +341,7 @@ def test_an_import_that_is_tried_and_whose_failure_raises_is_no_guard() -> None:
 
 @pytest.mark.parametrize("after", ["except ImportError:\n", "finally:\n"])
 def test_long_trials_and_handlers_are_read_in_time(after: str) -> None:
-    """A pattern that tries every way of dividing lines or blanks does not come to an end, on real packages."""
+    """A pattern that tries every way of dividing lines and blanks comes to no end on real packages."""
     many = "    # why\n\n        deeper = 1\n" * 300
     text = f"try:\n    from p.loader import lib\n{many}{after}{many}    lib = None\n"
     loader = "import ctypes\nlib = ctypes.CDLL('libgone.so.1')\n"
