@@ -104,7 +104,7 @@ def torch(directory: str, mode: str, batch: str, tokens: str, rank: str, dtype: 
     import torch as library
     from transformers import AutoModelForCausalLM
 
-    library.set_num_threads(2)
+    library.set_num_threads(1)
     base = resident()
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(library, dtype))
     loaded = resident()

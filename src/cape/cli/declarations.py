@@ -700,28 +700,63 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="fit",
-        summary="say whether a model fits into memory, from its header alone",
+        summary="say whether a model fits into memory, before it is downloaded",
         description=(
-            "Sums what a GGUF file takes when llama.cpp runs it on the processor: weights, cache, compute, "
-            "tokenizer, run time. Compares that with what is free here, or with `--memory`, and says the "
-            "largest context that fits. Ends with 1 where it does not fit."
+            "Sums what a model takes when it runs, from headers alone: weights, cache, compute, run time; "
+            "with `--train` gradients, moments and activations. The model is a GGUF, safetensors or ONNX "
+            "file, a directory, a `config.json`, a name of `[models]`, or `org/name` of a hub, of which only "
+            "headers are read. Compares it with this machine's GPUs and memory, or with `--gpu` and "
+            "`--memory`, and says the largest context and batch that fit, and what else would. Ends with 1 "
+            "where it does not fit with a tenth of head-room."
         ),
         handler="fitting:fit",
         arguments=(
-            Argument(flags=("file",), complete="file", help="a GGUF file"),
-            Argument(flags=("--context",), value="N", help="tokens of context; 4096 otherwise"),
+            Argument(flags=("model",), complete="file", help="a file, a directory, or a name"),
+            Argument(
+                flags=("--context",),
+                value="N",
+                help="tokens of one sequence; otherwise 4096, 512 where it is trained, 256 for a graph",
+            ),
+            Argument(flags=("--batch",), value="N", help="sequences at once; 1 otherwise"),
+            Argument(
+                flags=("--dtype",),
+                value="TYPE",
+                complete=("float32", "bfloat16", "float16", "int8", "int4", "q8_0", "q4_k_m"),
+                help="the type of weights that are no GGUF; as they are stored otherwise",
+            ),
             Argument(
                 flags=("--kv-dtype",),
                 value="TYPE",
                 complete=("f32", "f16", "bf16", "q8_0", "q4_0"),
-                help="the type of the cache's numbers; `f16` otherwise",
+                help="the type of llama.cpp's cache; `f16` otherwise",
+            ),
+            Argument(
+                flags=("--train",),
+                value="WHAT",
+                complete=("lora", "full"),
+                help="train it with Adam: whole, or LoRA's adapters",
+            ),
+            Argument(flags=("--rank",), value="R", help="the adapters' rank; 8 otherwise"),
+            Argument(flags=("--master-copy",), help="training keeps weights and moments in 32 bits, too"),
+            Argument(flags=("--embedder",), value="MODEL", help="an embedder that is loaded beside it"),
+            Argument(flags=("--chunks",), value="N", help="an index of so many chunks beside it"),
+            Argument(
+                flags=("--gpu",),
+                value="WHAT",
+                complete=("auto", "none", "24GiB", "2x24GiB"),
+                help="`none`, or another machine's GPUs such as `2x24GiB`; this machine's otherwise",
             ),
             Argument(
                 flags=("--memory",), value="SIZE", help="a size such as `8GiB`, instead of what is free"
             ),
+            Argument(flags=("--picture",), value="FILE", complete="file", help="also draw it, as SVG"),
             JSON,
         ),
-        examples=("cape fit writer.gguf --context 8192", "cape fit writer.gguf --memory 2GiB"),
+        examples=(
+            "cape fit writer.gguf --context 8192",
+            "cape fit org/name --gpu 24GiB --memory 32GiB",
+            "cape fit ./model --train lora --batch 4",
+        ),
     ),
     Command(
         name="serve-model",

@@ -31,16 +31,16 @@ class Estimate:
         return sum(part.size_bytes for part in self.parts if part.name == name)
 
 
-def largest(takes: Callable[[int], int], *, memory_bytes: int, step: int, most: int) -> int | None:
-    """The largest number, in steps, for which what it takes is there; None where one step is too much.
+def largest(fits: Callable[[int], bool], *, step: int, most: int) -> int | None:
+    """The largest number, in steps, that fits; None where one step does not.
 
-    `takes` must never fall as its number grows.
+    What does not fit must not fit with a larger number either.
 
-    >>> largest(lambda number: 10 * number, memory_bytes=77, step=2, most=100)
+    >>> largest(lambda number: 10 * number <= 77, step=2, most=100)
     6
     """
     low, high = 0, most // step
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if takes(middle * step) <= memory_bytes else (low, middle - 1)
+        low, high = (middle, high) if fits(middle * step) else (low, middle - 1)
     return low * step or None

@@ -196,9 +196,8 @@ def largest_context(
     if shape is None:
         return None
 
-    def takes(context: int) -> int:
+    def fits(context: int) -> bool:
         found = estimate_gguf(header, context=context, cache_type=cache_type, parallel=parallel)
-        return found.size_bytes
+        return found.size_bytes <= memory_bytes
 
-    most = shape.trained_context or 1 << 20
-    return largest(takes, memory_bytes=memory_bytes, step=_STEP, most=most)
+    return largest(fits, step=_STEP, most=shape.trained_context or 1 << 20)

@@ -18,7 +18,8 @@ class Tensor:
     """One tensor: `dtype` as its format calls it (`Q4_K`, `BF16`, `float16`), sizes in the file.
 
     `offset` is where its bytes begin in the file; None where they lie elsewhere or are spread. `external`
-    names the file beside this one that holds them.
+    names the file beside this one that holds them. `used_by` is the first operator that takes it, where the
+    format tells of operators.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Tensor:
     size_bytes: int
     offset: int | None = None
     external: str | None = None
+    used_by: str | None = None
 
     @property
     def elements(self) -> int:

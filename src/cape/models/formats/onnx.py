@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import BinaryIO
 
@@ -29,7 +29,7 @@ BITS = {
 _IR, _PRODUCER, _PRODUCER_VERSION, _DOMAIN, _GRAPH, _OPSET, _PROPERTY = 1, 2, 3, 4, 7, 8, 14
 _TEXTS = {_PRODUCER: "producer_name", _PRODUCER_VERSION: "producer_version", _DOMAIN: "domain"}
 _NODE, _GRAPH_NAME, _INITIALISER, _SPARSE = 1, 2, 5, 15
-_NODE_DOMAIN, _NODE_ATTRIBUTE, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 7, 5, 5, 6
+_NODE_INPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 1, 4, 5, 5, 6
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 10, 11
 _DIMS, _TYPE, _NAME, _RAW, _EXTERNAL = 1, 2, 8, 9, 13
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -44,6 +44,8 @@ class _Found:
     metadata: dict[str, Value] = field(default_factory=dict)
     tensors: list[Tensor] = field(default_factory=list)
     domains: set[str] = field(default_factory=set)
+    used_by: dict[str, str] = field(default_factory=dict)
+    operators: set[str] = field(default_factory=set)
     has_graph: bool = False
 
 
@@ -61,8 +63,8 @@ def read(stream: BinaryIO, *, size_bytes: int | None = None) -> Header:
     """The header of an ONNX model: its initialisers, those of sub-graphs and of constants too.
 
     The whole file must be readable and seekable: weights lie between names. `metadata` has `ir_version`,
-    `producer_name`, `opset` (that of the default domain), `domains` (others, sorted) and the model's own
-    keys.
+    `producer_name`, `opset` (that of the default domain), `domains` (others, sorted), `operators` (sorted)
+    and the model's own keys.
     Raises `BadModelFile`, `HeaderEndsEarly`.
     """
     if size_bytes is None:
@@ -74,11 +76,11 @@ def read(stream: BinaryIO, *, size_bytes: int | None = None) -> Header:
         _model_field(cursor, one, found)
     if not found.has_graph or "ir_version" not in found.metadata:
         raise cursor.bad("it has no graph")
+    found.metadata["operators"] = tuple(sorted(found.operators - {""}))
     if found.domains:
         found.metadata["domains"] = tuple(sorted(found.domains))
-    return Header(
-        format="onnx", metadata=MappingProxyType(found.metadata), tensors=tuple(found.tensors), data_start=0
-    )
+    tensors = tuple(replace(one, used_by=found.used_by.get(one.name)) for one in found.tensors)
+    return Header(format="onnx", metadata=MappingProxyType(found.metadata), tensors=tensors, data_start=0)
 
 
 def _model_field(cursor: Cursor, one: _Field, found: _Found) -> None:
@@ -133,7 +135,13 @@ def _graph(cursor: Cursor, end: int, found: _Found, depth: int) -> None:
 
 
 def _node(cursor: Cursor, node: _Field, found: _Found, depth: int) -> None:
+    taken: list[str] = []
+    operator = ""
     for one in _fields(cursor, node.start + node.value):
+        if one.kind == _BYTES and one.number == _NODE_INPUT:
+            taken.append(_text(cursor, one))
+        elif one.kind == _BYTES and one.number == _NODE_OPERATOR:
+            operator = _text(cursor, one)
         if one.kind != _BYTES or one.number != _NODE_ATTRIBUTE:
             continue
         for part in _fields(cursor, one.start + one.value):
@@ -143,6 +151,9 @@ def _node(cursor: Cursor, node: _Field, found: _Found, depth: int) -> None:
                 _keep(cursor, part, found)
             elif part.number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
                 _graph(cursor, part.start + part.value, found, depth + 1)
+    found.operators.add(operator)
+    for name in taken:
+        found.used_by.setdefault(name, operator)
 
 
 def _keep(cursor: Cursor, one: _Field, found: _Found) -> None:

@@ -173,6 +173,11 @@ class Hub:
             },
         )
 
+    def listing(self, requirement: Requirement, context: ResolveContext) -> tuple[str, Sequence[HubFile]]:
+        """The commit of a requirement's revision, and all its files; nothing of them is brought."""
+        commit, _ = self._revision(requirement, context)
+        return commit, self._files(requirement, commit)
+
     def _revision(self, requirement: Requirement, context: ResolveContext) -> tuple[str, str | None]:
         """The commit of the model's revision, and the licence: the kept ones where there are any."""
         kept = [
@@ -194,7 +199,7 @@ class Hub:
         try:
             told = _json(fetch_bytes(f"{base}/revision/{quote(revision, safe='')}"), base)
         except RegistryRefuses as error:
-            raise _refused(requirement, error) from error
+            raise refused(requirement, error) from error
         except FileNotServed as error:
             raise self._unknown(requirement, base, revision) from error
         commit = told.get("sha") if isinstance(told, dict) else None
@@ -231,7 +236,7 @@ class Hub:
             try:
                 page: Page = page_of(url)
             except RegistryRefuses as error:
-                raise _refused(requirement, error) from error
+                raise refused(requirement, error) from error
             entries = _json(page.body, url)
             if not isinstance(entries, list):
                 raise HubGarbage("the hub lists no files", where=shown_url(url))
@@ -263,7 +268,7 @@ class Hub:
         try:
             data = fetch_bytes(url, limit_bytes=_LARGEST_SMALL_FILE)
         except RegistryRefuses as error:
-            raise _refused(requirement, error) from error
+            raise refused(requirement, error) from error
         if len(data) != file.size_bytes or git_digest(data) != file.oid:
             raise IntegrityError(
                 f"`{file.path}` is not what its hub says: expected git blob {file.oid}",
@@ -438,7 +443,8 @@ def _same_host(url: str, endpoint: str) -> bool:
     return urlsplit(url)[:2] == urlsplit(endpoint)[:2]
 
 
-def _refused(requirement: Requirement, error: RegistryRefuses) -> HubRefuses:
+def refused(requirement: Requirement, error: RegistryRefuses) -> HubRefuses:
+    """The error for a hub that wants other credentials."""
     return HubRefuses(
         f"the hub does not let you read `{requirement.package}`: {error.fact}",
         where=requirement.where,

@@ -14,6 +14,7 @@ from cape.configuration import Configuration
 from cape.names import Digest
 from cape.sources.models.hub import REGISTRY as HUB
 from cape.sources.models.hub import Hub, link_view
+from cape.sources.models.looking import Repository, look
 from cape.sources.models.ollama import REGISTRY as OLLAMA
 from cape.sources.models.ollama import Ollama
 from cape.sources.models.rows import FILE_REGISTRIES, put_file
@@ -62,6 +63,10 @@ class ModelSource:
     def has(self, package: str) -> bool:
         """Whether the Python index has a project of that name."""
         return self.pypi.has(package)
+
+    def look(self, repository: str, revision: str = "main") -> Repository:
+        """A repository of the hub as it is now, without locking it. See `looking.look`."""
+        return look(self._hub, repository, revision)
 
     def resolve(self, requirements: Sequence[Requirement], context: ResolveContext) -> Resolution:
         """See `Source.resolve`. What must be looked into is brought.
