@@ -1554,6 +1554,41 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        name="evaluate writers",
+        summary="measure how far writers keep to what they are sent, by how much that is",
+        description=(
+            "Asks writers questions of the base's test set. The passage that answers is hidden among other "
+            "passages that the asker may see, in three bands: short (below 5,000 tokens), medium (5,000 to "
+            "25,000) and long (40,000 to 100,000). Adherence is the share of a writer's sentences that the "
+            "passages which they cite support; beside it stand how many questions were answered and right, "
+            "and tokens, cost and time of one. What it costs comes out of the `[budget]`. A band that a "
+            "writer's window, or the base's policy, leaves out is named."
+        ),
+        handler="writing:writers",
+        arguments=(
+            BASE,
+            Argument(
+                flags=("--writer",),
+                value="NAME",
+                many=True,
+                help="measure this one; may be given again; otherwise all of `[writers]` and of the base",
+            ),
+            Argument(
+                flags=("--band",),
+                value="BAND",
+                many=True,
+                complete=("short", "medium", "long"),
+                help="`short`, `medium` or `long`; may be given again; otherwise all three",
+            ),
+            Argument(flags=("--questions",), value="N", help="how many at most; 10 otherwise"),
+            JSON,
+        ),
+        examples=(
+            "cape evaluate writers handbook",
+            "cape evaluate writers --writer small --band short --questions 20",
+        ),
+    ),
+    Command(
         name="config",
         summary="list, show or set this machine's settings",
         description=(
