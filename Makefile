@@ -39,7 +39,7 @@ acceptance: dev ## Run programs of system packages in their environments, on the
 	@$(PY) -m tests.acceptance --verify
 	@$(PY) -m tests.acceptance --as-root
 	@$(PY) -m tests.acceptance.arm64
-	@$(PY) -m pytest tests/packing/acceptance_podman.py tests/packing/acceptance_skopeo.py
+	@$(PY) -m pytest tests/packing/acceptance_podman.py tests/packing/acceptance_skopeo.py tests/services/acceptance_templates.py
 
 clean: ## Remove what was built
 	@rm -rf .venv .bootstrap dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
