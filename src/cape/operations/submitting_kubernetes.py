@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from cape.submitting import ClusterFailed, Events, files_to_send
 _MOST_BYTES = 700_000
 """A config map holds 1 MiB, and its bytes are written in base64."""
 _LONGEST_PREFIX = 48
+_POLL_S = 2.0
 
 
 class NoImage(StateError):
@@ -125,12 +127,15 @@ def _followed(name: str, events: Events) -> int:
         assert logs.stdout is not None
         for line in logs.stdout:
             events.line(0, "stdout", line.rstrip("\n"))
-    told = _kubectl(
-        ["wait", "job", name, "--for=jsonpath={.status.conditions[0].status}=True", "--timeout=60s"]
-    )
-    events.say(told.strip())
-    ended = _kubectl(["get", "job", name, "-o", "jsonpath={.status.conditions[*].type}"]).split()
+    while not {"Complete", "Failed"} & (ended := _conditions(name)):
+        time.sleep(_POLL_S)
+    events.say(f"`job/{name}`: {', '.join(sorted(ended))}")
     return 0 if "Complete" in ended else 1
+
+
+def _conditions(name: str) -> set[str]:
+    path = '{range .status.conditions[?(@.status=="True")]}{.type} {end}'
+    return set(_kubectl(["get", "job", name, "-o", f"jsonpath={path}"]).split())
 
 
 def _kubectl(words: Sequence[str], *, text: str | None = None) -> str:

@@ -152,8 +152,8 @@ def _errand_job(errand: Errand, name: str, keys: Mapping[str, str], setting: _Se
     ]
     failed = {"containerName": "task", "operator": "NotIn", "values": [0]}
     rules = [
+        {"action": "Count", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "FailIndex", "onExitCodes": failed},
-        {"action": "Count", "onPodConditions": [{"type": "DisruptionTarget"}]},
     ]
     spec = {
         "completions": errand.tasks,

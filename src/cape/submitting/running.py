@@ -86,7 +86,7 @@ def run_job(
             stderr=errors,
             start_new_session=True,
         )
-        heard = _Heard(job, directory, project, events, log, address)
+        heard = Heard(job, directory, project, events, log, address)
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -113,7 +113,7 @@ def _end(process: subprocess.Popen[bytes], *, gently: bool, events: Events) -> N
         process.wait()
 
 
-class _Heard:
+class Heard:
     """What the driver told until now."""
 
     def __init__(
