@@ -34,9 +34,16 @@ def test_command_is_inside_with_its_own_pid_until_it_ends(one: Entered) -> None:
 
 
 def test_shell_is_inside_until_it_leaves(one: Entered) -> None:
-    script = "ENTER\nls .cape/attached; echo $$\ncape deactivate\nls .cape/attached"
-    first, second = one.bash(script).stdout.split()
-    assert first == second
+    script = "ENTER\necho $$; read line\nPATH=/nowhere\ncape deactivate\nread line"
+    shell = one.in_bash(script)
+    assert shell.stdin is not None and shell.stdout is not None
+    pid = int(shell.stdout.readline())
+    assert [found.pid for found in alive(one.project)] == [pid]
+    shell.stdin.write("leave\n")
+    shell.stdin.flush()
+    until(lambda: alive(one.project) == ())
+    assert shell.poll() is None
+    shell.communicate("end\n")
 
 
 def test_attaching_starts_no_process(one: Entered, tmp_path: Path) -> None:

@@ -208,7 +208,9 @@ def test_hook_that_exports_starts_no_python(enter: Enter) -> None:
 
 
 def test_ctrl_c_ends_a_hook_that_hangs_and_bash_goes_on(enter: Enter) -> None:
-    one = enter("[hook]\non-activate = 'echo run >>$CAPE_STATE/hook; sleep 30'\n")
+    # Who says that it runs is the process that hangs: a signal before that may be lost.
+    hook = "sh -c 'echo run >>$CAPE_STATE/hook; exec sleep 30'"
+    one = enter(f'[hook]\non-activate = "{hook}"\n')
     script = 'trap \'echo mine\' INT\nENTER\necho "status $?"\necho "${CAPE_ENV-outside}"\ntrap -p INT\n'
     file = one.project / "script.bash"
     file.write_text(script.replace("ENTER", f'. "{one.project}/activate.bash"'))
@@ -229,9 +231,9 @@ def test_ctrl_c_ends_a_hook_that_hangs_and_bash_goes_on(enter: Enter) -> None:
 
 def test_subshell_that_leaves_does_not_take_its_parent_away(enter: Enter) -> None:
     one = enter(COUNT)
-    script = 'ENTER\n(cape deactivate; echo "${CAPE_ENV-out}")\nls .cape/attached | wc -l\ncape deactivate\n'
-    script += "ls .cape/attached"
-    assert one.bash(script).stdout.split() == ["out", "1"]
+    look = "cat .cape/attached/$$ | wc -l\n"
+    script = f'ENTER\n(cape deactivate; echo "${{CAPE_ENV-out}}")\n{look}cape deactivate\n{look}'
+    assert one.bash(script).stdout.split() == ["out", "2", "0"]
 
 
 def test_end_comes_when_the_last_has_left_by_whatever_way(enter: Enter) -> None:

@@ -45,7 +45,8 @@ def test_twenty_shells_enter_at_once_while_a_sync_runs(shells: dict[str, list[st
             syncing = started([cape, "sync"], project, env)
     marks = [shell.stdout.readline() for shell in many if shell.stdout is not None]
     assert finished(syncing).returncode == 0
-    assert len(alive(project)) == 20
+    inside = {one.pid: one.how for one in alive(project)}
+    assert inside.keys() == {shell.pid for shell in many}, inside
     done = [shell.communicate("end\n", timeout=PATIENCE_S) for shell in many]
     assert [shell.returncode for shell in many] == [0] * 20, done
     assert set(marks) <= {"old\n", "new\n"} and marks[-1] == "new\n", (marks, done)

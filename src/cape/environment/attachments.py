@@ -3,8 +3,9 @@
 Owns `<project>/.cape/attached/`: a file per shell or command, named by its pid. The first line is the time
 at which the kernel started that process, the second the key of what was entered, the number of its start
 (`-`: entered from inside), and how. An entry counts while a process with that pid and time lives, so that
-one which nobody took away is harmless. The texts by which shells write entries are `shells.attaching`'s; what
-happens when the first comes and the last leaves is `shells.hooks`'.
+one which nobody took away is harmless. A shell that leaves empties its entry, without a process. The texts
+by which shells write entries are `shells.attaching`'s; what happens when the first comes and the last leaves
+is `shells.hooks`'.
 """
 
 from __future__ import annotations

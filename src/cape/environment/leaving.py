@@ -81,8 +81,8 @@ def _look(project: Path, key: str, number: int, members: dict[int, tuple[str, in
     """Bring up to date who is inside. Without the directory, whoever was inside is until its process ends."""
     living = {pid: start for pid, (start, _) in members.items() if start_of(pid) == start}
     present = _entries(project, key, number)
-    if not living.keys() <= present.keys():
-        # Its entry went, and the process did not: it left, or the whole project is being taken away.
+    if any(not _said_so(project, pid) for pid in living.keys() - present.keys()):
+        # Its entry went, and the process did not: perhaps the whole project is being taken away.
         time.sleep(_SETTLE_S)
         present = _entries(project, key, number) if directory_of(project).is_dir() else living
     for pid in [pid for pid, (start, _) in members.items() if present.get(pid) != start]:
@@ -92,6 +92,15 @@ def _look(project: Path, key: str, number: int, members: dict[int, tuple[str, in
     for pid, start in present.items():
         if pid not in members:
             members[pid] = (start, _descriptor(pid))
+
+
+def _said_so(project: Path, pid: int) -> bool:
+    """Whether a shell emptied its entry, or another one has it, which is how it leaves."""
+    try:
+        (directory_of(project) / str(pid)).stat()
+    except OSError:
+        return False
+    return True
 
 
 def _entries(project: Path, key: str, number: int) -> dict[int, str]:

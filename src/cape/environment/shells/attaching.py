@@ -66,10 +66,12 @@ BASH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
     # A here string would be read byte by byte.
     _cape_fields=(${_cape_stat##*) })
     { \builtin printf '%s\n%s\n' "${_cape_fields[19]-}" "$2 - bash" >"$1/$BASHPID"; } 2>/dev/null
-    _cape_undo="[[ \$BASHPID != $BASHPID ]] || \\command rm -f -- ${1@Q}/$BASHPID
+    _cape_undo="if [[ \$BASHPID == $BASHPID && -w ${1@Q}/$BASHPID ]]; then
+    \\builtin printf '' >|${1@Q}/$BASHPID
+fi
 $_cape_undo"
 }"""
-"""A function of bash that attaches the running shell, and takes it away when it leaves (one process).
+"""A function of bash that attaches the running shell, and empties the entry when it leaves: no process.
 
 A subshell that leaves does not take its parent away.
 """
@@ -81,9 +83,18 @@ ZSH_ATTACH = r"""_cape_attach() { # DIRECTORY KEY: builtins alone
     { IFS= builtin read -r _cape_stat </proc/$$/stat } 2>/dev/null || return 0
     _cape_fields=(${=_cape_stat##*\) })
     { builtin print -rl -- "$_cape_fields[20]" "$2 - zsh" >|$1/$$ } 2>/dev/null
-    _cape_undo="(( ZSH_SUBSHELL )) || builtin command rm -f -- ${(qqqq)1}/$$"$'\n'$_cape_undo
+    _cape_undo="if (( ! ZSH_SUBSHELL )) && [[ -w ${(qqqq)1}/$$ ]]; then
+    builtin printf '' >|${(qqqq)1}/$$
+fi
+$_cape_undo"
 }"""
 """The same for zsh."""
+
+FISH_DETACH = (
+    '"builtin test ! -w "(builtin string escape -- {0})"/$fish_pid || builtin printf \'\' >"'
+    '(builtin string escape -- {0})"/$fish_pid"'
+)
+"""The words of fish that say how the shell leaves; `{0}` is the directory."""
 
 FISH_ATTACH = r"""function _cape_attach # DIRECTORY KEY: builtins alone
     builtin test -r /proc/$fish_pid/stat && builtin test -w $argv[1] || return 0
@@ -91,6 +102,6 @@ FISH_ATTACH = r"""function _cape_attach # DIRECTORY KEY: builtins alone
     builtin set _cape_stat (builtin string replace -r '^.*\) ' '' -- $_cape_stat)
     builtin set -l _cape_fields (builtin string split ' ' -- $_cape_stat)
     builtin printf '%s\n' $_cape_fields[20] "$argv[2] - fish" >$argv[1]/$fish_pid 2>/dev/null
-    _cape_undoing "command rm -f -- "(builtin string escape -- $argv[1])"/$fish_pid"
-end"""
+    _cape_undoing @DETACH@
+end""".replace("@DETACH@", FISH_DETACH.format("$argv[1]"))
 """The same for fish."""

@@ -23,6 +23,7 @@ from cape.environment.recording import recorder
 from cape.environment.shells.attaching import (
     BASH_ATTACH,
     FISH_ATTACH,
+    FISH_DETACH,
     SH_BORN,
     SH_PRUNE,
     ZSH_ATTACH,
@@ -259,7 +260,7 @@ else
         0:*) ;;
         *:done)
             if [ -z "$cape_ended" ] && { [ "$cape_waited" = $cape_n ] || cape_anyone; }; then
-                cape_enter
+                [ "$cape_waited" = $cape_n ] || cape_enter
                 cape_read
                 [ "$cape_ended" ] || exit 0
                 continue
@@ -432,7 +433,9 @@ def sh_start(activation: Activation) -> str:
 
 BASH_START = r"""_cape_start() { # SCRIPT ATTACHED VARIABLES
     local _cape_trap
-    _cape_undo="[[ \$BASHPID != $BASHPID ]] || \\command rm -f -- ${2@Q}/$BASHPID
+    _cape_undo="if [[ \$BASHPID == $BASHPID && -w ${2@Q}/$BASHPID ]]; then
+    \\builtin printf '' >|${2@Q}/$BASHPID
+fi
 $_cape_undo"
     # A hook that Ctrl-C ends must not end the text that this function is called from.
     _cape_trap=$(\builtin trap -p INT)
@@ -463,7 +466,10 @@ BASH_FUNCTIONS = "_cape_attach _cape_start"
 
 ZSH_START = r"""_cape_start() { # SCRIPT ATTACHED VARIABLES
     builtin emulate -L zsh -o no_aliases -o local_traps
-    _cape_undo="(( ZSH_SUBSHELL )) || builtin command rm -f -- ${(qqqq)2}/$$"$'\n'$_cape_undo
+    _cape_undo="if (( ! ZSH_SUBSHELL )) && [[ -w ${(qqqq)2}/$$ ]]; then
+    builtin printf '' >|${(qqqq)2}/$$
+fi
+$_cape_undo"
     builtin trap : INT
     /bin/sh "$1" $$ zsh </dev/null >&2 || typeset -g _cape_failed=$?
     [[ -n ${_cape_failed-} || ! -e $3 ]] || builtin . "$3"
@@ -492,7 +498,7 @@ def fish_begin(activation: Activation) -> list[str]:
     variables = fish_quoted(str(variables_file(activation).with_suffix(".fish")))
     return [
         "if not builtin set -q _cape_failed",
-        f'    _cape_undoing "command rm -f -- "(builtin string escape -- {attached})"/$fish_pid"',
+        f"    _cape_undoing {FISH_DETACH.format(attached)}",
         f"    /bin/sh {script} $fish_pid fish </dev/null >&2 || builtin set -g _cape_failed $status",
         f"    builtin set -q _cape_failed || builtin test ! -e {variables} || builtin source {variables}",
         "end",
@@ -502,7 +508,8 @@ def fish_begin(activation: Activation) -> list[str]:
 def posix_begin(activation: Activation) -> list[str]:
     """The same for a running POSIX shell, whose options and word splitting may be any; one process."""
     attached = quoted(str(attached_in(activation.project)))
-    undo = [f"_cape_quote {attached}", '_cape_undoing "\\command rm -f -- $_cape_word/$$"']
+    gone = "! \\command test -w $_cape_word/$$ || \\command printf '' >|$_cape_word/$$"
+    undo = [f"_cape_quote {attached}", f'_cape_undoing "{gone}"']
     if not has_hooks(activation):
         script = sh_attach(activation.project, key_of(activation), pid="$cape_pid", how="sh")
         script = f"cape_pid=$1\n{script}"
