@@ -71,6 +71,9 @@ def test_locked_models_answer_as_openai_does_within_a_limit(ordinary: Services) 
     assert streamed.rstrip().endswith("data: [DONE]")
     assert answered(f"{url}/completions", {"prompt": "One, two,", "max_tokens": 2})["choices"]
     assert "llamacpp:tokens_predicted_total 6" in asked(f"{root}/metrics")
+    elsewhere = urllib.request.Request(f"{url}/models", headers={"Origin": "http://elsewhere.example"})
+    with urllib.request.urlopen(elsewhere, timeout=120) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "http://127.0.0.1"
     resident = int(Path(f"/proc/{row['pid']}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     assert resident < told["limit_bytes"]
 

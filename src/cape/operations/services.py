@@ -180,15 +180,19 @@ def bring_up_asked(
     and `UnknownService` never.
     """
     home = home_of(project.directory, environment)
+    before = asked_tables(home).get(name)
     with held(project), project_files(home):
         keep_table(home, name, table)
     try:
         found = bring_up(
             project, workshop, (name,), argv=argv, environment=environment, wait=wait, heard=heard
         )
-    except ServiceFailed:
+    except CapeError:
         with held(project), project_files(home):
-            forget_tables(home, (name,))
+            if before is None:
+                forget_tables(home, (name,))
+            else:
+                keep_table(home, name, before)
         raise
     return next(one for one in found.services if one.name == name)
 

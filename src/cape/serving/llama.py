@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GROUPS = "/sys/fs/cgroup"
 _PREFIX = "cape-model-"
 _ALL_LAYERS = 999
+_OWN_PAGES = "http://127.0.0.1"
+"""Whose pages a browser lets ask: without this, any that somebody has open."""
 _OWN_THREADS, _USUAL_STACK = 8, 8 << 20
 
 
@@ -55,6 +57,7 @@ def _served(model: str, settings: dict[str, Any]) -> Any:
     params.model.path = model
     params.model_alias = {settings["alias"]}
     params.hostnames, params.port = ["127.0.0.1"], int(os.environ["PORT"])
+    params.cors_origins, params.cors_credentials = _OWN_PAGES, False
     params.n_parallel = int(settings["parallel"])
     params.n_ctx = int(settings["context"]) * params.n_parallel
     params.n_gpu_layers = _ALL_LAYERS if settings["accelerated"] else 0
