@@ -113,8 +113,18 @@ def show_lock(result: LockResult, *, quiet: bool, seconds: float, dry_run: bool 
         verb = "would lock" if dry_run else "locked"
         changed = "" if result.previous is None else f" ({len(result.changes)} changed)"
         say(f"{verb} {packages} for {systems}{changed} in {duration(seconds)}", quiet=quiet)
-    for note in result.lock.notes:
+    for note in (*result.lock.notes, *_large_models(result)):
         say(f"note: {note}", quiet=quiet)
+
+
+def _large_models(result: LockResult) -> tuple[str, ...]:
+    """Models that this machine's memory does not hold, before they are downloaded."""
+    if not any(package.source == "model" for package in result.lock.packages):
+        return ()
+    from cape.operations.large_models import large_models
+    from cape.operations.memory import free_memory
+
+    return large_models(result.lock, System.current(), memory_bytes=free_memory())
 
 
 def sync(arguments: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from cape.operations.weighing import Weighed, weigh
 if TYPE_CHECKING:
     from cape.operations.project import Workshop
 
-__all__ = ["BadFitting", "FitRequest", "Fitting", "fit_model", "free_memory", "unable_to_fit"]
+__all__ = ["BadFitting", "FitRequest", "Fitting", "fit_model", "free_memory"]
 
 LLAMA, TORCH, ONNX = "llama.cpp", "torch", "onnxruntime"
 _CONTEXT, _TRAINED_TOKENS, _EMBEDDED_TOKENS = 4096, 512, 256
@@ -408,13 +408,3 @@ def _smaller_weights(subject: _Subject, request: FitRequest, place: _Place) -> I
 
 def _gigabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.0f} MB"
-
-
-def unable_to_fit(name: str, size_bytes: int, memory_bytes: int) -> str | None:
-    """A sentence where a model's weights alone are more than there is of memory; None where they are not."""
-    if size_bytes <= memory_bytes:
-        return None
-    return (
-        f"the weights of `{name}` are {_gigabytes(size_bytes)}, and {_gigabytes(memory_bytes)} of memory are "
-        f"free: `cape fit {name}` says what would fit"
-    )

@@ -26,6 +26,7 @@ from cape.operations.building import with_scripts_run
 from cape.operations.composing import chosen_lock, lock_of
 from cape.operations.fetching import Coming, Fetched, missing
 from cape.operations.including import project_manifest
+from cape.operations.large_models import warn_of_large_models
 from cape.operations.locking import LockResult, compute_lock, reasons_to_lock
 from cape.operations.project import Project, Workshop, project_files
 from cape.operations.python_building import with_built, with_local_projects, without_built
@@ -159,6 +160,7 @@ def prepare(
 
     lock = with_places(fitting(locked.lock), locked.manifest)
     directory = locked.manifest.path.parent
+    warn_of_large_models(lock, workshop.store.artifacts.has)
     made = _make(plan_for(lock, System.current(), directory), lock, workshop, only_from=only_from)
     attached: dict[str, Elsewhere] = {}
     notes = [*made.notes]
