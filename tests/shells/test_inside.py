@@ -65,3 +65,45 @@ def test_mode_of_the_manifest_holds_where_the_command_says_none(
                 env={"PATH": path, "HOME": str(tmp_path), "SHELL": str(program)},
             )  # fmt: skip
             assert done.stdout.strip().endswith(wanted) and bool(done.stdout) is bool(wanted), done
+
+
+@pytest.mark.parametrize("way", ["run", "activate"])
+def test_entering_sets_the_variables_that_are_told_and_no_other(way: str, tmp_path: Path) -> None:
+    made = project(tmp_path, "one")
+    words = ("run", "--", "env", "-0") if way == "run" else ("activate", "-c", "env -0")
+    outside = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SHELL": "/bin/bash", "OWN": "kept"}
+    done = subprocess.run(
+        [str(LAUNCHER), *words],
+        cwd=made,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        env=outside,
+    )
+    inside = dict(line.partition("=")[::2] for line in told.split("\0") if line)
+    changed = {name for name in inside if inside[name] != outside.get(name)}
+    # Every shell sets the first three for itself.
+    assert changed - {"_", "SHLVL", "PWD", "OLDPWD"} == {
+        "CAPE_ENV", "CAPE_PROJECT", "CAPE_ROOT", "CAPE_STATE", "MARK", "PATH",
+    }  # fmt: skip
+    assert outside.keys() <= inside.keys()
+
+
+@pytest.mark.network
+def test_program_of_an_environment_runs_where_the_loaders_variables_are_hostile(
+    shells: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """Its own libraries come first, and not one of those that `LD_LIBRARY_PATH` leads to."""
+    program = Path(shells["zsh"][0])
+    if "environments" not in program.parts:
+        pytest.skip("zsh is the machine's own")
+    root = program.parents[2]
+    for library in (root / "usr/lib").glob("*-linux-gnu/*.so*"):
+        (tmp_path / library.name).write_bytes(b"no library")
+    assert (tmp_path / "libc.so.6").exists() and (tmp_path / "libtinfo.so.6").exists()
+    done = subprocess.run(
+        [str(program), "-f", "-c", "echo inside"], capture_output=True, text=True, check=False, timeout=20,
+        env={"LD_LIBRARY_PATH": str(tmp_path), "LD_BIND_NOW": "1", "PATH": "/nowhere"},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("inside\n", "")
