@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -63,6 +65,46 @@ def test_services_of_a_shell_stop_when_it_leaves(one: Services) -> None:
     assert "ready" in done.stdout
     wait_until(lambda: one.state("a") == "stopped")
     assert one.marked() == []
+
+
+def shell_inside(one: Services) -> subprocess.Popen[str]:
+    """A bash that has entered in place, and waits; its service is ready."""
+    one.cape("sync").succeeded()
+    shell = subprocess.Popen(
+        ["bash", "--norc", "-c", 'eval "$(cape activate)"; echo inside; read word'],
+        cwd=one.directory,
+        env={**one.variables, "PATH": f"{CAPE.parent}:/usr/bin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert shell.stdout is not None and shell.stdout.readline() == "inside\n"
+    wait_until(lambda: one.state("a") == "ready")
+    return shell
+
+
+def test_services_stop_when_their_shell_is_killed(served: Services) -> None:
+    served.write(AUTO)
+    with shell_inside(served) as shell:
+        shell.kill()
+    wait_until(lambda: served.marked() == [])
+    assert served.state("a") == "stopped"
+
+
+def test_after_a_kill_of_everything_at_once_the_next_start_is_clean(served: Services) -> None:
+    served.write(AUTO)
+    with shell_inside(served) as shell:
+        supervisor = served.supervisor
+        above = int(Path("/proc", str(supervisor), "stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(supervisor, signal.SIGSTOP)
+        for pid in (above, supervisor) if served.mode == "guardian" else (supervisor,):
+            os.kill(pid, signal.SIGKILL)
+        shell.kill()
+    served.services("up").succeeded()
+    assert served.state("a") == served.state("b") == "ready"
+    assert len(served.marked()) == 2
+    served.services("down").succeeded()
+    assert served.marked() == []
 
 
 def test_services_can_be_left_out_and_commands_start_none(one: Services) -> None:
