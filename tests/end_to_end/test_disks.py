@@ -106,6 +106,26 @@ def test_a_project_disk_that_is_full_at_any_step_ends_old_or_new(stocked: World)
     assert codes == sorted(codes, reverse=True)
 
 
+def test_a_collection_makes_room_on_disks_that_have_none(stocked: World) -> None:
+    """Project and store are both full to the last byte: what frees room needs none."""
+    add_program(stocked.archive, "big", files={"usr/share/big/noise": noise(400_000)})
+    stocked.publish()
+    project = stocked.project(hello="*", big="*")
+    text = project.manifest.read_text()
+    with small_disk(project.store, "size=4m"), small_disk(project.directory, "size=512k"):
+        project.manifest.write_text(text)
+        project.cape("sync").succeeded()
+        project.cape("uninstall", "big").succeeded()
+        for place in (project.store, project.directory):
+            with pytest.raises(OSError), open(place / "ballast", "wb", buffering=0) as stream:
+                while True:
+                    stream.write(b"x" * 4096)
+        project.cape("gc", "--keep", "1", "--dry-run").succeeded()
+        project.cape("gc", "--keep", "1").succeeded()
+        assert os.statvfs(project.store).f_bavail * os.statvfs(project.store).f_bsize > 400_000
+        assert project.cape("run", "--", "hello").succeeded().stdout == "hello 1.0-1\n"
+
+
 @pytest.mark.parametrize("which", ["a file", "below a file"])
 def test_a_store_that_is_no_directory_is_told(synced: Project, which: str) -> None:
     file = synced.directory / "file"
