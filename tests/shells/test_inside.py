@@ -72,15 +72,7 @@ def test_entering_sets_the_variables_that_are_told_and_no_other(way: str, tmp_pa
     made = project(tmp_path, "one")
     words = ("run", "--", "env", "-0") if way == "run" else ("activate", "-c", "env -0")
     outside = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SHELL": "/bin/bash", "OWN": "kept"}
-    done = subprocess.run(
-        [str(LAUNCHER), *words],
-        cwd=made,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-        env=outside,
-    )
+    told = subprocess.check_output([str(LAUNCHER), *words], cwd=made, text=True, timeout=20, env=outside)
     inside = dict(line.partition("=")[::2] for line in told.split("\0") if line)
     changed = {name for name in inside if inside[name] != outside.get(name)}
     # Every shell sets the first three for itself.

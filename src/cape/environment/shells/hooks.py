@@ -296,7 +296,7 @@ for cape_file in "$cape_home"/claim.* "$cape_home"/pipe.*; do
     [ $cape_n -ne 0 ] && [ -e "$cape_file" ] && [ "$cape_file" != "$cape_home/claim.$cape_n" ] || continue
     set -- "$@" "$cape_file"
 done
-cape_prune "$cape_attached"/*
+cape_prune "$cape_attached"/* >/dev/null 2>&1 &
 """
 
 _RUN = """\
