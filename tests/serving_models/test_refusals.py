@@ -121,9 +121,10 @@ def test_more_context_than_memory_holds_is_told_with_what_fits(ready: Project) -
     done.failed(STATE, "`writer` takes up to", "100 x 16000000 tokens", "are free", "`--context 2048` fits")
 
 
-def test_weights_that_are_more_than_memory_are_told_before_they_are_brought(world: World) -> None:
-    project = project_with(world, xllamacpp='{ pypi = "*" }')
-    project.cape("lock").succeeded()
+def test_weights_that_are_more_than_memory_are_told_before_they_are_brought(
+    world: World, ready: Project
+) -> None:
+    project = world.clone(ready, store="store")
     size = len(decoder())
     text = project.lock.read_text()
     project.lock.write_text(text.replace(f'"file-size":"{size}"', f'"file-size":"{10**16}"'))
@@ -170,11 +171,10 @@ def test_server_that_does_not_start_is_told_with_its_words_and_not_kept(ready: P
     assert json.loads(ready.cape("services", "status", "--json").succeeded().stdout)["services"] == []
 
 
-def test_service_of_the_manifest_keeps_its_name(world: World) -> None:
-    project = project_with(
-        world, text='\n[services.model-writer]\ncommand = "true"\n', xllamacpp='{ pypi = "*" }'
-    )
-    project.cape("lock").succeeded()
+def test_service_of_the_manifest_keeps_its_name(world: World, ready: Project) -> None:
+    project = world.clone(ready, store="store")
+    with project.manifest.open("a") as stream:
+        stream.write('\n[services.model-writer]\ncommand = "true"\n')
     done = project.cape("serve-model", "writer", "--dry-run", CAPE_GPU="cpu")
     done.failed(INPUT, "has a service `model-writer` already", "`cape services up model-writer`")
 
