@@ -362,6 +362,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("knowledge.NAME.embedder", Kind.STRING, "the name of a model in `[models]`", 'embedder = "embedder"'),
     Key(
+        "knowledge.NAME.reranker",
+        Kind.STRING,
+        "the name of a model in `[models]` that reads a question and a passage together, an ONNX file with a "
+        "`tokenizer`: it orders the best twenty passages anew; otherwise none does",
+        'reranker = "cross"',
+    ),
+    Key(
         "knowledge.NAME.access",
         Kind.STRING,
         "a file that says who may see what; otherwise everyone sees all",

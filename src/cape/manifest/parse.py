@@ -787,6 +787,9 @@ class _Reading:
             if "embedder" in base:
                 fact = f"knowledge base `{name}` wants the embedder"
                 self._known_name(fact, base["embedder"], table, "models", (*path, "embedder"))
+            if "reranker" in base:
+                fact = f"knowledge base `{name}` wants the reranker"
+                self._known_name(fact, base["reranker"], table, "models", (*path, "reranker"))
             self._writers_of(name, base, table)
             if not 0 <= base.get("answer-from", 0) <= 100:
                 fact = f"`answer-from` of knowledge base `{name}` is no share in per cent"

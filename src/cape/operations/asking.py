@@ -115,6 +115,7 @@ def ask(
     Raises `UnknownUser`, `EmptyQuestion`, `QuestionTooLong`, and what embedding raises.
     """
     from cape.answers.question import EmptyQuestion, normalised, read_question
+    from cape.operations.reranking import looked_at_again
 
     if len(question) > LONGEST_ASKED:
         raise QuestionTooLong(f"a question may have {LONGEST_ASKED:,} characters, not {len(question):,}")
@@ -132,6 +133,8 @@ def ask(
         notes.append(f"searching by words alone: {error}")
         embedder = None
         retrieval = _retrieve(askable, None, searched, groups, k)
+    retrieval, why = looked_at_again(askable, retrieval)
+    notes += why
     found = time.perf_counter()
     if bar is None and askable.base.answer_from is not None:
         bar = askable.base.answer_from / 100

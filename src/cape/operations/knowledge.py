@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cape.answers.reranking import Reranker
     from cape.knowledge.index.reader import IndexReader
     from cape.lock import Lock
     from cape.manifest import Manifest
@@ -51,6 +52,7 @@ class KnowledgeBase:
     embedder: str | None = None
     access: str | None = None
     questions: str | None = None
+    reranker: str | None = None
     writers: tuple[str, ...] = ()
     data: str | None = None
     local_only: bool = False
@@ -71,6 +73,7 @@ def _base(name: str, table: Any) -> KnowledgeBase:
         embedder=table.get("embedder"),
         access=table.get("access"),
         questions=table.get("questions"),
+        reranker=table.get("reranker"),
         writers=_names(table.get("writer", ())),
         data=table.get("data"),
         local_only=bool(table.get("local-only", False)),
@@ -143,6 +146,7 @@ class AskableBase:
     index: IndexReader
     embedder: Embedder | None
     notes: tuple[str, ...] = ()
+    reranker: Reranker | None = None
 
 
 @contextlib.contextmanager
@@ -172,7 +176,18 @@ def open_for_asking(
                 f"searching by words alone: the index has no vectors; `cape index {base.name}` adds them"
             )
             embedder = None
-        yield AskableBase(base=base, index=index, embedder=embedder, notes=tuple(notes))
+        reranker = _reranker(project, base, lock, workshop)
+        yield AskableBase(base=base, index=index, embedder=embedder, notes=tuple(notes), reranker=reranker)
+
+
+def _reranker(
+    project: Project, base: KnowledgeBase, lock: Lock | None, workshop: Workshop
+) -> Reranker | None:
+    if base.reranker is None:
+        return None
+    from cape.operations.reranking import reranker_of
+
+    return reranker_of(project, base, lock, workshop)
 
 
 # -- the embedder -------------------------------------------------------------------------------------
@@ -195,9 +210,8 @@ def choose_embedder(
     """
     if base.embedder is None:
         return ChosenEmbedder()
-    rows = _model_rows(lock, base.embedder)
-    parts = {part: row for row in rows for part in ("file", "tokenizer") if part in row.attributes}
-    if not rows:
+    parts = model_parts(lock, base.embedder)
+    if not _model_rows(lock, base.embedder):
         return _none(f"the model `{base.embedder}` is not locked: run `cape lock`")
     if "tokenizer" not in parts or "file" not in parts:
         return _none(f"the model `{base.embedder}` has no tokenizer: add `tokenizer` to it in `[models]`")
@@ -206,6 +220,12 @@ def choose_embedder(
 
 def _none(reason: str) -> ChosenEmbedder:
     return ChosenEmbedder(note=f"searching by words alone: {reason}")
+
+
+def model_parts(lock: Lock | None, model: str) -> dict[str, LockedPackage]:
+    """The locked rows of a model that have its `file` and its `tokenizer`, by these names."""
+    rows = _model_rows(lock, model)
+    return {part: row for row in rows for part in ("file", "tokenizer") if part in row.attributes}
 
 
 def _model_rows(lock: Lock | None, model: str) -> list[LockedPackage]:
@@ -287,6 +307,14 @@ class LockedEmbedder:
 
             self._opened = open_embedder(self._name, self._file("file"), self._file("tokenizer"))
         return self._opened
+
+    def locked_files(self) -> tuple[Path, Path]:
+        """The model's and the tokenizer's file, with exactly the locked bytes. Raises `ModelUnavailable`."""
+        return self._file("file"), self._file("tokenizer")
+
+    def locked_digests(self) -> tuple[Digest, Digest]:
+        """What the lock says of both."""
+        return self._digest("file"), self._digest("tokenizer")
 
     def _digest(self, part: str) -> Digest:
         return Digest.parse(self._parts[part].attributes[f"{part}-digest"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cape.errors import InputError
 from cape.names import Digest
-from cape.operations.project import Project
+from cape.operations.project import Project, Workshop
 
 if TYPE_CHECKING:
     from cape.operations.asking import AskResult
@@ -68,6 +68,8 @@ def deciding_parts(project: Project, base: KnowledgeBase) -> dict[str, str]:
     from cape.answers.weights import BY_VECTORS, BY_WORDS
 
     parts = {"weights": Digest.of_lines([repr(BY_WORDS), repr(BY_VECTORS)]).hex}
+    if base.reranker is not None:
+        parts["reranker"] = _reranker_digest(project, base)
     if base.writers:
         parts["writers"] = _writers_digest(project, base)
     return parts | dict(_shipped())
@@ -85,6 +87,14 @@ def _shipped() -> tuple[tuple[str, str], ...]:
         ("prompt", prompt_digest().hex),
         ("router", shipped_difficulty()[1].hex),
     )
+
+
+def _reranker_digest(project: Project, base: KnowledgeBase) -> str:
+    from cape.lock import read_lock
+    from cape.operations.reranking import reranker_of
+
+    found = reranker_of(project, base, read_lock(project.lock_path), Workshop.open())
+    return "none" if found is None else found.digest.hex
 
 
 def _writers_digest(project: Project, base: KnowledgeBase) -> str:
