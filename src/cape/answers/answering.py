@@ -18,6 +18,7 @@ from cape.answers.answer import (
     Verdict,
 )
 from cape.answers.decision import Decision, contributions, decide
+from cape.answers.disagreement import date_of, otherwise
 from cape.answers.extent import Span, others_for, spans_for
 from cape.answers.issues import WholeDocument, newest
 from cape.answers.polarity import polarity_of
@@ -71,6 +72,7 @@ class _Clause:
     confidence: float
     candidates: tuple[Candidate, ...]
     decision: Decision | None
+    contrary: tuple[tuple[str, _Piece], ...] = ()
 
 
 def clauses_of(text: str) -> tuple[str, ...]:
@@ -165,14 +167,46 @@ def _answer_clause(
     if not usable:
         return _Clause(question=question, pieces=(), confidence=0.0, candidates=candidates, decision=None)
     decision = decide(question, usable[0], usable, weighing)
-    pieces = _sentence_pieces(question, usable) if decision.found else ()
+    if not decision.found:
+        return _Clause(
+            question=question,
+            pieces=(),
+            confidence=decision.confidence,
+            candidates=candidates,
+            decision=decision,
+        )
+    contrary = _contrary(question, usable, whole)
+    told = {piece.quote for _, piece in contrary}
     return _Clause(
         question=question,
-        pieces=pieces,
+        pieces=tuple(piece for piece in _sentence_pieces(question, usable) if piece.quote not in told),
         confidence=decision.confidence,
         candidates=candidates,
         decision=decision,
+        contrary=contrary,
     )
+
+
+def _contrary(
+    question: Question, candidates: Sequence[Candidate], whole: WholeDocument | None
+) -> tuple[tuple[str, _Piece], ...]:
+    """The sentences of other documents that say otherwise, each behind a word on when both are from."""
+    best = candidates[0]
+    mine = date_of(best.passage, whole)
+    found = []
+    for one in otherwise(question, best, candidates):
+        theirs = date_of(one.passage, whole)
+        dates = f"of {theirs or 'no date'}; the above is of {mine or 'no date'}"
+        chunk = one.passage.chunk
+        piece = _Piece(
+            document=chunk.document,
+            place=one.unit.place,
+            quote=one.unit.text,
+            chunk=chunk.digest,
+            title_path=chunk.title_path,
+        )
+        found.append((f"Otherwise in another source ({dates}):", piece))
+    return tuple(found)
 
 
 def _answered_by_rows(
@@ -266,6 +300,9 @@ def _with_pieces(answer: Answer, clauses: Sequence[_Clause]) -> Answer:
             parts.append(f"{piece.quote} [{seen[folded]}]")
         if parts:
             lines.append(_begun(clause, ("\n" if "\n" in "".join(parts) else " ").join(parts)))
+        for said, piece in clause.contrary:
+            citations.append(_citation(piece, len(citations) + 1))
+            lines.append(f"{said} {piece.quote} [{len(citations)}]")
     notes = (*answer.notes, *_planted(citations))
     return replace(answer, text="\n".join(lines), citations=tuple(citations), notes=notes)
 

@@ -103,11 +103,12 @@ def ask(
     user: str | None = None,
     k: int = PASSAGES,
     bar: float | None = None,
+    two_hops: bool = True,
 ) -> AskResult:
     """The answer that a user gets from an open base; without a user, what everyone may see.
 
     `bar` is the confidence from which an answer is let through; None: what the manifest says, else what was
-    calibrated.
+    calibrated. With `two_hops` a question that describes a thing is also answered by way of its name.
 
     Where the embedder's files are not on this machine, words decide alone and a note says so. Two askers who
     may see the same get equal bytes, whatever else is in the index.
@@ -115,6 +116,7 @@ def ask(
     Raises `UnknownUser`, `EmptyQuestion`, `QuestionTooLong`, and what embedding raises.
     """
     from cape.answers.question import EmptyQuestion, normalised, read_question
+    from cape.operations.hops import by_two_hops, with_second_passages
     from cape.operations.reranking import looked_at_again
 
     if len(question) > LONGEST_ASKED:
@@ -133,18 +135,22 @@ def ask(
         notes.append(f"searching by words alone: {error}")
         embedder = None
         retrieval = _retrieve(askable, None, searched, groups, k)
+    if two_hops:
+        retrieval = with_second_passages(askable.index, searched, retrieval, groups, k)
     retrieval, why = looked_at_again(askable, retrieval)
     notes += why
     found = time.perf_counter()
     if bar is None and askable.base.answer_from is not None:
         bar = askable.base.answer_from / 100
-    answer = _with_figures(
-        askable.index,
-        text,
-        retrieval,
-        groups,
-        answer_from(askable.index, embedder, text, retrieval, groups, bar=bar),
-    )
+    answer = answer_from(askable.index, embedder, text, retrieval, groups, bar=bar)
+    answer = _with_figures(askable.index, text, retrieval, groups, answer)
+    if two_hops:
+        answer = by_two_hops(
+            text,
+            answer,
+            lambda part: _retrieve(askable, embedder, part, groups, PASSAGES),
+            lambda part, its: answer_from(askable.index, embedder, part, its, groups, bar=bar),
+        )
     ended = time.perf_counter()
     return AskResult(
         base=askable.base.name,

@@ -71,6 +71,10 @@ class Graph:
                 found.setdefault(chunk, []).append(key)
         return {chunk: tuple(sorted(keys)) for chunk, keys in found.items()}
 
+    def passages(self, keys: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
+        """The visible chunks that mention each of some entities, in order."""
+        return {key: entity.chunks for key, entity in self.entities(keys).items()}
+
     def edges(self, keys: Sequence[str]) -> tuple[Edge, ...]:
         """The relations of entities, in the order of their passages."""
         wanted = sorted(set(keys))
