@@ -304,6 +304,8 @@ def test_what_building_needs_is_built_itself_where_the_manifest_says_so(python_w
     project.cape("sync").succeeded()
     assert say(project, "import top; print(top.made)") == "from source"
     assert rows(project)["top"] == "1.0" and "middle" not in rows(project)
+    chain = project.cape("why", "bottom").succeeded().stdout
+    assert chain.startswith("top -> middle -> bottom   (cape.toml:")
 
 
 def test_packages_that_need_each_other_to_be_built_are_not_built_in_a_ring(python_world: World) -> None:

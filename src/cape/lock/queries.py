@@ -89,14 +89,15 @@ def explain(lock: Lock, name: str) -> tuple[tuple[str, ...], ...]:
 
     A chain starts with the requirement's name and ends with the package's; the package that answers the
     requirement is left out where it has the same name. `name` may carry its source (`npm:node`), and may
-    be a requirement's. Shortest first, then by name; empty when nothing of that name is locked.
+    be a requirement's. What building a package needs stands behind that package. Shortest first, then by
+    name; empty when nothing of that name is locked.
     """
     source, _, bare = name.rpartition(":")
     chains = []
     for requirement in lock.requirements:
         if source and requirement.source != source:
             continue
-        roots = lock.roots.get(requirement.name, ())
+        roots = lock.roots.get(requirement.name) or (requirement.package,)
         targets = {bare, *(roots if bare == requirement.name else ())}
         path = _shortest(roots, targets, _edges(lock, requirement.source))
         if path:
@@ -110,6 +111,8 @@ def _edges(lock: Lock, source: str) -> Mapping[str, list[str]]:
     for package in lock.packages:
         if package.source == source:
             edges[package.name] += package.dependencies
+            if _is_for_builds(package):
+                edges[package.placement.removeprefix(FOR_BUILDS)].append(package.name)
     return edges
 
 
