@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.end_to_end.harness import INPUT, Project, world_at
+from tests.end_to_end.harness import INPUT, INTEGRITY, Project, world_at
 from tests.engines import tiny_pairs
 
 MANIFEST = """
@@ -82,3 +85,36 @@ def test_a_reranker_that_no_model_has_is_told_with_its_line(project: Project) ->
         project.cape("ask", QUESTION).failed(INPUT, "wants the reranker `crss`", "did you mean `cross`?")
     finally:
         project.manifest.write_text(text)
+
+
+def test_a_model_file_with_another_digest_than_the_locks_is_never_used(project: Project) -> None:
+    """An altered file of the environment gives way to the locked bytes; without any, it is told."""
+    text = project.manifest.read_text()
+    store = Path(project.environment["CAPE_STORE"])
+    (model,) = store.glob("environments/*/models/cross/**/cross.onnx")
+    wheels = [one for one in store.glob("artifacts/*/*") if b"pairs/cross.onnx" in one.read_bytes()]
+    (artifact,) = wheels
+    kept, wheel = model.read_bytes(), artifact.read_bytes()
+    try:
+        project.manifest.write_text(
+            text.replace("[knowledge.manual]", '[knowledge.manual]\nreranker = "cross"')
+        )
+        project.cape("lock").succeeded()
+        replaced(model, tiny_pairs.graph(np.array([0.0, -5.0, 5.0])))
+        assert order(asked(project))[:2] == ["docs/summer.md", "docs/winter.md"]
+        shutil.rmtree(project.directory / ".cape/models")
+        replaced(artifact, wheel[:-200])
+        project.cape("ask", QUESTION).failed(INTEGRITY, "cannot be read from the wheel")
+    finally:
+        project.manifest.write_text(text)
+        replaced(model, kept)
+        replaced(artifact, wheel)
+
+
+def replaced(file: Path, data: bytes) -> None:
+    """Another file in its place, though its directory may be read-only."""
+    mode = file.parent.stat().st_mode
+    file.parent.chmod(0o700)
+    file.unlink()
+    file.write_bytes(data)
+    file.parent.chmod(mode)
