@@ -37,11 +37,17 @@ mise = {{ npm = "*", name = "@jdxcode/mise-linux-{"x64" if SYSTEM.startswith("x8
 uv = {{ pypi = "*" }}
 """
 PROJECT = f'schema = 1\n[environment]\nname = "measured"\nsystems = ["{SYSTEM}"]\n[vars]\nMARK = "inside"\n'
-ONE_COMMAND, IN_PLACE, PROMPT, ENTRY = (
+HOOKED = PROJECT + '[hook]\non-activate = "export HOOKED=yes"\n'
+ENDED = HOOKED + 'on-deactivate = ":"\n'
+ONE_COMMAND, IN_PLACE, PROMPT, ENTRY, FIRST, LATER, LEAVING, AGAIN = (
     "one command: `true`",
     "in-shell activation",
     "unchanged prompt, outside and inside",
     "entering a directory",
+    "in-shell activation that runs a hook which exports",
+    "in-shell activation where somebody is inside, and the hook has run",
+    "leaving",
+    "in-shell activation just after leaving, with `on-deactivate` between",
 )
 BUDGETS = {
     ONE_COMMAND: (20.0, "p95"),
@@ -97,7 +103,11 @@ class Bench:
         return [self._cape(), self._mise(), self._direnv(), self._nix(), self._uv()]
 
     def _cape(self) -> Tool:
-        project = self._directory("cape", {"cape.toml": PROJECT})
+        return self.cape_project("cape", PROJECT)
+
+    def cape_project(self, name: str, text: str) -> Tool:
+        """A project of that name and manifest that is synced and allowed."""
+        project = self._directory(name, {"cape.toml": text})
         self.do([str(CAPE), "sync"], project)
         self.do([str(CAPE), "allow"], project)
         # The first entering compares by content; a file that changed just now is compared each time.
@@ -243,6 +253,33 @@ done
     return {"entry": found["entry"][3:], "unchanged": found["unchanged"][6:]}
 
 
+def with_hooks(bench: Bench, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of entering and leaving where hooks are, by what is measured.
+
+    Each entering with a hook is a start of its own, but for `LATER`: there another shell stays inside.
+    """
+    found: dict[str, list[float]] = {}
+    for name, text, wanted in (("hooked", HOOKED, FIRST), ("later", HOOKED, LATER), ("ended", ENDED, AGAIN)):
+        tool = bench.cape_project(name, text)
+        inside = f"{CAPE} run -- sleep 60 & until [[ -e .cape/attached/$! ]]; do sleep 0.1; done; other=$!"
+        script = f"""\
+cd '{tool.project}'; other=
+{inside if wanted == LATER else ":"}
+for ((n = 0; n < {rounds + 3}; n++)); do
+    now; {tool.enter}; taken enter
+    [[ ${{HOOKED-}} == yes ]] || exit 9
+    now; {tool.leave}; taken leave
+    {"sleep 0.05" if wanted != AGAIN else ":"}
+done
+[[ -z $other ]] || kill $other
+"""
+        told = in_bash(bench, tool, script)
+        found[wanted] = told["enter"][3:]
+        if wanted == FIRST:
+            found[LEAVING] = told["leave"][3:]
+    return found
+
+
 def measured(bench: Bench, rounds: int) -> dict[str, dict[str, list[float]]]:
     """Milliseconds by what is measured and tool."""
     table: dict[str, dict[str, list[float]]] = {what: {} for what in BUDGETS}
@@ -255,7 +292,7 @@ def measured(bench: Bench, rounds: int) -> dict[str, dict[str, list[float]]]:
             found = by_prompt(bench, tool, rounds)
             table[PROMPT][tool.name] = found["unchanged"]
             table[ENTRY][tool.name] = found["entry"]
-    return table
+    return table | {what: {"cape": taken} for what, taken in with_hooks(bench, rounds).items()}
 
 
 def rendered(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -274,6 +311,8 @@ def _ms(value: float) -> str:
 
 
 def _budget(what: str, median: float, p95: float) -> str:
+    if what not in BUDGETS:
+        return ""
     budget, which = BUDGETS[what]
     kept = (p95 if which == "p95" else median) <= budget
     return f"{budget:g} ms ({which}): {'within' if kept else 'OVER'}"
