@@ -84,9 +84,9 @@ def test_a_shell_inside_reads_start_up_files_first_and_keeps_nested_environments
         shell.send("exit")
         shell.settled()
         assert [value(shell, mark) for mark in ("MARK_outer", "MARK_inner")] == ["in", ""]
-        if name != "fish":
-            shell.type("cape deactivate")
-            assert (value(shell, "PS1"), value(shell, "MARK_outer")) == ("p> ", "")
+        shell.type("cape deactivate")
+        prompt = shell.said("fish_prompt").strip() + " " if name == "fish" else value(shell, "PS1")
+        assert (prompt, value(shell, "MARK_outer")) == ("p> ", "")
 
 
 @in_all
