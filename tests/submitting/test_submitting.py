@@ -88,8 +88,12 @@ MISMATCH = (
 @pytest.mark.parametrize(
     ("line", "error", "says"),
     [
-        (event("not-connected", why=MISMATCH, versions=True), OtherVersions, "Ray: 2.59.0"),
-        (event("not-connected", why="timed out", versions=False), ClusterUnreachable, "timed out"),
+        (event("not-connected", why=MISMATCH, versions=True, ray="2.60.0"), OtherVersions, "Ray: 2.59.0"),
+        (
+            event("not-connected", why="timed out", versions=False, ray="2.60.0"),
+            ClusterUnreachable,
+            "timed out",
+        ),
         (event("no-room", wanted={"CPU": 9, "GPU": 0}, most={"CPU": 1, "GPU": 0}), NoRoom, "takes 9 CPU,"),
         (event("wrong-machine", task=0, node="n", machine="aarch64"), NoRoom, "`n` is a aarch64 machine"),
         (event("broken", task=3, why="OSError: no room"), ClusterFailed, "task 3 could not be run: OSError"),

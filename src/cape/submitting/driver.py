@@ -3,7 +3,7 @@
 This file is started by the Python of an environment that has Ray; it imports nothing of cape. What runs on
 the cluster's machines (`attempt`, `Told`) is sent there by value and needs Python alone. The argument is the
 job's directory: `job.json`, `environment.pack`, `files.tar.gz`; results are left there as `results-N.tar.gz`.
-An interrupt cancels what runs.
+An interrupt cancels what runs, and so does the end of standard input: whoever started this is gone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,9 @@ _PATIENCE_S = 20.0
 
 def tell(event: str, **fields: object) -> None:
     """One line for whoever started this."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # then an interrupt is on its way
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
 
 
 class Told:
@@ -166,7 +169,9 @@ class Driver:
         try:
             ray.init(self._job["address"], log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, TimeoutError) as error:
-            tell("not-connected", why=str(error), versions=_is_of_versions(str(error)))
+            said = str(error)
+            why = said if "ersion" in said else _last_line(error)
+            tell("not-connected", why=why, versions=_is_of_versions(said), ray=ray.__version__)
             return 1
         nodes = [one for one in ray.nodes() if one["Alive"]]
         tell("connected", nodes=len(nodes), ray=ray.__version__)
@@ -259,7 +264,11 @@ class Driver:
 
 
 def _is_of_versions(text: str) -> bool:
-    return "version" in text.lower() and ("mismatch" in text.lower() or "does not match" in text.lower())
+    """Whether a refusal is one of other versions. A server whose Ray differs may fail with a bug of its own
+    before it compares them."""
+    plain = text.lower()
+    compared = "version" in plain and ("mismatch" in plain or "does not match" in plain)
+    return compared or ("initialization failure from server" in plain and "traceback" in plain)
 
 
 def _first_line(error: BaseException) -> str:
@@ -270,5 +279,19 @@ def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
+def end_with_starter(directory: Path) -> None:
+    """Interrupt this process when its standard input ends; the job's directory is then nobody's, and goes."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        shutil.rmtree(directory, ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_starter(Path(sys.argv[1]))
     sys.exit(Driver(Path(sys.argv[1])).run())

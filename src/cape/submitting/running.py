@@ -81,7 +81,7 @@ def run_job(
         process = subprocess.Popen(
             [*words, str(DRIVER), str(directory)],
             env=dict(variables) | {"RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
@@ -92,21 +92,23 @@ def run_job(
             for line in process.stdout:
                 heard.event(line)
         except BaseException as error:
-            _end(process, gently=isinstance(error, KeyboardInterrupt), events=events)
+            if isinstance(error, KeyboardInterrupt):
+                events.say("cancelling what runs there")
+            _end(process)
             raise
         finally:
-            process.stdout.close() if process.stdout else None
+            for stream in (process.stdout, process.stdin):
+                if stream is not None:
+                    stream.close()
         process.wait()
     return heard.submission()
 
 
-def _end(process: subprocess.Popen[bytes], *, gently: bool, events: Events) -> None:
-    """End the driver; gently, it first cancels what runs on the cluster."""
-    if gently:
-        events.say("cancelling what runs there")
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the driver, so that it cancels what runs on the cluster; kill it when that takes too long."""
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
         process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(_PATIENCE_S)
+        process.wait(_PATIENCE_S)
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -166,7 +168,7 @@ class Heard:
         why = str(fields["why"]).strip()
         if fields["versions"]:
             raise OtherVersions(
-                f"the cluster has other versions than the client: {why}",
+                f"the cluster has other versions than the client, which has Ray {fields['ray']}: {why}",
                 where=str(self._address),
                 hint="`--ray VERSION` takes another Ray; Python must be that of `python` in the suite",
             )
