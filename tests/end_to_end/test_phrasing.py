@@ -219,6 +219,18 @@ def test_the_next_writer_is_asked_where_one_is_down_or_slow_or_says_junk(
     assert found["text"].startswith("Olav Brekke inspects every anchor in the first week")
 
 
+def test_a_writer_that_was_never_reached_costs_nothing(manual: Project) -> None:
+    with service(GOOD) as large:
+        found = routed(routing(manual, unused_url(), large.url))
+    assert found["route"]["writer"] == "large"
+    assert found["route"]["cost"] == pytest.approx((50 * 10 + 9 * 30) / 1e6)
+    told = json.loads(manual.cape("usage", "--json").succeeded().stdout)["writers"]
+    assert [(one["writer"], one["failed"], one["cost"] > 0) for one in told] == [
+        ("large", 0, True),
+        ("small", 1, False),
+    ]
+
+
 def test_a_class_of_data_that_no_writer_may_see_is_sent_to_nobody(manual: Project) -> None:
     with service(GOOD) as small, service(GOOD) as large:
         found = routed(routing(manual, small.url, large.url, base='data = "secret"'))

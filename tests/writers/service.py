@@ -23,6 +23,8 @@ class Answer:
     status: int = 200
     wait_s: float = 0.0
     cut_after: int | None = None
+    drip_s: float = 0.0
+    """Seconds between a byte and the next one; 0: all at once."""
 
 
 @dataclass
@@ -48,7 +50,11 @@ def service(*answers: Answer) -> Iterator[Service]:
                 self.send_response(answer.status)
                 self.send_header("content-length", str(len(sent)))
                 self.end_headers()
-                self.wfile.write(sent[: answer.cut_after])
+                if not answer.drip_s:
+                    self.wfile.write(sent[: answer.cut_after])
+                for number in range(len(sent) if answer.drip_s else 0):
+                    self.wfile.write(sent[number : number + 1])
+                    time.sleep(answer.drip_s)
 
         def log_message(self, *_: Any) -> None:
             pass

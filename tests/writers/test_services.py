@@ -15,6 +15,7 @@ from cape.engines.writers import (
     WriterJunk,
     WriterRefused,
     WriterSettings,
+    WriterUnreached,
     open_writer,
 )
 from cape.engines.writers.opening import BadWriter
@@ -178,6 +179,25 @@ def test_a_service_that_is_down_or_silent_ends_in_time() -> None:
     with service(Answer(body=CHAT, wait_s=3)) as running, pytest.raises(WriterDown):
         writer("chat", running.url, silence_s=0.2, attempts=1).complete(PROMPT)
     assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("how", ["whole", "streamed"])
+def test_a_reply_that_comes_byte_by_byte_ends_in_time(how: str) -> None:
+    """No silence is long, and the whole is given up all the same."""
+    body = streamed(*[{"choices": [{"delta": {"content": "x"}}]}] * 50) if how == "streamed" else CHAT
+    with service(Answer(body=body, drip_s=0.02)) as running:
+        slow = writer("chat", running.url, attempts=1, longest_s=0.3)
+        started = time.monotonic()
+        with pytest.raises(WriterDown, match=r"did not end in 0\.3 s"):
+            _ = slow.complete(PROMPT) if how == "whole" else list(slow.stream(PROMPT))
+        assert time.monotonic() - started < 5
+
+
+def test_what_was_never_sent_or_was_refused_is_not_charged() -> None:
+    assert not WriterUnreached.charged and not WriterBusy.charged and not WriterRefused.charged
+    assert WriterDown.charged and WriterJunk.charged
+    with pytest.raises(WriterUnreached):
+        writer("chat", unused_url(), attempts=1).complete(PROMPT)
 
 
 @pytest.mark.parametrize("body", ["data: {broken\n\n", STREAMS["chat"]])
