@@ -9,6 +9,7 @@ from cape.environment.generations import new_generation
 from cape.store import Store
 from tests.environment.builders import make, package, plan
 from tests.launcher.test_launcher import LAUNCHER
+from tests.shells.programs import launcher
 from tests.shells.random_nesting import KINDS
 
 MANIFEST = """\
@@ -65,6 +66,15 @@ def test_mode_of_the_manifest_holds_where_the_command_says_none(
                 env={"PATH": path, "HOME": str(tmp_path), "SHELL": str(program)},
             )  # fmt: skip
             assert done.stdout.strip().endswith(wanted) and bool(done.stdout) is bool(wanted), done
+
+
+def test_why_tells_what_the_mode_of_the_manifest_brings(tmp_path: Path) -> None:
+    made = project(tmp_path, "one", MANIFEST.replace("[vars]", 'mode = "dev"\n[vars]'))
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "CAPE_STORE": str(tmp_path / "store")}
+    told = subprocess.check_output(
+        [str(launcher()), "why", "MANPATH"], cwd=made, text=True, timeout=20, env=env
+    )
+    assert "root/usr/share/man" in told and "generation 1" in told
 
 
 @pytest.mark.parametrize("way", ["run", "activate"])

@@ -243,7 +243,8 @@ cape_failed() { # CODE LINE
 cape_wait() { # for what SENTENCE says, a little
     cape_rounds=$((cape_rounds + 1))
     [ $cape_rounds -ne 250 ] || printf 'cape: waiting for %s\\n' "$1" >&2
-    cape_do sleep 0.02
+    # The end of the last start is soon over, if its hook is short.
+    [ $cape_rounds -gt 8 ] && cape_do sleep 0.02 || cape_do sleep 0.005
 }
 for cape_file in "$cape_attached" "$cape_logs"; do
     [ -d "$cape_file" ] || (umask 077; cape_do mkdir -p "$cape_file") 2>/dev/null
