@@ -1,12 +1,14 @@
 """Load a model for real, use it at its fullest, and print what was resident, as JSON. `fit.py` starts it.
 
-    python fit_loads.py llama MODEL.gguf CONTEXT PARALLEL CACHE_TYPE
+    python fit_loads.py llama MODEL.gguf CONTEXT PARALLEL CACHE_TYPE [PROMPT]
     python fit_loads.py onnx MODEL.onnx BATCH TOKENS
     python fit_loads.py torch DIRECTORY infer|full|lora BATCH TOKENS RANK DTYPE
     python fit_loads.py make DIRECTORY KEY=VALUE...
+    python fit_loads.py graph FILE.onnx HIDDEN FORWARD LAYERS HEADS WORDS
 
 It runs in an environment of its own: `llama` wants xllamacpp, `onnx` onnxruntime, the others torch with
-transformers. `make` writes a decoder of random weights, as transformers saves one.
+transformers; `graph` wants onnx. `make` writes a decoder of random weights, as transformers saves one, and
+`graph` an encoder.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ def resident() -> dict[str, int]:
     return found
 
 
-def llama(model: str, context: str, parallel: str, cache_type: str) -> dict[str, object]:
-    """A server of llama.cpp that reads a prompt of a whole micro-batch, and writes a few words."""
+def llama(model: str, context: str, parallel: str, cache_type: str, prompt: str = "520") -> dict[str, object]:
+    """A server of llama.cpp that reads a prompt of more than a micro-batch, and writes a few words."""
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
@@ -47,7 +49,7 @@ def llama(model: str, context: str, parallel: str, cache_type: str) -> dict[str,
     base = resident()
     server = xllamacpp.Server(settings)
     loaded = resident()
-    count = min(int(context) - 8, 520)
+    count = min(int(context) - 8, int(prompt))
     asked = {"prompt": [100 + one * 7919 % 3000 for one in range(count)], "n_predict": 4, "temperature": 0}
     request = urllib.request.Request(
         f"{server.listening_address}/completion",
@@ -97,6 +99,53 @@ def make(directory: str, *words: str) -> dict[str, object]:
     model = AutoModelForCausalLM.from_config(configuration)
     model.save_pretrained(directory)
     return {"parameters": sum(one.numel() for one in model.parameters())}
+
+
+def graph(file: str, *sizes: str) -> dict[str, object]:
+    """Write an encoder of random weights: embedding, attention, feed-forward, norms."""
+    import numpy
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    hidden, forward, layers, heads, words = (int(size) for size in sizes)
+    source = numpy.random.default_rng(1)
+    weights, nodes = [], []
+
+    def weight(name: str, *shape: int) -> str:
+        numbers = source.standard_normal(shape, dtype=numpy.float32) * numpy.float32(0.02)
+        weights.append(numpy_helper.from_array(numbers, name))
+        return name
+
+    def node(operator: str, *inputs: str, **attributes: object) -> str:
+        name = f"n{len(nodes)}"
+        nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def norm(at: str, name: str) -> str:
+        return node("LayerNormalization", at, weight(f"{name}.w", hidden), weight(f"{name}.b", hidden))
+
+    for name, shape in (("split", [0, 0, heads, hidden // heads]), ("join", [0, 0, hidden])):
+        weights.append(numpy_helper.from_array(numpy.array(shape, dtype=numpy.int64), name))
+    at = norm(node("Gather", weight("words", words, hidden), "input_ids"), "first")
+    for layer in range(layers):
+        q, k, v = (
+            node("Reshape", node("MatMul", at, weight(f"{layer}.{name}", hidden, hidden)), "split")
+            for name in "qkv"
+        )
+        q, v = (node("Transpose", one, perm=[0, 2, 1, 3]) for one in (q, v))
+        scores = node("Softmax", node("MatMul", q, node("Transpose", k, perm=[0, 2, 3, 1])), axis=-1)
+        seen = node("Reshape", node("Transpose", node("MatMul", scores, v), perm=[0, 2, 1, 3]), "join")
+        out = node("MatMul", seen, weight(f"{layer}.o", hidden, hidden))
+        at = norm(node("Add", at, out), f"{layer}.a")
+        wide = node("Gelu", node("MatMul", at, weight(f"{layer}.up", hidden, forward)))
+        narrow = node("MatMul", wide, weight(f"{layer}.down", forward, hidden))
+        at = norm(node("Add", at, narrow), f"{layer}.f")
+    given = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
+    gives = helper.make_tensor_value_info(at, TensorProto.FLOAT, ["batch", "tokens", hidden])
+    made = helper.make_graph(nodes, "encoder", [given], [gives], weights)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(model, file)
+    return {"weights": len(weights)}
 
 
 def torch(directory: str, mode: str, batch: str, tokens: str, rank: str, dtype: str) -> dict[str, object]:
@@ -152,7 +201,7 @@ def adapt(model: object, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    ways = {"llama": llama, "onnx": onnx, "make": make, "torch": torch}
+    ways = {"llama": llama, "onnx": onnx, "make": make, "graph": graph, "torch": torch}
     said = json.dumps(ways[sys.argv[1]](*sys.argv[2:]))
     sys.stdout.write(f"\n{said}\n")
     sys.stdout.flush()
