@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from cape.answers.routing.budget import Budget, OverBudget
 from cape.answers.routing.choosing import Ask, Called, NoWriter, Route, RoutingPolicy, route, write
 from cape.answers.routing.writers import BadWriters, WriterRow, writers_of
+from cape.engines.writers import WriterRefused
 from cape.errors import SourceError
 
 BOTH = ["public", "staff"]
@@ -109,6 +111,47 @@ def test_a_call_that_fails_counts_as_all_that_was_held() -> None:
     budget = Budget(0.03)
     write(route(WRITERS, HARD, POLICY), HARD, budget, failing("large"))
     assert budget.spent == pytest.approx(0.025 + (900 + 2 * 100) / 1e6)
+
+
+def test_a_writer_that_cannot_end_in_time_or_has_no_price_is_left_out() -> None:
+    slow = replace(WRITERS[0], name="slow", tokens_per_second=10.0, patience_s=20.0)
+    unpriced = replace(WRITERS[0], name="unpriced", priced=False)
+    found = route([slow, unpriced, *WRITERS], EASY, replace(POLICY, priced_only=True))
+    assert dict(found.left_out) == {
+        "slow": "may write for 50 s, and is waited for 20 s",
+        "unpriced": "has no price, and there is a budget",
+    }
+
+
+def test_a_reply_of_no_use_is_paid_for_and_the_next_writer_is_asked() -> None:
+    budget = Budget(1.0)
+
+    def call(writer: WriterRow) -> Called[str]:
+        problem = "it is junk" if writer.name == "large" else ""
+        return replace(answering(writer), problem=problem)
+
+    routed = write(route(WRITERS, HARD, POLICY), HARD, budget, call)
+    assert (routed.writer.name, routed.problem, routed.failures) == ("middle", "", (("large", "it is junk"),))
+    assert routed.cost == budget.spent == pytest.approx((900 * 10 + 100 * 30 + 900 + 200) / 1e6)
+    useless = write(route(WRITERS[:1], HARD, POLICY), HARD, budget, call)
+    assert (useless.value, useless.problem) == ("by large", "it is junk")
+
+
+def test_a_reply_without_a_count_costs_all_that_was_held() -> None:
+    budget = Budget(1.0)
+    write(route(WRITERS[:1], HARD, POLICY), HARD, budget, lambda one: Called(value="x", sent=0, came=0))
+    assert budget.spent == pytest.approx(0.025)
+
+
+def test_what_was_refused_costs_nothing() -> None:
+    budget = Budget(1.0)
+
+    def call(writer: WriterRow) -> Called[str]:
+        raise WriterRefused("no")
+
+    with pytest.raises(SourceError):
+        write(route(WRITERS, HARD, POLICY), HARD, budget, call)
+    assert budget.spent == 0.0
 
 
 @given(
