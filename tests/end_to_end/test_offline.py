@@ -352,8 +352,20 @@ def test_upgrade_takes_the_newest_of_what_is_here_and_says_how_old_that_is(
     before = _package_rows(project.lock)
     told = WAYS[way](project, "upgrade").succeeded()
     assert "the mirror of `trixie` could not be asked; its state of " in told.stdout + told.stderr
-    assert WAYS[way](project, "outdated").succeeded().stdout.count("\n") <= 1
+    asked = WAYS[way](project, "outdated").succeeded()
+    assert (asked.stdout, "could not be asked" in asked.stderr) == ("", True)
     assert _package_rows(project.lock) == before
+
+
+def test_outdated_without_a_network_answers_for_npm_too(tmp_path: Path) -> None:
+    with world_at(tmp_path) as world:
+        world.archive.add("libstdc++6", "3.13.5-1", architecture="all")
+        stock(world)
+        world.npm.publish("is-odd", "1.0.0")
+        project = world.project(is_odd='{ npm = "*" }')
+        project.cape("lock").succeeded()
+        run_forbidden(project, "outdated").succeeded()
+        run_forbidden(project, "upgrade", "--dry-run").succeeded()
 
 
 @pytest.mark.parametrize("way", WAYS)

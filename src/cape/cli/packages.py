@@ -376,7 +376,10 @@ def outdated(arguments: argparse.Namespace) -> int:
     from cape.operations.inspecting import outdated as outdated_packages
 
     project = find_project(Path.cwd())
-    rows = outdated_packages(project, Workshop.open(progress(quiet=arguments.quiet)))
+    workshop = Workshop.open(progress(quiet=arguments.quiet))
+    rows = outdated_packages(
+        project, workshop, telling=lambda note: say(f"note: {note}", quiet=arguments.quiet)
+    )
     if arguments.json:
         show_json({"packages": [asdict(row) for row in rows]})
         return 0

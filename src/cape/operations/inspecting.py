@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -242,10 +242,13 @@ def _matching(one: StoreObject, wanted: _Wanted) -> Iterator[OwnedFile]:
             )
 
 
-def outdated(project: Project, workshop: Workshop) -> tuple[Outdated, ...]:
+def outdated(
+    project: Project, workshop: Workshop, *, telling: Callable[[str], None] = lambda note: None
+) -> tuple[Outdated, ...]:
     """The packages that the manifest names for which there is something newer. Locks nothing.
 
-    Raises `NotLocked`, and what the sources raise.
+    Without a network the answer is that of the indices that are here; `telling` hears how old those of
+    mirrors are. Raises `NotLocked`, and what the sources raise.
     """
     from cape.lock import ALL
     from cape.operations.including import project_manifest
@@ -254,6 +257,8 @@ def outdated(project: Project, workshop: Workshop) -> tuple[Outdated, ...]:
     manifest = project_manifest(project)
     lock = locked(project)
     allowed = compute_lock(manifest, lock, workshop, upgrade=ALL, dry_run=True).lock
+    for note in (note for note in allowed.notes if "mirror" in note):
+        telling(note)
     rows = []
     for requirement in manifest.requirements:
         for name in lock.roots.get(requirement.name, ()):
@@ -275,7 +280,13 @@ def _version(lock: Lock, source: str, name: str) -> str | None:
 
 
 def _newest(workshop: Workshop, source: str, name: str, suite: str | None) -> str | None:
-    candidates = workshop.sources(suite)[source].find(name, limit=5)
+    """The newest version that a source lists; None where it does not say, or there is no network to ask."""
+    from cape.sources.reach import Offline
+
+    try:
+        candidates = workshop.sources(suite)[source].find(name, limit=5)
+    except Offline:
+        return None
     return next((one.version for one in candidates if one.name == name), None)
 
 
