@@ -563,7 +563,7 @@ COMMANDS: tuple[Command, ...] = (
             Argument(
                 flags=("--ray",),
                 value="VERSION",
-                help="the cluster's Ray; otherwise that of the lock, or any",
+                help="the cluster's Ray; otherwise the lock's, or the newest",
             ),
             SYSTEM,
             ENVIRONMENT,
@@ -576,7 +576,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             Argument(
                 flags=("--apply",),
-                help="with `k8s`: give it to `kubectl`, and follow it, instead of printing",
+                help="with `k8s`: give it to `kubectl`, and follow what it prints",
             ),
             DRY_RUN,
             JSON,

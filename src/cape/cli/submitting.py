@@ -126,6 +126,18 @@ def _kubernetes(arguments: argparse.Namespace, request: Request) -> int:
     if written.secrets:
         keys = ", ".join(f"`{name}`" for name in written.secrets)
         say(f"note: the Secret `{written.secret}` must have the keys {keys}", quiet=arguments.quiet)
+    if arguments.json and (arguments.dry_run or not arguments.apply):
+        show_json(
+            {
+                "schema_version": 1,
+                "on": "k8s",
+                "job": written.name,
+                "secret": written.secret if written.secrets else None,
+                "secrets": list(written.secrets),
+                "manifest": written.text,
+            }
+        )
+        return 0
     if not arguments.apply or arguments.dry_run:
         sys.stdout.write(written.text)
         return 0

@@ -9,19 +9,29 @@ An interrupt cancels what runs, and so does the end of standard input: whoever s
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
+import io
 import json
 import os
+import platform
 import shutil
 import signal
+import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 _PIECE_BYTES = 16 << 20
 _POLL_S = 0.2
 _PATIENCE_S = 20.0
+_PASS_ON_S = 0.1
+_LAST_LINES_S = 5.0
 
 
 def tell(event: str, **fields: object) -> None:
@@ -47,17 +57,6 @@ class Told:
 
 def attempt(job: dict[str, Any], task: int, pack: list[Any], files: bytes, told: Any) -> dict[str, Any]:
     """Run the command once, on this machine; what it printed goes to `told`, what it left comes back."""
-    import ctypes
-    import hashlib
-    import io
-    import platform
-    import signal as signals
-    import subprocess
-    import tarfile
-    import tempfile
-    import threading
-    from pathlib import Path
-
     import ray
 
     node = platform.node()
@@ -65,22 +64,7 @@ def attempt(job: dict[str, Any], task: int, pack: list[Any], files: bytes, told:
     if platform.machine() not in job["machines"]:
         return {"wrong_machine": platform.machine(), "node": node}
     cache = Path(tempfile.gettempdir()) / f"cape-submitted-{os.getuid()}"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    if cache.stat().st_uid != os.getuid():
-        raise PermissionError(f"{cache} is somebody else's")
-    program = cache / job["pack"]
-    if not program.exists():
-        beside = cache / f".{job['pack']}-{os.getpid()}"
-        digest = hashlib.sha256()
-        with open(beside, "wb") as stream:
-            for piece in pack:
-                data = ray.get(piece)
-                digest.update(data)
-                stream.write(data)
-        if digest.hexdigest() != job["pack"]:
-            raise OSError("the packed environment arrived altered")
-        beside.chmod(0o700)
-        os.rename(beside, program)
+    program = arrived(cache, job["pack"], lambda: (ray.get(piece) for piece in pack))
     with tempfile.TemporaryDirectory(prefix="task-", dir=cache) as place:
         work = Path(place) / "work"
         work.mkdir()
@@ -88,70 +72,109 @@ def attempt(job: dict[str, Any], task: int, pack: list[Any], files: bytes, told:
             archive.extractall(work, filter="data")
         outputs = work / job["outputs"]
         outputs.mkdir(parents=True, exist_ok=True)
-        variables = {name: os.environ[name] for name in ("PATH", "LANG", "USER") if name in os.environ}
-        variables |= {"HOME": place, "TMPDIR": place, "XDG_CACHE_HOME": str(cache), **job["variables"]}
-        variables |= {"CAPE_TASK": str(task), "CAPE_TASKS": str(job["tasks"])}
-        variables |= {"CAPE_OUTPUTS": str(outputs), "CAPE_PACK_STATE": f"{place}/state"}
-        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
-            if name in os.environ:
-                variables[name] = os.environ[name]
-
-        def dies_with_parent() -> None:
-            ctypes.CDLL(None).prctl(1, signals.SIGKILL, 0, 0, 0)
-
+        variables = variables_of(job, task, Path(place), outputs)
         began = time.monotonic()
-        process = subprocess.Popen(
-            [str(program), "--cape-run", *job["command"]],
-            cwd=work,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=dies_with_parent,
+        words = [str(program), "--cape-run", *job["command"]]
+        code = run(
+            words, work, variables, lambda rows: rows and told.add.remote([(*row, "") for row in rows]), task
         )
-
-        rows: list[tuple[str, int, str, str]] = []
-
-        def follow(stream: Any, kind: str) -> None:
-            for line in stream:
-                rows.append((kind, task, line.decode(errors="replace").rstrip("\n"), ""))
-
-        def pass_on() -> None:
-            count = len(rows)
-            if count:
-                told.add.remote(rows[:count])
-                del rows[:count]
-
-        readers = [
-            threading.Thread(target=follow, args=(stream, kind), daemon=True)
-            for stream, kind in ((process.stdout, "stdout"), (process.stderr, "stderr"))
-        ]
-        try:
-            for reader in readers:
-                reader.start()
-            while process.poll() is None:
-                time.sleep(0.1)
-                pass_on()
-            code = process.returncode
-            for reader in readers:
-                reader.join(5)
-            pass_on()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signals.SIGKILL)
-            process.wait()
         seconds = time.monotonic() - began
         ray.get(told.add.remote([]))  # what was passed on before has arrived
         results = io.BytesIO()
         with tarfile.open(fileobj=results, mode="w:gz", compresslevel=1) as archive:
             archive.add(outputs, arcname=".")
-        return {
-            "code": code if code >= 0 else 128 - code,
-            "node": node,
-            "seconds": seconds,
-            "results": results.getvalue(),
-        }
+    return {"code": code, "node": node, "seconds": seconds, "results": results.getvalue()}
+
+
+def arrived(cache: Path, digest: str, pieces: Callable[[], Iterable[bytes]]) -> Path:
+    """The packed environment of that digest on this machine: the one that is there, or it is written."""
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise PermissionError(f"{cache} is somebody else's")
+    program = cache / digest
+    if not program.exists():
+        beside = cache / f".{digest}-{os.getpid()}"
+        found = hashlib.sha256()
+        with open(beside, "wb") as stream:
+            for piece in pieces():
+                found.update(piece)
+                stream.write(piece)
+        if found.hexdigest() != digest:
+            raise OSError("the packed environment arrived altered")
+        beside.chmod(0o700)
+        os.rename(beside, program)
+    return program
+
+
+def variables_of(job: dict[str, Any], task: int, place: Path, outputs: Path) -> dict[str, str]:
+    """What a task finds in its environment: little of this machine, and places of its own."""
+    kept = ("PATH", "LANG", "USER", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "HOME": str(place),
+        "TMPDIR": str(place),
+        "XDG_CACHE_HOME": str(place.parent),
+        **job["variables"],
+        "CAPE_TASK": str(task),
+        "CAPE_TASKS": str(job["tasks"]),
+        "CAPE_OUTPUTS": str(outputs),
+        "CAPE_PACK_STATE": f"{place}/state",
+    }
+
+
+def run(
+    words: list[str],
+    directory: Path,
+    variables: dict[str, str],
+    pass_on: Callable[[list[tuple[str, int, str]]], object],
+    task: int,
+) -> int:
+    """Run a command, pass its lines on while it runs, and end all that it started. Its exit code."""
+    process = subprocess.Popen(
+        words,
+        cwd=directory,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+    rows: list[tuple[str, int, str]] = []
+
+    def follow(stream: Any, kind: str) -> None:
+        for line in stream:
+            rows.append((kind, task, line.decode(errors="replace").rstrip("\n")))
+
+    streams = ((process.stdout, "stdout"), (process.stderr, "stderr"))
+    readers = [threading.Thread(target=follow, args=one, daemon=True) for one in streams]
+    try:
+        for reader in readers:
+            reader.start()
+        while process.poll() is None:
+            time.sleep(_PASS_ON_S)
+            pass_on(taken(rows))
+        for reader in readers:
+            reader.join(_LAST_LINES_S)
+        pass_on(taken(rows))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def taken(rows: list[Any]) -> list[Any]:
+    """What is in a list that another thread adds to, out of it."""
+    count = len(rows)
+    found = rows[:count]
+    del rows[:count]
+    return found
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process with the one that started it (`PR_SET_PDEATHSIG`)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 class Driver:
