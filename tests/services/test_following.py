@@ -123,11 +123,13 @@ def test_what_depends_on_a_service_stops_before_it_and_starts_after_it(one: Serv
     """Both say when they come and go; the one that needs the other takes its time to stop."""
 
     def text(word: str) -> str:
-        says_bye = "trap 'PAUSE; echo NAME-bye >>$CAPE_STATE/told; exit 0' TERM; while :; do sleep 0.02; done"
+        says_bye = "trap 'PAUSE; echo NAME-bye >>$CAPE_STATE/told; exit 0' TERM"
 
         def service(name: str, pause: str, more: str) -> str:
-            command = says_bye.replace("NAME", name).replace("PAUSE", pause)
-            return f'[services.{name}]\ncommand = "echo {name}-{word} >>$CAPE_STATE/told; {command}"\n{more}'
+            trap = says_bye.replace("NAME", name).replace("PAUSE", pause)
+            command = f"{trap}; echo {name}-{word} >>$CAPE_STATE/told; while :; do sleep 0.02; done"
+            ready = f'ready = {{ command = "grep -q {name}-{word} $CAPE_STATE/told" }}\n'
+            return f'[services.{name}]\ncommand = "{command}"\n{ready}{more}'
 
         return service("web", "sleep 0.3", 'depends-on = ["db"]\n') + service("db", ":", "")
 
