@@ -109,3 +109,14 @@ def test_program_of_an_environment_runs_where_the_loaders_variables_are_hostile(
         env={"LD_LIBRARY_PATH": str(tmp_path), "LD_BIND_NOW": "1", "PATH": "/nowhere"},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("inside\n", "")
+
+
+def test_entries_of_shells_that_entered_in_place_do_not_pile_up(tmp_path: Path) -> None:
+    made = project(tmp_path, "one")
+    attached = made / ".cape/attached"
+    for pid in range(4_000_000, 4_000_065):
+        (attached / str(pid)).write_text("1\nkey - bash\n" if pid % 2 else "")
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    text = f'eval "$({LAUNCHER} activate)"; ls .cape/attached'
+    told = subprocess.check_output(["bash", "--norc", "-c", text], cwd=made, text=True, timeout=20, env=env)
+    assert len(told.split()) == 1

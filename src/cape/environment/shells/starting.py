@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cape.environment.activation import LEADING_TO_THE_HOST, Activation, pure_path
+from cape.environment.attachments import directory_of
+from cape.environment.shells.attaching import MANY, SH_BORN, SH_PRUNE
 from cape.environment.shells.quoting import fish_quoted, quoted
 
 _WHICH = """\
@@ -73,9 +75,17 @@ def starting(activation: Activation, scripts: Path) -> str:
         "case $cape_mode in\nprint | enter | string)\n"
         + which
         + f"cape_inside={inside}\ncape_which || return 0\n"
+        + _pruning(activation)
         + f"case $cape_mode:$cape_shell in\n{_printing(scripts)}{_entering(scripts)}{_strings(scripts)}"
         + "esac\n;;\nesac"
     )
+
+
+def _pruning(activation: Activation) -> str:
+    """Shells that enter in place do it with builtins: who prints them the line takes stale entries away."""
+    here = quoted(str(directory_of(activation.project)))
+    prune = f"{SH_BORN}{SH_PRUNE}cape_prune {here}/*"
+    return f"case $cape_mode in print)\nset -- {here}/*\n[ $# -le {MANY} ] || {{\n{prune}\n}}\n;; esac\n"
 
 
 def _printing(scripts: Path) -> str:
