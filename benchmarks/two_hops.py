@@ -74,15 +74,17 @@ def measured(
 
 
 def answered(askable: AskableBase, several: Sequence[Asked]) -> list[str]:
-    """Of the questions with known answers the shares that are right and wrong, off and on."""
+    """Of the questions that are cut in two the shares that are right and wrong, off and on; others are alike."""
+    several = [one for one in several if cut(one.question) is not None]
     counts: Counter[tuple[bool, bool]] = Counter()
     for one in several:
         off = ask(askable, one.question, user=one.user, two_hops=False).answer
-        on = off if cut(one.question) is None else ask(askable, one.question, user=one.user).answer
+        on = ask(askable, one.question, user=one.user).answer
         for is_on, answer in ((False, off), (True, on)):
             good = bool(one.answer) and all(part.casefold() in answer.text.casefold() for part in one.answer)
             counts[is_on, good] += answer.is_found
-    return [f"{counts[is_on, good] / len(several):.1%}" for is_on in (False, True) for good in (True, False)]
+    shares = [counts[is_on, good] / (len(several) or 1) for is_on in (False, True) for good in (True, False)]
+    return [str(len(several)), *(f"{share:.1%}" for share in shares)]
 
 
 # -- sets ---------------------------------------------------------------------------------------------
@@ -241,13 +243,16 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--answers", action="store_true", help="also what is answered, which takes minutes")
+    parser.add_argument("--most", type=int, default=200, help="questions that are answered of one set")
     arguments = parser.parse_args()
+    most = arguments.most
     project, workshop = Project(arguments.project.absolute()), Workshop.open()
     rows: list[tuple[str, ...]] = [
         (
             "set",
             "questions",
             *(f"{'on' if on else 'off'} @{k}" for k in DEPTHS for on in (False, True)),
+            "cut",
             "right, off",
             "wrong, off",
             "right, on",
@@ -259,7 +264,7 @@ def main() -> None:
         what: str, askable: AskableBase, own: Project, several: Sequence[Asked], known: Sequence[Asked]
     ) -> None:
         both = [one for one in several if one.sources]
-        told = answered(askable, known) if arguments.answers and known else [""] * 4
+        told = answered(askable, known) if arguments.answers and known else [""] * 5
         rows.append((what, str(len(several)), *measured(askable, own, workshop, both), *told))
 
     with open_named(project, None, workshop) as askable:
@@ -283,13 +288,13 @@ def main() -> None:
             index_base(made, workshop, base, None, chosen=ChosenEmbedder(embedder=askable.embedder))
             with open_for_asking(made, base, None, workshop) as other:
                 other = replace(other, embedder=askable.embedder)
-                row("chains, two documents", other, made, several, several[:100])
+                row("chains, two documents", other, made, several, several[:most])
                 row(
                     "chains, no answer",
                     other,
                     made,
                     [one for one in several if one.sources][:1],
-                    [one for one in several if not one.sources],
+                    [one for one in several if not one.sources][:most],
                 )
     print(table(rows, right=range(1, len(rows[0]))))
 

@@ -23,7 +23,8 @@ CITED = 6
 """Stretches of rows that an answer cites, at most; a note counts the others."""
 
 _SHOWN_GROUPS = 20
-_CLOSE = 0.02
+_CLOSE = 0.8
+"""Another table may be meant as well, if it says at least this share of what the best one says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,8 @@ def compute(text: str, tables: Sequence[Table]) -> Computed | None:
     if not plans:
         return None
     best = max(plan.fit for plan in plans)
-    chosen = [plan for plan in plans if plan.fit == best]
+    near = [plan for plan in plans if plan.fit[0] == best[0] and plan.fit[1] >= _CLOSE * best[1]]
+    chosen = sorted(near, key=lambda plan: plan.fit, reverse=True)
     results = [run(plan) for plan in chosen]
     if any(_is_other(chosen[0], results[0], plan, one) for plan, one in zip(chosen, results, strict=True)):
         return None

@@ -111,7 +111,8 @@ GENERIC = frozenset(
         row rows entry entries record records line lines item items value values figure figures amount table
         tables sheet list listed spreadsheet workbook file data document according recorded shown give please
         total totals sum overall altogether combined average mean median number count calculate compute add
-        adds added spend spent spending pay paid cost costs earn earned sell sold bought buy buys made make place
+        adds added spend spent spending pay paid cost costs earn earned sell sold bought buy buys made
+        make place
         placed book booked come came report reported show record bring brought generate generated receive
         received use used consume consumed work worked worth exist whole together money all any every each
         have had across within during period year month quarter time single individual much amounted amounts
@@ -245,6 +246,10 @@ def _operation(text: str, spans: list[tuple[int, int]]) -> tuple[Operation, Shap
     most, least = says(_MOST), says(_LEAST)
     if most or least:
         return _extreme(text, says, is_most=most) if most != least else None
+    if _MEDIAN.search(text) or _MEAN.search(text):
+        says(_COUNT)  # `the average number of hours` is a mean of hours
+        base = _base(says)
+        return (base, Shape.ONE, False) if base else None
     if says(_COUNT):
         says(_SUM)
         return (Operation.DISTINCT if says(_DISTINCT) else Operation.COUNT), Shape.ONE, True

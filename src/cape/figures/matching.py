@@ -542,7 +542,7 @@ def _unit(column: Column) -> str:
 def _counted(match: _Match) -> tuple[Operation, Column | None] | None:
     """Rows, the different texts of a column, or the sum of a column that counts: `Orders`."""
     tokens = match.open
-    numbers = [one for one in _columns(match.table, Kind.NUMBER) if one.adds_up]
+    numbers = [one for one in _columns(match.table, Kind.NUMBER) if one.adds_up and _unit(one) not in _MONEY]
     best = _best(match, numbers, tokens)
     if (
         best is not None
@@ -662,8 +662,8 @@ def _left(match: _Match, at: int, used: set[int], measure: Column | None) -> flo
         return 0.5 if measure is not None and word.text.upper() == _unit(measure) else None
     if measure is not None and _MONEY_SAID.get(word.stem) == _unit(measure):
         return 0.5
-    context = _like(word.stem, sorted(table.context))
-    if context >= 0.6:
+    context = max((likeness(word.stem, one) for one in table.context), default=0.0)
+    if context >= 0.8:
         return context
     others = [one for one in table.columns if one.kind is not Kind.NUMBER or one.at in used]
     if any(_like(word.stem, one.stems) >= 0.6 for one in others):
