@@ -149,7 +149,7 @@ ELSEWHERE = {
     "submit": "tests/submitting",
     "services": "tests/services",
     "consent": "tests/shells/test_entering.py",
-    **dict.fromkeys(("build", "publish"), "tests/end_to_end/test_building.py"),
+    **dict.fromkeys(("build", "publish"), "tests/building"),
     **dict.fromkeys(("push", "pull", "fork", "log", "key"), "tests/end_to_end/test_sharing.py"),
 }
 """Commands whose JSON wants a project of its own kind; the place of their tests."""

@@ -184,7 +184,9 @@ def test_a_dry_run_says_what_would_be_sent_and_asks_no_cluster(project: Project)
         "schema_version", "on", "command", "tasks", "lock", "ray", "files", "size_bytes", "not_sent"
     }  # fmt: skip
     assert (told["on"], told["command"], told["tasks"]) == ("ray://127.0.0.1:9", ["hello"], 3)
-    assert told["not_sent"] == ["TOKEN"] and told["files"] >= 2
+    assert told["not_sent"] == ["TOKEN"] and told["files"] >= 2 and told["ray"] == "*"
+    other = json.loads(project.cape(*words[:-2], "--ray", "2.1", "--", "hello").succeeded().stdout)
+    assert other["ray"] == "2.1"
 
 
 def test_a_job_for_kubernetes_has_the_files_an_index_and_no_secret(project: Project) -> None:

@@ -30,6 +30,8 @@ from typing import Any
 _PIECE_BYTES = 16 << 20
 _POLL_S = 0.2
 _PATIENCE_S = 20.0
+_CONNECTIONS = 4
+_WAITS_S = 20.0
 _PASS_ON_S = 0.1
 _LAST_LINES_S = 5.0
 
@@ -189,12 +191,7 @@ class Driver:
         """The exit code of this process: 0 when every task was told of, whatever its own code was."""
         import ray
 
-        try:
-            ray.init(self._job["address"], log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, TimeoutError) as error:
-            said = str(error)
-            why = said if "ersion" in said else _last_line(error)
-            tell("not-connected", why=why, versions=_is_of_versions(said), ray=ray.__version__)
+        if not self._connect(ray):
             return 1
         nodes = [one for one in ray.nodes() if one["Alive"]]
         tell("connected", nodes=len(nodes), ray=ray.__version__)
@@ -212,6 +209,24 @@ class Driver:
             tell("failed", why=_first_line(error))
             return 1
         return 0
+
+    def _connect(self, ray: Any) -> bool:
+        """Connect; again, where the cluster could not start its own side of it (it sometimes cannot when
+        several clients come at once)."""
+        for _ in range(_CONNECTIONS):
+            try:
+                ray.init(self._job["address"], log_to_driver=False, logging_level="error")
+                return True
+            except (ConnectionError, RuntimeError, TimeoutError) as error:
+                said = str(error)
+                why = said if "ersion" in said else _last_line(error)
+            if "Starting Ray client server failed" not in said:
+                break
+            with contextlib.suppress(Exception):
+                ray.shutdown()
+            time.sleep(1)
+        tell("not-connected", why=why, versions=_is_of_versions(said), ray=ray.__version__)
+        return False
 
     def _fits(self, nodes: list[dict[str, Any]]) -> bool:
         wanted = {"CPU": self._job["cpus"], "GPU": self._job["gpus"]}
@@ -242,7 +257,12 @@ class Driver:
         return told, waiting
 
     def _follow(self, ray: Any, told: Any, waiting: dict[Any, int]) -> None:
+        deadline: float | None = time.monotonic() + _WAITS_S
         while waiting:
+            if deadline is not None and (self._starts or time.monotonic() > deadline):
+                deadline = None
+                if not self._starts:
+                    tell("waiting")
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_POLL_S)
             self._show(ray.get(told.take.remote()))
             for one in ready:
@@ -290,8 +310,10 @@ def _is_of_versions(text: str) -> bool:
     """Whether a refusal is one of other versions. A server whose Ray differs may fail with a bug of its own
     before it compares them."""
     plain = text.lower()
-    compared = "version" in plain and ("mismatch" in plain or "does not match" in plain)
-    return compared or ("initialization failure from server" in plain and "traceback" in plain)
+    if "version" in plain and ("mismatch" in plain or "does not match" in plain):
+        return True
+    bugs = ("AttributeError", "ImportError", "KeyError", "ModuleNotFoundError", "TypeError")
+    return "Initialization failure from server" in text and text.strip().splitlines()[-1].startswith(bugs)
 
 
 def _first_line(error: BaseException) -> str:

@@ -142,6 +142,7 @@ class Heard:
             "connected": self._connected,
             "no-room": self._no_room,
             "sent": self._sent,
+            "waiting": self._waiting,
             "started": self._started,
             "line": self._line,
             "finished": self._ended,
@@ -191,6 +192,9 @@ class Heard:
     def _sent(self, fields: Mapping[str, Any]) -> None:
         tasks = int(fields["tasks"])
         self._events.say("sent" if tasks == 1 else f"sent, {tasks} tasks")
+
+    def _waiting(self, fields: Mapping[str, Any]) -> None:
+        self._events.say("nothing has started yet: the cluster is busy with other work, or slow to begin")
 
     def _started(self, fields: Mapping[str, Any]) -> None:
         again = f", attempt {fields['attempt']}: the one before was lost" if fields["attempt"] > 1 else ""
