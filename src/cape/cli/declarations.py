@@ -1365,6 +1365,34 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        name="graph show",
+        summary="what a knowledge base says of a name, and what it is related to",
+        description=(
+            "Finds a person, a place, a product or a code in the documents, and lists what stands in "
+            "relation to it: in one sentence, in one row of a table, or below its heading, each with the "
+            "passage that says so. Relations are found by rules, without a model, when the graph is wanted: "
+            "then documents that are new since are read for it. What the asker may not see has no name, no "
+            "line and no count in it."
+        ),
+        handler="graph:show",
+        arguments=(
+            Argument(
+                flags=("words",),
+                nargs="+",
+                help="the name, in quotes; before it a knowledge base, where the project has several",
+            ),
+            Argument(flags=("--as",), value="USER", help="show what USER of the access policy may see"),
+            Argument(flags=("--to",), value="NAME", help="show a shortest way to another name instead"),
+            Argument(flags=("--picture",), value="FILE", help="also draw it, as SVG"),
+            JSON,
+        ),
+        examples=(
+            'cape graph show "Anna Berg"',
+            "cape graph show handbook Porto --picture porto.svg",
+            'cape graph show Porto --to "Flow meter"',
+        ),
+    ),
+    Command(
         name="usage",
         summary="list what answers cost, and what whole documents would have cost",
         description=(
@@ -1528,32 +1556,6 @@ COMMANDS: tuple[Command, ...] = (
         examples=("cape evaluate routing tables/mmlu",),
     ),
     Command(
-        name="evaluate retrieval",
-        summary="measure retrieval on a test collection",
-        description=(
-            "Indexes the documents of a collection, asks its queries, and prints nDCG@10, recall@100, MRR@10 "
-            "and what a query took. DIR holds `corpus.jsonl` (`id`, `title`, `text`), `queries.jsonl` (`id`, "
-            "`text`) and `qrels.jsonl` (`query`, `document`, `relevance`). The embedder is the project's; "
-            "vectors are kept in the store, so that a second run embeds nothing."
-        ),
-        handler="evaluating:retrieval",
-        arguments=(
-            Argument(flags=("collection",), complete="directory", help="the directory of the collection"),
-            Argument(
-                flags=("--run",),
-                value="FILE",
-                complete="file",
-                help="write the rankings to FILE in TREC's form: `query Q0 document rank score tag`",
-            ),
-            *EMBEDDER,
-            JSON,
-        ),
-        examples=(
-            "cape evaluate retrieval collections/med",
-            "cape evaluate retrieval collections/med --words-only --run med.run",
-        ),
-    ),
-    Command(
         name="evaluate writers",
         summary="measure how far writers keep to what they are sent, by how much that is",
         description=(
@@ -1586,6 +1588,32 @@ COMMANDS: tuple[Command, ...] = (
         examples=(
             "cape evaluate writers handbook",
             "cape evaluate writers --writer small --band short --questions 20",
+        ),
+    ),
+    Command(
+        name="evaluate retrieval",
+        summary="measure retrieval on a test collection",
+        description=(
+            "Indexes the documents of a collection, asks its queries, and prints nDCG@10, recall@100, MRR@10 "
+            "and what a query took. DIR holds `corpus.jsonl` (`id`, `title`, `text`), `queries.jsonl` (`id`, "
+            "`text`) and `qrels.jsonl` (`query`, `document`, `relevance`). The embedder is the project's; "
+            "vectors are kept in the store, so that a second run embeds nothing."
+        ),
+        handler="evaluating:retrieval",
+        arguments=(
+            Argument(flags=("collection",), complete="directory", help="the directory of the collection"),
+            Argument(
+                flags=("--run",),
+                value="FILE",
+                complete="file",
+                help="write the rankings to FILE in TREC's form: `query Q0 document rank score tag`",
+            ),
+            *EMBEDDER,
+            JSON,
+        ),
+        examples=(
+            "cape evaluate retrieval collections/med",
+            "cape evaluate retrieval collections/med --words-only --run med.run",
         ),
     ),
     Command(
@@ -1661,6 +1689,11 @@ VARIABLES: tuple[Variable, ...] = (
         meaning="for a moment, between a script whose interpreter's path is too long for its first line and "
         "that interpreter",
     ),
+    Variable(name="CAPE_TASK", set_inside=True, meaning="which task of `cape submit` this is, from 0"),
+    Variable(name="CAPE_TASKS", set_inside=True, meaning="how many tasks `cape submit` was asked for"),
+    Variable(
+        name="CAPE_OUTPUTS", set_inside=True, meaning="where a task of `cape submit` leaves what comes back"
+    ),
     Variable(name="XDG_DATA_HOME", meaning="the store is in `cape` below it, unless it is set"),
     Variable(name="CAPE_GPU", meaning="the accelerator to take instead of what is there: `cpu`, `cuda12.4`"),
     Variable(name="CAPE_PACK_STATE", meaning="where a packed environment keeps its state"),
@@ -1680,8 +1713,3 @@ VARIABLES: tuple[Variable, ...] = (
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
-    Variable(name="CAPE_TASK", set_inside=True, meaning="which task of `cape submit` this is, from 0"),
-    Variable(name="CAPE_TASKS", set_inside=True, meaning="how many tasks `cape submit` was asked for"),
-    Variable(
-        name="CAPE_OUTPUTS", set_inside=True, meaning="where a task of `cape submit` leaves what comes back"
-    ),
