@@ -46,16 +46,16 @@ DECODERS = (
 )  # fmt: skip
 """Decoders of random weights, each with its loads: context, sequences at once, type of the cache."""
 
-GRAPHS = (("768", "3072", "8", "12", "20000"),)
+GRAPHS = (("640", "2560", "9", "10", "30000"),)
 GRAPH_LOADS = (("1", "256"), ("8", "256"))
 
 TORCH_MODELS = (
     ("llama", "hidden_size=640 intermediate_size=1792 num_hidden_layers=10 num_attention_heads=10 "
      "num_key_value_heads=5 vocab_size=24000 tie_word_embeddings=false", "float32",
-     (("infer", "1", "384", "8"), ("full", "2", "96", "8"), ("lora", "1", "192", "16"))),
+     (("infer", "1", "256", "8"), ("full", "1", "96", "8"), ("lora", "1", "128", "16"))),
     ("qwen2", "kind=qwen2 hidden_size=896 intermediate_size=2432 num_hidden_layers=6 num_attention_heads=14 "
      "num_key_value_heads=2 vocab_size=8000 tie_word_embeddings=true dtype=bfloat16", "bfloat16",
-     (("infer", "4", "128", "8"), ("full", "1", "128", "8"), ("lora", "2", "96", "16"))),
+     (("infer", "4", "128", "8"), ("full", "1", "64", "8"), ("lora", "1", "96", "16"))),
 )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """The sum for onnxruntime: an ONNX graph on the processor, with the session's defaults.
 
 Found from what sessions had resident at their highest: weights that a `Cast` or a `DequantizeLinear` widens
-are widened while the graph is loaded, and both are kept; matrices of products are packed anew beside
-themselves; and each run's numbers lie twice, in the arena and in the plan that the first run makes. The
+are widened while the graph is loaded, and both are kept; the largest matrix is there twice for a moment, and
+of one that is widened also what it is scaled to; of matrices of products, which are packed anew, most of the
+room stays taken; and each run's numbers lie twice, in the arena and in the plan that the first run makes. The
 numbers of a run are summed for transformers alone.
 """
 
@@ -20,12 +21,12 @@ _RUN_TIME_BYTES = 66 * _MIB
 _WIDENING = frozenset(("Cast", "DequantizeLinear"))
 _PRODUCTS = frozenset(("MatMul", "Gemm"))
 _NARROW = frozenset(("int8", "uint8", "int4", "uint4", "float16", "bfloat16"))
-_PACKING = 1.25
-"""How much of what is packed is there once more while the graph is loaded."""
+_PACKING = 0.7
+"""How much of the room of what is packed anew stays taken."""
 _SCORES, _GUARDED_SCORES = 2.0, 5.5
 """How many tables of scores lie there at once: few where attention is one step, more where it is guarded
 against what is no number, as newer exporters of torch write it."""
-_HEAD = 64
+_HEAD, _MINILM = 64, 384
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,22 +40,23 @@ class _Encoder:
 
     @property
     def heads(self) -> int:
-        """As most have it: of 64 numbers each, and 12 at least."""
-        return max(12, self.hidden // _HEAD)
+        """As most have it: of 64 numbers each; those of the MiniLMs are of 32."""
+        return 12 if self.hidden == _MINILM else max(1, self.hidden // _HEAD)
 
 
 def estimate_onnx(header: Header, *, batch: int, tokens: int) -> Estimate:
     """What a graph takes at its highest: while it is loaded, or in a run over so many tokens."""
-    widened = sum(4 * one.elements for one in header.tensors if _is_widened(one))
-    packed = _packed(header)
+    widened = [4 * one.elements for one in header.tensors if _is_widened(one)]
+    packed = round(_PACKING * _packed(header))
     encoder = encoder_of(header)
-    loading = round(_PACKING * packed)
+    stored = max((one.size_bytes for one in header.tensors), default=0)
+    loading = max(stored, 2 * max(widened, default=0)) - packed
     running = 2 * _activations(encoder, batch, tokens) if encoder else 0
     parts = [Part(name="weights", size_bytes=header.size_bytes)]
-    parts += [Part(name="widened weights", size_bytes=widened)] if widened else []
+    parts += [Part(name="widened weights", size_bytes=sum(widened))] if widened else []
     parts += [Part(name="packed weights", size_bytes=packed)] if packed else []
     fullest = "loading" if loading > running else "activations"
-    parts.append(Part(name=fullest, size_bytes=max(loading, running)))
+    parts.append(Part(name=fullest, size_bytes=max(loading, running, 0)))
     parts.append(Part(name="run time", size_bytes=_RUN_TIME_BYTES, on_gpu=False))
     unknown = () if encoder else ("the numbers of a run of a graph that is no transformer",)
     return Estimate(parts=tuple(parts), unknown=unknown)

@@ -231,6 +231,11 @@ class _Subject:
                 f"`{self.weighed.name}` is not in a form that is trained",
                 hint="name the safetensors files, or the `config.json`, that it was made from",
             )
+        if request.dtype and (self.gguf is not None or self.onnx is not None):
+            raise BadFitting(
+                f"the weights of `{self.weighed.name}` are of the types that its file has",
+                hint="leave `--dtype` out, or name the safetensors files that it was made from",
+            )
         if self.gguf is not None:
             return estimate_gguf(
                 self.gguf, context=context, parallel=request.batch, cache_type=request.cache_type
