@@ -106,6 +106,8 @@ def run_job(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Interrupt the driver, so that it cancels what runs on the cluster; kill it when that takes too long."""
+    if process.stdout is not None:  # nobody reads on, and the driver must not wait for that
+        process.stdout.close()
     with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt, ProcessLookupError):
         process.send_signal(signal.SIGINT)
         process.wait(_PATIENCE_S)
