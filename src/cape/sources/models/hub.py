@@ -252,9 +252,11 @@ class Hub:
         small = [file for file in files if file.path not in known]
         if not small:
             return known
+        contents = {(file.oid, file.size_bytes): file for file in small}
         with ThreadPoolExecutor(max_workers=_CONNECTIONS) as crew:
-            digests = crew.map(lambda file: self._bring_small(requirement, commit, file), small)
-            return known | dict(zip((file.path for file in small), digests, strict=True))
+            brought = crew.map(lambda file: self._bring_small(requirement, commit, file), contents.values())
+            digests = dict(zip(contents, brought, strict=True))
+        return known | {file.path: digests[file.oid, file.size_bytes] for file in small}
 
     def _bring_small(self, requirement: Requirement, commit: str, file: HubFile) -> Digest:
         memory = self._cache / "blobs" / f"{file.oid}-{file.size_bytes}"
