@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -491,7 +492,7 @@ def measured(top: Path, faults: int, clean: int) -> tuple[dict[str, list[bool]],
     caught: dict[str, list[bool]] = {}
     for number, fault in enumerate(all_faults()[:faults]):
         run = f"fault: {fault.kind}: {fault.name}"
-        told = record.once(run, lambda: compared(base, fault, top / f"run-{number}"))
+        told = record.once(run, partial(compared, base, fault, top / f"run-{number}"))
         caught.setdefault(fault.kind, []).append(told["worse"])
         print(f"{'caught' if told['worse'] else 'MISSED'} {run} {told['fell'] or told['moved']}", flush=True)
     alarms = []
@@ -499,7 +500,7 @@ def measured(top: Path, faults: int, clean: int) -> tuple[dict[str, list[bool]],
     for number in range(clean):
         one = runs[number % len(runs)]
         run = f"clean {number}: {one.name}"
-        told = record.once(run, lambda: compared(base, one, top / f"run-{number}"))
+        told = record.once(run, partial(compared, base, one, top / f"run-{number}"))
         alarms.append(told["worse"])
         print(f"{'ALARM' if told['worse'] else 'quiet'} {run} {told['fell']}", flush=True)
     return caught, alarms
