@@ -122,7 +122,7 @@ def test_a_command_that_is_not_there_is_told_at_once(one: Services) -> None:
     one.write('[services.a]\ncommand = "no-such-program --port 1"\n')
     before = time.monotonic()
     one.services("up").failed(1, "command was not found", "no-such-program")
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < 6  # Starting it again and again would take longer.
     assert one.status()["a"]["exit_code"] == 127
     assert one.status()["a"]["restarts"] == 0
 
