@@ -124,6 +124,27 @@ def clapnq(directory: Path) -> Iterator[Example]:
                 )
 
 
+WRITTEN = Path(__file__).with_name("written_answers.jsonl")
+
+
+def written() -> Iterator[Example]:
+    """Answers in the manner of chat models, true and false, that were made for this training.
+
+    They are about made-up records, passages and news; the false ones have a few words that their evidence
+    lacks or speaks against, which are marked.
+    """
+    for number, row in enumerate(rows_of(WRITTEN)):
+        for answer in row["answers"]:
+            yield Example(
+                answer=answer["text"],
+                evidence=tuple(row["evidence"]),
+                bad=tuple((start, end) for start, end in answer["unsupported"]),
+                group=f"written {number}",
+                source=f"written-{row['kind']}",
+                weight=3.0,
+            )
+
+
 def halueval(directory: Path) -> Iterator[Example]:
     """Right and made-up answers to questions; short ones tell nothing without their question."""
     for number, row in enumerate(rows_of(directory / "halueval_qa.jsonl")):
