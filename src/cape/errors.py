@@ -53,11 +53,13 @@ class CapeError(Exception):
         return f"{self.where}: {self.fact}" if self.where else self.fact
 
     def causes(self) -> Iterator[str]:
-        """The chain of causes, nearest first, one line each."""
-        cause = self.__cause__
+        """The chain of causes, nearest first, one line each, without what the one before says already."""
+        said, cause = str(self), self.__cause__
         while cause is not None:
-            yield str(cause) or type(cause).__name__
-            cause = cause.__cause__
+            text = str(cause) or type(cause).__name__
+            if text not in said:
+                yield text
+            said, cause = text, cause.__cause__
 
 
 class InputError(CapeError):
