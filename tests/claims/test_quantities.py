@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cape.answers.claims.alignment import Alignment
+from cape.answers.claims.evidence import read_evidence
 from cape.answers.claims.quantities import quantities_of
+from cape.answers.claims.splitting import claims_of
 
 
 def keys(text: str) -> list[str]:
@@ -59,3 +62,19 @@ def test_quantities_of_any_text_stand_in_it_apart(text: str) -> None:
     ends = [end for one in found for end in (one.start, one.end)]
     assert ends == sorted(ends)
     assert all(0 <= one.start < one.end <= len(text) for one in found)
+
+
+def test_a_number_told_as_about_is_found_near_it() -> None:
+    read = read_evidence(["The bridge cost 12.4 million and 214 people built it."])
+
+    def lacking(claim: str) -> list[str]:
+        alignment = Alignment(claims_of(claim)[0], read)
+        return [claim[one.start : one.end] for one in alignment.quantities if not alignment.key_found(one)]
+
+    assert lacking("More than 200 people built it for nearly 13 million.") == []
+    assert lacking("200 people built it for about 16 million.") == ["200", "16 million"]
+
+
+def test_numbers_in_a_list_are_not_one() -> None:
+    assert keys("five, four and three stars") == ["n:5", "n:4", "n:3"]
+    assert keys("two hundred and five stars") == ["n:205"]

@@ -49,6 +49,12 @@ def found(claim: str, record: object = SHOP) -> list[str]:
         "It offers free WiFi and does not cater.",
         "A one-star review reports two cancellations.",
         "It is rated 3.5 out of 5 stars.",
+        "Groups, catering and early hours are not what it is for.",
+        "It offers free WiFi, but not catering, TV or room for groups.",
+        "Nothing is recorded about a TV.",
+        "WiFi costs nothing.",
+        "It rests on Monday and otherwise opens at 11:30 AM, or 10 AM on Saturdays.",
+        "A guest found empty shelves on a Sunday at 5 PM.",
     ],
 )
 def test_what_the_timetable_and_the_record_have_is_no_finding(claim: str) -> None:

@@ -18,6 +18,9 @@ from cape.answers.words import Word, is_stop, likeness, same_meaning, words_of
 NEAR = 4
 """Units that a claim is laid beside."""
 
+NEARLY = 0.1
+"""How far, of itself, a number may be from one that is told as about it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignedWord:
@@ -148,8 +151,13 @@ class Alignment:
         return nearness(stem, self.window)
 
     def key_found(self, quantity: Quantity) -> bool:
-        """Whether the evidence has the quantity in any of its spellings."""
-        return any(key in self.evidence.key_holders for key in quantity.keys)
+        """Whether the evidence has the quantity in any spelling, or one near to it if it is told so."""
+        if any(key in self.evidence.key_holders for key in quantity.keys):
+            return True
+        if not quantity.about or not quantity.keys[0].startswith("n:"):
+            return False
+        wanted = float(quantity.keys[0][2:])
+        return any(abs(number - wanted) <= NEARLY * wanted for number in self.evidence.numbers)
 
     def key_near(self, quantity: Quantity) -> bool:
         """Whether a unit beside the claim has it."""

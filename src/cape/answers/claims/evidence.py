@@ -94,6 +94,11 @@ class Evidence:
         return found
 
     @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers that stand in it, in order of size."""
+        return tuple(sorted(float(key[2:]) for key in self.key_holders if key.startswith("n:")))
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """Words in capitals, in lower case."""
         return frozenset(

@@ -143,7 +143,7 @@ _FIGURE = re.compile(
     re.IGNORECASE,
 )
 _SPELLED = re.compile(
-    rf"\b(?:(?:{_NUMBER_WORD}|{_SCALE_WORD})(?:[\s-]+(?:and[\s-]+)?)?)+(?![a-z])(?:\s*(%|[a-z]+))?",
+    rf"\b(?:(?:{_NUMBER_WORD})(?:[\s-]+)?|(?:{_SCALE_WORD})(?:[\s-]+(?:and[\s-]+)?)?)+(?![a-z])(?:\s*(%|[a-z]+))?",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)})\b", re.IGNORECASE)
@@ -158,7 +158,8 @@ class Quantity:
     """A number, date or time where it stands.
 
     `keys` are its spellings in normal form: one of them in the evidence is enough. `unit` is None where the
-    text names none. `minor` quantities are small counts and ordinals, which may have been counted.
+    text names none. `minor` quantities are small counts and ordinals, which may have been counted. `about`:
+    told as near to the number, as in "nearly", "more than".
     """
 
     keys: tuple[str, ...]
@@ -167,6 +168,14 @@ class Quantity:
     unit: str | None
     minor: bool
     dated: bool
+    about: bool = False
+
+
+_ABOUT = re.compile(
+    r"\b(?:about|around|roughly|approximately|nearly|almost|some|over|under|close to|just|up to|at least|"
+    r"(?:more|less|fewer) than)\s+(?:an?\s+)?[$€£]?$",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=8192)
@@ -268,6 +277,7 @@ def _figures(text: str) -> Iterator[Quantity]:
             unit=unit,
             minor=value <= SMALL and value == int(value) and unit not in ("%", "$", "€", "£"),
             dated=len(match[2]) == 4 and match[2].isdigit() and 1000 <= value <= 2100,
+            about=bool(_ABOUT.search(text, max(0, match.start(2) - 20), match.start(2))),
         )
 
 
@@ -305,6 +315,7 @@ def _spelled(text: str) -> Iterator[Quantity]:
             unit=unit,
             minor=value <= SMALL,
             dated=False,
+            about=bool(_ABOUT.search(text, max(0, match.start() - 20), match.start())),
         )
 
 

@@ -17,9 +17,23 @@ from cape.answers.words import is_stop, stem, words_of
 
 _CLAUSE = re.compile(
     r"[,;:()]\s*|\s+[–—-]\s+|\s+(?:but|while|although|though|however|whereas|and also|yet)\s+|"
-    r"\s+and\s+(?=(?:it\s+)?(?:is|has|offers?|provides?|accepts?|allows?|takes?|features?|serves?|does)\b)",
+    r"\s+and\s+(?=(?:it\s+)?(?:is|has|offers?|provides?|accepts?|allows?|takes?|features?|serves?|does|doesn|isn|hasn|aren|don)\b)",
     re.IGNORECASE,
 )
+_PART = re.compile(r"[;:]\s*|\s+(?:but|while|although|though|however|whereas|yet)\s+", re.IGNORECASE)
+"""What a denial of a list does not reach beyond."""
+_DENIAL = re.compile(
+    NEGATION.pattern
+    + r"|\b(?:unsuit(?:able|ed)|unavailable|unfit|absent|missing|ill-suited|hardly|barely|declines?|"
+    r"silent|nothing|unknown|unclear|unspecified|unlisted)\b",
+    re.IGNORECASE,
+)
+_DIRECTLY_DENIED = re.compile(
+    r"\b(?:no|without|lacks?|lacking|(?:not|n['’]t) (?:offer|have|provide)(?:ing)?)\s+(?:any\s+|a\s+)?$",
+    re.IGNORECASE,
+)
+_GENERIC = frozenset(["has", "is", "business", "restaurants", "restaurant", "offers", "accepts", "good"])
+"""First words of keys that a claim leaves out."""
 _WEAK_KEYS = frozenset(
     stem(word)
     for word in [
@@ -75,16 +89,24 @@ def _clauses(text: str) -> Iterator[tuple[int, int]]:
 
 def _of_clause(text: str, start: int, end: int, fact: Fact, evidence: Evidence) -> Iterator[Finding]:
     """What one fact says to one clause, if the clause has all words of the fact's last key."""
-    place = _mention(text, start, end, fact)
+    place = _mention(text, start, end, fact, evidence)
     if place is None or not _names_the_set(text[start:end], fact, evidence):
         return
     denied = _denied(text, start, end, place)
     name = " ".join(fact.path)
-    if fact.value is None and not _known_elsewhere(fact, evidence):
+    if fact.value is None and (_denies_nearby(text, place) or _known_elsewhere(fact, evidence)):
+        return
+    if fact.value is False and not denied and _denies_nearby(text, place):
+        return
+    if fact.value is None:
         yield record_finding(place, f"the record does not know `{name}`", contradicts=False)
     elif isinstance(fact.value, bool) and fact.value == denied and not _told_elsewhere(fact, evidence):
         yield record_finding(place, f"`{name}` is {spoken(fact.value)}", contradicts=True)
-    elif isinstance(fact.value, str) and denied and _affirms(fact, evidence):
+    elif (
+        isinstance(fact.value, str)
+        and _DIRECTLY_DENIED.search(text, 0, place[0])
+        and _affirms(fact, evidence)
+    ):
         yield record_finding(place, f"`{name}` is {fact.value}", contradicts=True)
     elif isinstance(fact.value, (int, float)) and not isinstance(fact.value, bool):
         yield from _other_numbers(text, start, end, fact, evidence)
@@ -120,6 +142,13 @@ def _follows_key(text: str, start: int, at: int, fact: Fact) -> bool:
     before = words_of(text[start:at])
     marks = [word for word in before if word.stem in wanted]
     return bool(marks) and bool(_LINKED.match(text[start + marks[-1].end : at]))
+
+
+def _denies_nearby(text: str, place: tuple[int, int]) -> bool:
+    """Whether the part of the sentence around a mention denies anything: then it may be denied in a list."""
+    starts = [0, *(match.end() for match in _PART.finditer(text, 0, place[0]))]
+    after = _PART.search(text, place[1])
+    return bool(_DENIAL.search(text, starts[-1], after.start() if after else len(text)))
 
 
 def _denied(text: str, start: int, end: int, place: tuple[int, int]) -> bool:
@@ -162,14 +191,14 @@ def _keys(fact: Fact) -> set[str]:
     return {key for one in quantities_of(spoken(fact.value)) for key in one.keys}
 
 
-def _mention(text: str, start: int, end: int, fact: Fact) -> tuple[int, int] | None:
+def _mention(text: str, start: int, end: int, fact: Fact, evidence: Evidence) -> tuple[int, int] | None:
     """Where a clause speaks of the fact's last key, whole or without its first word; None where it does
     not.
     """
     if not fact.path:
         return None
     parts = fact.path[-1].split()
-    for words in (parts, parts[1:]):
+    for words in _spellings(parts, evidence):
         if words and (place := _stand(text, start, end, words)) is not None:
             return place
     if _last(fact) == "star" and (rated := _RATED.search(text, start, end)):
@@ -177,6 +206,16 @@ def _mention(text: str, start: int, end: int, fact: Fact) -> tuple[int, int] | N
     if "For" in parts[1:-1]:
         return _meant_for(text, start, end, parts[parts.index("For") + 1 :])
     return None
+
+
+def _spellings(parts: Sequence[str], evidence: Evidence) -> Iterator[Sequence[str]]:
+    """A key's words, and without a first one that claims leave out, unless another key has those too."""
+    yield parts
+    rest = parts[1:]
+    if rest and parts[0].casefold() in _GENERIC:
+        others = {fact.path[-1] for fact in evidence.facts if fact.path} - {" ".join(parts)}
+        if not any(other.split()[-len(rest) :] == rest for other in others):
+            yield rest
 
 
 def _meant_for(text: str, start: int, end: int, words: Sequence[str]) -> tuple[int, int] | None:

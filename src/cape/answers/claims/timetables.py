@@ -18,12 +18,13 @@ from cape.answers.words import stem
 _DAYS = re.compile(
     rf"\b({'|'.join(WEEKDAYS)})s?(?:\s*(?:to|through|thru|until|till|-|–|—)\s*({'|'.join(WEEKDAYS)})s?)?\b|"
     r"\b(weekdays?|weekends?|every ?day(?: of the week)?|daily|seven days(?: a week)?|7 days(?: a week)?|"
-    r"all week|each day)\b",
+    r"all week|each day|(?:most|other|the other|every other|all other|remaining) days|otherwise|"
+    r"the rest of the week)\b",
     re.IGNORECASE,
 )
 _TIME = re.compile(r"^t:")
 _EXCEPT = re.compile(r"^\s*,?\s*(?:except|but|excluding|other than)(?:\s+(?:for|on))?\s+$", re.IGNORECASE)
-_DIRECTLY = re.compile(r"^\s*(?:,\s*)?(?:on|from|every|each)?\s*$", re.IGNORECASE)
+_DIRECTLY = re.compile(r"^\s*(?:on|from|every|each)?\s*$", re.IGNORECASE)
 _JOINED = re.compile(r"^\s*(?:,|&|and|,\s*and)\s*$", re.IGNORECASE)
 _CLOSED = re.compile(r"\b(?:closed|not open|isn['’]t open|does(?: not|n['’]t) open)\b", re.IGNORECASE)
 _OPENS = re.compile(r"\b(?:open(?:s|ing)?|clos(?:es?|ing)|operat(?:es?|ing)|hours)\b", re.IGNORECASE)
@@ -32,6 +33,12 @@ _SPAN_OF_DAY = re.compile(
     r"late|early|every ?day|daily|seven days|weekdays?|weekends?)\b",
     re.IGNORECASE,
 )
+
+
+_SPANS = re.compile(r"\b(?:until|till|from|between)\b|[–—-]", re.IGNORECASE)
+_NAMED = (*WEEKDAYS, "weekday", "weekend")
+_EXACT = (*WEEKDAYS, "every", "daily", "seven", "7", "all week", "each")
+"""How days begin that are all meant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +65,8 @@ def timetable_findings(text: str, facts: Sequence[Fact]) -> Iterator[Finding]:
     if _speaks_of_opening(text):
         for mark in marks:
             yield from _closed_days(mark, table)
-    said = [one for one in quantities_of(text) if one.keys[0].startswith("t:")]
+    opens = _speaks_of_opening(text) or bool(_SPANS.search(text))
+    said = [one for one in quantities_of(text) if opens and one.keys[0].startswith("t:")]
     for one in said:
         told_for = _mark_of(text, marks, one.start, one.end)
         if told_for is None or told_for.closed:
@@ -101,11 +109,13 @@ def _closed_days(mark: _Days, table: dict[int, set[str]]) -> Iterator[Finding]:
 
 
 def _mark_of(text: str, marks: Sequence[_Days], start: int, end: int) -> _Days | None:
-    """The days that a time is told for: those right after it, else those before it, else the next ones."""
+    """The days that a time may be told for: those right after it, else those before it and the next ones."""
     before = [mark for mark in marks if mark.end <= start]
     after = [mark for mark in marks if mark.start >= end]
     if after and _DIRECTLY.match(text[end : after[0].start]):
         return after[0]
+    if before and after:
+        return replace(before[-1], days=before[-1].days | after[0].days)
     return before[-1] if before else (after[0] if after else None)
 
 
@@ -114,14 +124,14 @@ def _marks(text: str) -> list[_Days]:
     found: list[_Days] = []
     for start, end, named in sorted(_day_marks(text), key=lambda mark: mark[0]):
         between = text[found[-1].end : start] if found else ""
-        if found and _JOINED.match(between):
+        if found and _JOINED.match(between) and text[start:end].casefold().startswith(_NAMED):
             last = found.pop()
             found.append(replace(last, end=end, days=last.days | frozenset(named)))
             continue
         if found and _EXCEPT.match(between):
             last = found.pop()
             found.append(replace(last, days=last.days - frozenset(named)))
-        exact = not text[start:end].casefold().startswith(("weekday", "weekend"))
+        exact = text[start:end].casefold().startswith(_EXACT)
         found.append(
             _Days(start=start, end=end, days=frozenset(named), closed=_is_closed(text, start), exact=exact)
         )
