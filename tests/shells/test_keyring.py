@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cape.sources.pypi.tool import find_uv
 from tests.shells.programs import launcher
 
 MANIFEST = """\
@@ -29,17 +30,7 @@ def cape_beside_keyring(place: Path) -> Path:
     """This `cape` in a virtual environment that has the library too."""
     python = place / "bin" / "python3"
     make = [sys.executable, "-m", "venv", "--without-pip", str(place)]
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "-q",
-        "keyring",
-        "keyrings.alt",
-    ]
+    install = [find_uv(), "pip", "install", "-q", "--python", str(python), "keyring", "keyrings.alt"]
     for words in (make, install):
         subprocess.run(words, check=True, capture_output=True, timeout=120)
     (site,) = (place / "lib").glob("python*/site-packages")
