@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -171,6 +170,8 @@ def _is_whole(text: str) -> bool:
     bare = [line.strip() for line in text.split("\n")]
     if all(not line or line.startswith("#") for line in bare):
         return True
+    import subprocess
+
     done = subprocess.run(
         ["/bin/sh", "-n"], input=os.fsencode(text), capture_output=True, check=False, timeout=10
     )
