@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from cape.accelerators import amd, nvidia, processor
-from cape.accelerators.machine import Machine
 from cape.errors import InputError
 from cape.names import System
+
+if TYPE_CHECKING:
+    from cape.accelerators import nvidia
+    from cape.accelerators.machine import Machine
 
 CUDA, ROCM, METAL, CPU = "cuda", "rocm", "metal", "cpu"
 
@@ -53,6 +56,8 @@ class Accelerator:
 def decide(machine: Machine, *, library: bool, chosen: str | None = None) -> Accelerator:
     """The accelerator of a machine. `library`: whether its `libcuda.so.1` was found; `chosen` is the user's
     word for it (`cpu`, `cuda`, `cuda12.4`, `rocm`), which counts more than what is there."""
+    from cape.accelerators import processor  # Whoever only reads conditions looks at no machine.
+
     features = processor.features(machine)
     if chosen:
         return _chosen(chosen, features)
@@ -89,6 +94,8 @@ def _chosen(word: str, features: tuple[str, ...]) -> Accelerator:
 
 
 def _nvidia(machine: Machine, library: bool, facts: list[Fact]) -> Accelerator | None:
+    from cape.accelerators import nvidia
+
     there = nvidia.look(machine, library=library)
     if there is None:
         return None
@@ -145,6 +152,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _amd(machine: Machine, facts: list[Fact]) -> Accelerator | None:
+    from cape.accelerators import amd
+
     there = amd.look(machine)
     if there is None:
         return None

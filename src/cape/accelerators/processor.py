@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from cape.accelerators.machine import Machine
 from cape.names import System
+
+if TYPE_CHECKING:
+    from cape.accelerators.machine import Machine
 
 _LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
     ("x86-64-v4", frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})),
