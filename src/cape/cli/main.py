@@ -212,7 +212,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code. Never raises."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
         return _answered(words)
-    # The launcher started this process so: Ctrl-C is an exception from here on, and at the end no more.
+    # The launcher started this process so: Ctrl-C is an exception from here on, and at the end no more. What
+    # answers it is loaded before.
+    import cape.cli.output  # noqa: F401
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return _answered(words)
@@ -223,9 +226,10 @@ def main(words: Sequence[str] | None = None) -> int:
 def _answered(words: Sequence[str] | None) -> int:
     from cape.cli.output import show_error
 
-    words = sys.argv[1:] if words is None else words
-    json = _wants_json(words)
+    json = False
     try:
+        words = sys.argv[1:] if words is None else words
+        json = _wants_json(words)
         code = _guarded(words)
         sys.stdout.flush()
         return code
